@@ -1,0 +1,118 @@
+"""What the state calls for: deriving the commands.
+
+Keys carry all that makes a command another one: a selection asked of other candidates is another selection.
+"""
+
+from collections.abc import Iterator
+
+from tierwise.core import commands as c
+from tierwise.core.events import UpdateAccepted
+from tierwise.core.grouping import MINIMUM
+from tierwise.core.hardware import HardwareEnvelope, HardwareProfile
+from tierwise.core.ids import DeviceId, GroupId
+from tierwise.core.seeds import derive_seed
+from tierwise.core.state import CohortState, FederationState, GroupState, Phase, Stage
+
+
+def commands(state: FederationState) -> Iterator[c.Command]:
+    """Yield everything that is to be done, orders first."""
+    yield from orders(state)
+    for name, group in state.groups.items():
+        yield from _publications(name, group)
+
+
+def orders(state: FederationState) -> Iterator[c.Order]:
+    """Yield the questions to plugins."""
+    if state.stage is Stage.GROUPING and state.grouping is not None:
+        yield c.FormGroups(key="form-groups", fleet=state.grouping)
+    if state.stage is not Stage.LEARNING:
+        return
+    for name, group in state.groups.items():
+        order = _group_order(state, name, group)
+        if order is not None:
+            yield order
+    if state.newcomers and (active := state.active_by_rank()):
+        yield _place_devices(state, active)
+
+
+def _group_order(state: FederationState, name: GroupId, group: GroupState) -> c.Order | None:
+    match group.phase:
+        case Phase.TIERING:
+            return c.ChooseTier(
+                key=f"choose-tier/{name}/{group.revision}",
+                group=name,
+                envelope=HardwareEnvelope.of(_profiles(state, group.members).values()),
+                seed=derive_seed(state.opened.seed, "initial", name),
+            )
+        case Phase.SELECTING:
+            return _select_participants(state, name, group)
+        case Phase.REDUCING if group.cohort is not None and group.model is not None:
+            return c.ReduceCohort(
+                key=f"reduce/{group.cohort.opened.cohort}",
+                group=name,
+                cohort=group.cohort.opened.cohort,
+                model=group.model,
+                optimizer_state=group.optimizer_state,
+                contributions=_contributions(group.cohort),
+            )
+        case Phase.CHECKING:
+            return c.CheckStop(key=f"check-stop/{name}/{group.version}", group=name, history=tuple(group.history))
+    return None
+
+
+def _select_participants(state: FederationState, name: GroupId, group: GroupState) -> c.SelectParticipants | None:
+    candidates = sorted(state.reachable(group))
+    if len(candidates) < MINIMUM:
+        return None
+    number = group.round + 1
+    return c.SelectParticipants(
+        key=f"select/{name}/{number}/{group.revision}",
+        group=name,
+        candidates=_profiles(state, candidates),
+        seed=derive_seed(state.opened.seed, "selection", name, str(number)),
+    )
+
+
+def _place_devices(state: FederationState, active: list[GroupId]) -> c.PlaceDevices:
+    newcomers = tuple(sorted(state.newcomers))
+    groups = {name: tuple(sorted(state.groups[name].members)) for name in active}
+    members = {device for devices in groups.values() for device in devices}
+    return c.PlaceDevices(
+        key=f"place/{','.join(newcomers)}/{','.join(active)}",
+        fleet=_profiles(state, members | set(newcomers)),
+        newcomers=newcomers,
+        groups=groups,
+    )
+
+
+def _publications(name: GroupId, group: GroupState) -> Iterator[c.Command]:
+    if group.tier is None:
+        return
+    if group.phase is not Phase.FINISHED:
+        yield c.AnnounceGroup(key=f"announce/{name}/{group.revision}", group=name, tier=group.tier)
+        if group.phase is Phase.COLLECTING and group.cohort is not None:
+            opened = group.cohort.opened
+            yield c.PublishRound(key=f"publish/{opened.cohort}", opened=opened, tier=group.tier)
+    elif group.model is not None:
+        yield c.PublishTarget(
+            key=f"target/{name}",
+            group=name,
+            tier=group.tier,
+            version=group.version,
+            model=group.model,
+            reason=group.ending or "",
+        )
+
+
+def _profiles(state: FederationState, devices: list[DeviceId] | set[DeviceId]) -> dict[DeviceId, HardwareProfile]:
+    profiles = ((device, state.devices[device].profile) for device in sorted(devices))
+    return {device: profile for device, profile in profiles if profile is not None}
+
+
+def _contributions(cohort: CohortState) -> tuple[c.Contribution, ...]:
+    updates = (cohort.accepted[device] for device in cohort.survivors or ())
+    return tuple(
+        c.Contribution(device=one.device, blob=one.blob, samples=one.samples)
+        for one in updates
+        if isinstance(one, UpdateAccepted)
+    )

@@ -1,0 +1,110 @@
+"""What the federation's state calls for: orders to plugins, and work for the driver.
+
+Commands are derived from the state, not stored, and idempotent: a coordinator that was killed and started again
+performs the same list. A command's ``key`` names it; the same key is the same command, and an answer quotes it.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from tierwise.core.events import RoundOpened
+from tierwise.core.hardware import HardwareEnvelope, HardwareProfile
+from tierwise.core.ids import BlobHash, CohortId, DeviceId, GroupId, ModelVersion
+from tierwise.core.stopping import RoundRecord
+from tierwise.core.tiers import Tier
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """Something to be done; ``key`` names it."""
+
+    key: str
+
+
+# -- orders: they go over the bus, to the runner of a plugin kind
+
+
+class Order(Command, frozen=True, kw_only=True):
+    """A question to a plugin; its runner puts the answer back as an input."""
+
+
+class FormGroups(Order, frozen=True, kw_only=True):
+    """Group the fleet."""
+
+    fleet: Mapping[DeviceId, HardwareProfile]
+
+
+class PlaceDevices(Order, frozen=True, kw_only=True):
+    """Find an existing group for each newcomer; ``groups`` are the ones that still learn, weakest first."""
+
+    fleet: Mapping[DeviceId, HardwareProfile]
+    newcomers: tuple[DeviceId, ...]
+    groups: Mapping[GroupId, tuple[DeviceId, ...]]
+
+
+class ChooseTier(Order, frozen=True, kw_only=True):
+    """Size a model for a group."""
+
+    group: GroupId
+    envelope: HardwareEnvelope
+    seed: int
+
+
+class SelectParticipants(Order, frozen=True, kw_only=True):
+    """Choose who takes part in a group's next round."""
+
+    group: GroupId
+    candidates: Mapping[DeviceId, HardwareProfile]
+    seed: int
+
+
+class Contribution(msgspec.Struct, frozen=True, kw_only=True):
+    """A spooled update, and its weight in an average."""
+
+    device: DeviceId
+    blob: BlobHash
+    samples: int
+
+
+class ReduceCohort(Order, frozen=True, kw_only=True):
+    """Combine the survivors' updates (in this order) and step the model."""
+
+    group: GroupId
+    cohort: CohortId
+    model: BlobHash
+    optimizer_state: BlobHash | None
+    contributions: tuple[Contribution, ...]
+
+
+class CheckStop(Order, frozen=True, kw_only=True):
+    """Ask whether a group has learned enough."""
+
+    group: GroupId
+    history: tuple[RoundRecord, ...]
+
+
+# -- work for the driver: what devices must be told
+
+
+class AnnounceGroup(Command, frozen=True, kw_only=True):
+    """Tell a group's present members that they are in it, and its tier."""
+
+    group: GroupId
+    tier: Tier
+
+
+class PublishRound(Command, frozen=True, kw_only=True):
+    """Publish an open cohort's model and task to its group, once for all."""
+
+    opened: RoundOpened
+    tier: Tier
+
+
+class PublishTarget(Command, frozen=True, kw_only=True):
+    """Publish a finished group's target model to the devices that ended in it."""
+
+    group: GroupId
+    tier: Tier
+    version: ModelVersion
+    model: BlobHash
+    reason: str

@@ -1,0 +1,118 @@
+"""What participants send back: updates, evaluations, and the word that nothing will come."""
+
+import math
+from typing import Final
+
+from tierwise.core import events as e
+from tierwise.core import inputs as i
+from tierwise.core.deciding.devices import known_device
+from tierwise.core.deciding.rejected import Rejected
+from tierwise.core.ids import BlobHash, CohortId, DeviceId
+from tierwise.core.metrics import Metrics
+from tierwise.core.state import CohortState, FederationState, Phase
+
+SAMPLES_LIMIT: Final = 2**31 - 1
+"""An update's weight at the most: more is a mistake, or a device that wants to outvote the rest."""
+
+
+def submit_update(state: FederationState, given: i.SubmitUpdate, now: float) -> tuple[e.Event, ...]:
+    """Accept an update once, in time, from the right base."""
+    cohort = _open_cohort(state, given, now)
+    if not cohort.fits:
+        raise Rejected(e.Refusal.MALFORMED, f"cohort {given.cohort} wants an evaluation, not an update")
+    if not 1 <= given.samples <= SAMPLES_LIMIT:
+        raise Rejected(
+            e.Refusal.MALFORMED,
+            f"device {given.device!r} gives its update a weight of {given.samples} samples, 1 to {SAMPLES_LIMIT} "
+            "are allowed",
+        )
+    _check_metrics(state, given.device, given.metrics)
+    return (
+        e.UpdateAccepted(
+            cohort=given.cohort,
+            device=given.device,
+            blob=given.blob,
+            size_bytes=given.size_bytes,
+            samples=given.samples,
+            metrics=given.metrics,
+        ),
+    )
+
+
+def submit_evaluation(state: FederationState, given: i.SubmitEvaluation, now: float) -> tuple[e.Event, ...]:
+    """Accept an evaluation once, in time, of the right model."""
+    cohort = _open_cohort(state, given, now)
+    if cohort.fits:
+        raise Rejected(e.Refusal.MALFORMED, f"cohort {given.cohort} wants an update, not only an evaluation")
+    _check_metrics(state, given.device, given.metrics)
+    return (e.EvaluationAccepted(cohort=given.cohort, device=given.device, metrics=given.metrics),)
+
+
+def decline(state: FederationState, given: i.DeclineTask, _now: float) -> tuple[e.Event, ...]:
+    """Stop waiting for a participant."""
+    known_device(state, given.device)
+    cohort = _collecting(state, given.cohort)
+    if cohort is None or given.device not in cohort.waiting:
+        return ()
+    return (e.TaskDeclined(cohort=given.cohort, device=given.device, reason=given.reason),)
+
+
+def reject_repetition(state: FederationState, given: i.SubmitUpdate | i.SubmitEvaluation) -> None:
+    """Reject what was accepted before as a duplicate: its sender missed the receipt and needs it again."""
+    device = state.devices.get(given.device)
+    if device is not None and device.last_accepted == given.cohort:
+        raise Rejected(e.Refusal.DUPLICATE, f"device {given.device!r} has delivered for {given.cohort}")
+
+
+def _open_cohort(state: FederationState, given: i.SubmitUpdate | i.SubmitEvaluation, now: float) -> CohortState:
+    """Return the cohort that still takes this contribution, or reject it."""
+    name: DeviceId = given.device
+    known_device(state, name)
+    reject_repetition(state, given)
+    cohort = _collecting(state, given.cohort)
+    if cohort is None:
+        if state.group_of_cohort(given.cohort) is None:
+            raise Rejected(e.Refusal.UNKNOWN_COHORT, f"there has been no cohort {given.cohort!r}")
+        raise Rejected(e.Refusal.LATE, f"cohort {given.cohort} is closed")
+    if now > cohort.opened.deadline_at:
+        raise Rejected(
+            e.Refusal.LATE,
+            f"cohort {given.cohort} had its deadline {now - cohort.opened.deadline_at:.3g} s ago",
+        )
+    if name not in cohort.opened.participants:
+        raise Rejected(e.Refusal.NOT_SELECTED, f"device {name!r} is not in cohort {given.cohort}")
+    _check_base(name, given.base, cohort.opened.model)
+    return cohort
+
+
+def _collecting(state: FederationState, cohort: CohortId) -> CohortState | None:
+    group = state.group_of_cohort(cohort)
+    if group is None:
+        return None
+    found = state.groups[group]
+    if found.phase is not Phase.COLLECTING or found.cohort is None or found.cohort.opened.cohort != cohort:
+        return None
+    return found.cohort
+
+
+def _check_base(name: DeviceId, base: BlobHash, expected: BlobHash) -> None:
+    if base != expected:
+        raise Rejected(
+            e.Refusal.WRONG_BASE,
+            f"device {name!r} started from model {base[:12]}, the round's is {expected[:12]}",
+        )
+
+
+def _check_metrics(state: FederationState, name: DeviceId, metrics: Metrics) -> None:
+    expected = set(state.opened.task.metrics)
+    if set(metrics) != expected:
+        raise Rejected(
+            e.Refusal.MALFORMED,
+            f"device {name!r} reports the metrics {sorted(metrics)}, the task has {sorted(expected)}",
+        )
+    for metric, value in metrics.items():
+        if not math.isfinite(value.sum) or not 0 <= value.count <= SAMPLES_LIMIT:
+            raise Rejected(
+                e.Refusal.MALFORMED,
+                f"device {name!r} reports {metric} as sum {value.sum} over {value.count} samples",
+            )

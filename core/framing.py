@@ -1,0 +1,113 @@
+"""Weights to bytes and back, in the safetensors format, without copying the buffer.
+
+A frame is the 8-byte length of the header, the header (JSON, padded with spaces to a multiple of 8) and the
+buffer. Any safetensors reader opens it. It is *canonical*: one layout gives one header, byte for byte (the
+library's own encoder leaves the order of the metadata open), so the hash of the frame identifies the weights.
+Format: https://github.com/huggingface/safetensors#format
+"""
+
+import struct
+from functools import lru_cache
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from tierwise.core.errors import LayoutError, ProtocolError
+from tierwise.core.weights import Layout, Role, TensorSpec, Weights
+
+HEADER_LIMIT: Final = 16 * 1024 * 1024
+"""Bytes; a longer header is refused before it is parsed."""
+_LENGTH: Final = struct.Struct("<Q")
+_METADATA: Final = "__metadata__"
+
+
+class _Entry(msgspec.Struct, frozen=True, kw_only=True):
+    dtype: str
+    shape: tuple[int, ...]
+    data_offsets: tuple[int, int]
+
+
+def frame(weights: Weights) -> tuple[bytes, memoryview]:
+    """Return the header and a view of the buffer: write one after the other.
+
+    The view stays valid, and the frame unchanged, as long as nobody writes to the buffer.
+    """
+    return _header(weights.layout), weights.buffer.view(np.uint8).data
+
+
+def to_bytes(weights: Weights) -> bytes:
+    """Return the whole frame, which copies the buffer once."""
+    return b"".join(frame(weights))
+
+
+@lru_cache(maxsize=256)
+def _header(layout: Layout) -> bytes:
+    metadata = {"format": "tierwise.1"}
+    entries: dict[str, object] = {_METADATA: metadata}
+    for tensor in layout.tensors:
+        place = layout.slices[tensor.name]
+        entries[tensor.name] = _Entry(dtype="F32", shape=tensor.shape, data_offsets=(4 * place.start, 4 * place.stop))
+        if tensor.dtype != "float32":
+            metadata[f"dtype:{tensor.name}"] = tensor.dtype
+        if tensor.role is not Role.AGGREGATE:
+            metadata[f"role:{tensor.name}"] = tensor.role.value
+    text = msgspec.json.encode(entries, order="deterministic")
+    text += b" " * (-len(text) % 8)
+    return _LENGTH.pack(len(text)) + text
+
+
+def unframe(data: bytes | memoryview) -> Weights:
+    """Read a frame.
+
+    Returns
+    -------
+    Weights
+        Their buffer is a read-only view of ``data``.
+
+    Raises
+    ------
+    ProtocolError
+        If ``data`` is no frame: cut short, too long, not float32, or not canonical.
+    """
+    view = memoryview(data).toreadonly().cast("B")
+    if len(view) < _LENGTH.size:
+        raise ProtocolError(f"a frame of weights has at least {_LENGTH.size} bytes, got {len(view)}")
+    (length,) = _LENGTH.unpack(view[: _LENGTH.size])
+    start = _LENGTH.size + length
+    if length > HEADER_LIMIT or start > len(view):
+        raise ProtocolError(
+            f"a frame of {len(view)} bytes says that its header has {length} bytes (at most {HEADER_LIMIT})"
+        )
+    layout = _read_layout(bytes(view[:start]))
+    body = view[start:]
+    if len(body) != 4 * layout.size:
+        raise ProtocolError(f"the header names {4 * layout.size} bytes of tensors, {len(body)} follow")
+    return Weights(layout, np.frombuffer(body, np.float32))
+
+
+@lru_cache(maxsize=256)
+def _read_layout(header: bytes) -> Layout:
+    try:
+        raw = msgspec.json.decode(header[_LENGTH.size :], type=dict[str, msgspec.Raw])
+        metadata = msgspec.json.decode(raw.pop(_METADATA, b"{}"), type=dict[str, str])
+        entries = {name: msgspec.json.decode(value, type=_Entry) for name, value in raw.items()}
+        layout = Layout(
+            tuple(
+                TensorSpec(
+                    name=name,
+                    shape=entries[name].shape,
+                    dtype=metadata.get(f"dtype:{name}", "float32"),
+                    role=Role(metadata.get(f"role:{name}", "aggregate")),
+                )
+                for name in sorted(entries)
+            )
+        )
+    except (msgspec.MsgspecError, LayoutError, ValueError, RecursionError) as error:
+        raise ProtocolError(f"the header of a frame of weights cannot be read: {error}") from error
+    if _header(layout) != header:
+        raise ProtocolError(
+            "a frame of weights is not in the canonical form (float32, tensors sorted by name, no gaps); "
+            "the safetensors library reads it, tierwise.core.framing writes it"
+        )
+    return layout

@@ -1,0 +1,168 @@
+"""What a device's hardware can carry: quantities in SI units, profiles, and the envelope of a group."""
+
+import math
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final, Protocol
+
+import msgspec
+
+from tierwise.core.ids import DeviceId
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+class Origin(StrEnum):
+    """How a quantity is known."""
+
+    MEASURED = "measured"
+    DECLARED = "declared"
+    DEFAULT = "default"
+
+
+class Quantity(msgspec.Struct, frozen=True, kw_only=True):
+    """One property of a device's hardware.
+
+    Attributes
+    ----------
+    value
+        In the SI unit that the quantity's name ends with: ``cpu_flops`` (FLOP/s), ``memory_bytes``,
+        ``uplink_bytes_per_s``, ``power_w``. Finite and not negative.
+    origin
+        Measured by a probe, declared by the device's owner, or the default for want of both.
+    """
+
+    value: float
+    origin: Origin = Origin.MEASURED
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.value) or self.value < 0:
+            raise ValueError(f"a quantity is a finite number of at least 0, got {self.value!r}")
+
+
+DEFAULTS: Final[Mapping[str, float]] = {
+    # The least of what a board sold in the last ten years offers, so that an unknown device is not overrated.
+    "cpu_flops": 0.4e9,  # Raspberry Pi Zero 2 W under HPL
+    "cpu_count": 1.0,
+    "memory_bytes": 512e6,
+    "downlink_bytes_per_s": 1e6,
+    "uplink_bytes_per_s": 1e6,
+}
+"""What is assumed of a device whose probes do not tell."""
+
+
+class HardwareProfile(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that the probes of one device reported.
+
+    Attributes
+    ----------
+    quantities
+        By name; a name ends with its SI unit. Names that tierwise itself reads: those of `DEFAULTS`, and
+        ``power_w`` (electrical power at full load).
+    """
+
+    quantities: dict[str, Quantity] = {}
+
+    @classmethod
+    def declared(cls, **values: float) -> "HardwareProfile":
+        """Make a profile of declared quantities."""
+        return cls(quantities={k: Quantity(value=v, origin=Origin.DECLARED) for k, v in values.items()})
+
+    def value(self, name: str) -> float:
+        """Return a quantity's value, or its default.
+
+        Raises
+        ------
+        KeyError
+            If the profile lacks ``name`` and `DEFAULTS` has none.
+        """
+        quantity = self.quantities.get(name)
+        return DEFAULTS[name] if quantity is None else quantity.value
+
+    def merged(self, other: "HardwareProfile") -> "HardwareProfile":
+        """Return this profile with the quantities of ``other`` put over it."""
+        return HardwareProfile(quantities={**self.quantities, **other.quantities})
+
+    def completed(self) -> "HardwareProfile":
+        """Return this profile with every quantity of `DEFAULTS` that it lacks."""
+        missing = {
+            name: Quantity(value=value, origin=Origin.DEFAULT)
+            for name, value in DEFAULTS.items()
+            if name not in self.quantities
+        }
+        return HardwareProfile(quantities={**missing, **self.quantities})
+
+
+class Probe(Protocol):
+    """Measures one aspect of the device that it runs on: a plugin, made as ``Class(options)``."""
+
+    async def measure(self) -> dict[str, float]:
+        """Return quantities by name, each in the SI unit that the name ends with.
+
+        What cannot be measured here is left out. Work that takes long goes to a worker thread
+        (``anyio.to_thread.run_sync``), so that the agent stays responsive.
+        """
+        ...
+
+
+class Range(msgspec.Struct, frozen=True, kw_only=True):
+    """The least and the greatest value of a quantity in a group, in its SI unit."""
+
+    least: float
+    greatest: float
+
+
+class HardwareEnvelope(msgspec.Struct, frozen=True, kw_only=True):
+    """What a group's devices have in common: the range of every quantity that all of them have.
+
+    Attributes
+    ----------
+    devices
+        How many devices it is over.
+    ranges
+        By quantity. A model must fit the ``least`` of each.
+    """
+
+    devices: int
+    ranges: dict[str, Range]
+
+    @classmethod
+    def of(cls, profiles: Iterable[HardwareProfile]) -> "HardwareEnvelope":
+        """Measure the envelope of some profiles (at least one), each completed with the defaults first."""
+        completed = [profile.completed().quantities for profile in profiles]
+        common = set(completed[0]).intersection(*completed[1:])
+        return cls(
+            devices=len(completed),
+            ranges={
+                name: Range(
+                    least=min(q[name].value for q in completed),
+                    greatest=max(q[name].value for q in completed),
+                )
+                for name in sorted(common)
+            },
+        )
+
+    def least(self, name: str) -> float:
+        """Return what even the weakest device has of a quantity, or its default."""
+        found = self.ranges.get(name)
+        return DEFAULTS[name] if found is None else found.least
+
+
+def fleet_table(fleet: Mapping[DeviceId, HardwareProfile]) -> "pl.DataFrame":
+    """Lay out a fleet as the table that grouping policies work on.
+
+    Returns
+    -------
+    polars.DataFrame
+        One row for each device, sorted by id; column ``device`` (String), then one Float64 column for each
+        quantity that any device has, sorted by name, completed with `DEFAULTS`, null where neither knows it.
+    """
+    import polars as pl  # heavy, and an agent never needs it
+
+    ids = sorted(fleet)
+    rows = [fleet[device].completed().quantities for device in ids]
+    names = sorted({name for row in rows for name in row})
+    columns = {name: [row[name].value if name in row else None for row in rows] for name in names}
+    schema = {"device": pl.String, **dict.fromkeys(names, pl.Float64)}
+    return pl.DataFrame({"device": ids, **columns}, schema=schema)

@@ -1,0 +1,174 @@
+"""Training on a device: its data, the budget of a fit, and the contracts of learners and data sources."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from tierwise.core.metrics import Metrics
+from tierwise.core.task import Task
+from tierwise.core.tiers import Cost
+from tierwise.core.weights import Layout, Weights
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Samples in memory.
+
+    Attributes
+    ----------
+    features
+        Shape ``(n_samples, n_features)``, float32.
+    labels
+        Hard: shape ``(n_samples,)``, int64, indices of the task's classes. Soft: shape
+        ``(n_samples, n_classes)``, float32, each row a distribution.
+    """
+
+    features: NDArray[np.float32]
+    labels: NDArray[np.int64] | NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    def take(self, rows: NDArray[np.intp]) -> "Dataset":
+        """Return a copy of some rows."""
+        return Dataset(self.features[rows], self.labels[rows])
+
+    def divided(self, scale: float) -> "Dataset":
+        """Return the samples with their features divided by ``scale``."""
+        return self if scale == 1 else Dataset(self.features / np.float32(scale), self.labels)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalData:
+    """A device's own data: what it trains on, and the hold-out that it only evaluates on."""
+
+    train: Dataset
+    holdout: Dataset
+
+    def divided(self, scale: float) -> "LocalData":
+        """Return both parts with their features divided by ``scale``."""
+        return LocalData(self.train.divided(scale), self.holdout.divided(scale))
+
+
+class FitBudget(msgspec.Struct, frozen=True, kw_only=True):
+    """How much a device computes in one round.
+
+    Attributes
+    ----------
+    epochs
+        Passes over the device's training samples.
+    max_samples
+        Samples that are processed at the most, over all epochs: it bounds the time of a device with much data,
+        so that a tier's cost can be told before anybody trains. A fit may stop within an epoch because of it.
+    """
+
+    epochs: int = 1
+    max_samples: int = 1000
+
+    def samples(self, available: int) -> int:
+        """Return how many samples a fit over ``available`` training samples processes."""
+        return min(self.epochs * available, self.max_samples)
+
+
+class FitStopped(Exception):  # noqa: N818  (an order obeyed, not an error)
+    """Raised by a learner that was told to stop; the fit's result is lost, nothing else."""
+
+
+class StopToken:
+    """Tells a running fit to stop; safe to use from another thread."""
+
+    __slots__ = ("_stopped",)
+
+    def __init__(self) -> None:
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Tell the fit to stop; it does so at its next `check`."""
+        self._stopped = True
+
+    def check(self) -> None:
+        """Raise `FitStopped` if `stop` was called. A learner calls this before every minibatch."""
+        if self._stopped:
+            raise FitStopped
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What a fit gives.
+
+    Attributes
+    ----------
+    weights
+        The trained model, in a buffer of its own.
+    samples
+        The update's weight in an average: the number of training samples of the device, at least 1.
+    """
+
+    weights: Weights
+    samples: int
+
+
+class Learner(Protocol):
+    """Computes with one model: a plugin, made as ``Class(options, task)``.
+
+    All methods are pure functions of their arguments: the same weights, data and seed on the same machine and
+    build give the same bytes, whatever was fitted before. They run in a worker thread.
+    """
+
+    @property
+    def layout(self) -> Layout:
+        """The model's tensors."""
+        ...
+
+    @property
+    def cost(self) -> Cost:
+        """What the model asks of a device."""
+        ...
+
+    def initial(self, seed: int) -> Weights:
+        """Return untrained weights."""
+        ...
+
+    def fit(self, weights: Weights, data: Dataset, *, seed: int, budget: FitBudget, stop: StopToken) -> Fit:
+        """Train from ``weights``, which stay as they are.
+
+        Raises
+        ------
+        FitStopped
+            Soon after ``stop`` was told to: it is checked before every minibatch.
+        """
+        ...
+
+    def evaluate(self, weights: Weights, data: Dataset) -> Metrics:
+        """Measure every metric of the task on ``data``, as sums and counts; counts are 0 for no samples."""
+        ...
+
+
+class DataSource(Protocol):
+    """Gives a device its data: a plugin, made as ``Class(options)``."""
+
+    @property
+    def task(self) -> Task:
+        """What can be learned from this data; its `Task.schema_hash` is what the device enrols with."""
+        ...
+
+    def load(self, part: int, parts: int, seed: int) -> LocalData:
+        """Read the data of one device.
+
+        Parameters
+        ----------
+        part, parts
+            A simulation deals the data out to ``parts`` devices; this is number ``part``, from 0. An agent on a
+            real device asks for part 0 of 1: all of its own data.
+        seed
+            Of the partition and of the split into training and hold-out; the same for all parts.
+
+        Returns
+        -------
+        LocalData
+            Features as they are: the caller divides them by the task's scale. Parts are disjoint.
+        """
+        ...

@@ -1,0 +1,150 @@
+"""The federation's state: plain data that `tierwise.core.transitions` changes and the decisions read.
+
+Everything here follows from the log. Comparing two states compares two histories.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from tierwise.core.events import EvaluationAccepted, Purpose, RoundOpened, UpdateAccepted
+from tierwise.core.hardware import HardwareProfile
+from tierwise.core.ids import BlobHash, CohortId, DeviceId, GroupId, ModelVersion, RoundNumber
+from tierwise.core.metrics import Metrics
+from tierwise.core.settings import FederationSettings
+from tierwise.core.stopping import RoundRecord
+from tierwise.core.tiers import Tier
+
+
+class Stage(StrEnum):
+    """Where the federation stands."""
+
+    UNOPENED = "unopened"
+    ENROLLING = "enrolling"
+    GROUPING = "grouping"
+    LEARNING = "learning"
+    FINISHED = "finished"
+    FAILED = "failed"
+
+
+class Phase(StrEnum):
+    """Where a group stands. Each phase waits for one thing, which its name tells."""
+
+    TIERING = "tiering"
+    """For the tier provider."""
+    SELECTING = "selecting"
+    """For the selector; or, while the group is short, for devices to return."""
+    COLLECTING = "collecting"
+    """For updates (or evaluations), until the deadline."""
+    REDUCING = "reducing"
+    """For the aggregator."""
+    CHECKING = "checking"
+    """For the stop rule."""
+    CLOSING = "closing"
+    """For nothing: the closing evaluation opens at the next tick."""
+    FINISHED = "finished"
+
+
+@dataclass(slots=True)
+class DeviceState:
+    """A device that has enrolled and was not removed."""
+
+    profile: HardwareProfile | None = None
+    lost: bool = False
+    group: GroupId | None = None
+    unplaced: str | None = None
+    """Why a policy put it in no group."""
+    last_accepted: CohortId | None = None
+    """The latest cohort that took its update or evaluation: a repetition gets its receipt again."""
+
+
+@dataclass(slots=True)
+class CohortState:
+    """A group's open cohort, or the closed one that is being reduced."""
+
+    opened: RoundOpened
+    opened_at: float
+    waiting: set[DeviceId]
+    """Participants that have neither delivered nor declined."""
+    accepted: dict[DeviceId, UpdateAccepted | EvaluationAccepted] = field(default_factory=dict)
+    survivors: tuple[DeviceId, ...] | None = None
+    """Set when it closes."""
+
+    @property
+    def fits(self) -> bool:
+        """Tell whether updates are wanted, not only evaluations."""
+        return self.opened.purpose is Purpose.FIT
+
+
+@dataclass(slots=True)
+class GroupState:
+    """A group, from its forming to its target model."""
+
+    rank: int
+    """0 is the weakest group."""
+    members: set[DeviceId]
+    phase: Phase = Phase.TIERING
+    revision: int = 0
+    """Counts changes of who is in it and who can be reached."""
+    tier: Tier | None = None
+    model: BlobHash | None = None
+    version: ModelVersion = field(default=ModelVersion(0))
+    optimizer_state: BlobHash | None = None
+    round: RoundNumber = field(default=RoundNumber(0))
+    """The number of the round opened last."""
+    cohort: CohortState | None = None
+    history: list[RoundRecord] = field(default_factory=list)
+    abandoned_in_a_row: int = 0
+    short_until: float | None = None
+    ending: str | None = None
+    """Why it stops, once that is known."""
+    failed: bool = False
+    metrics: Metrics = field(default_factory=dict)
+    """Of the target model, from the closing evaluation."""
+
+    @property
+    def active(self) -> bool:
+        """Tell whether it has a tier and still learns: whether devices can move to it."""
+        return self.tier is not None and self.ending is None and self.phase is not Phase.FINISHED
+
+
+@dataclass(slots=True)
+class FederationState:
+    """The whole federation."""
+
+    stage: Stage = Stage.UNOPENED
+    settings: FederationSettings | None = None
+    opened_at: float = 0.0
+    devices: dict[DeviceId, DeviceState] = field(default_factory=dict)
+    removed: dict[DeviceId, str] = field(default_factory=dict)
+    grouping: Mapping[DeviceId, HardwareProfile] | None = None
+    """The fleet that is being grouped."""
+    groups: dict[GroupId, GroupState] = field(default_factory=dict)
+    newcomers: set[DeviceId] = field(default_factory=set)
+    """Devices with a profile that wait for a place in an existing group."""
+    failure: str | None = None
+    too_few_devices: int | None = None
+
+    @property
+    def opened(self) -> FederationSettings:
+        """The settings of an opened federation."""
+        assert self.settings is not None, "nothing can be decided before FederationOpened"
+        return self.settings
+
+    def reachable(self, group: GroupState) -> Iterator[DeviceId]:
+        """Yield a group's devices that are not lost, in no particular order."""
+        return (device for device in group.members if not self.devices[device].lost)
+
+    def reachable_count(self, group: GroupState) -> int:
+        """Count a group's devices that are not lost."""
+        return sum(1 for _ in self.reachable(group))
+
+    def active_by_rank(self) -> list[GroupId]:
+        """Return the groups that still learn, weakest first."""
+        active = (name for name, group in self.groups.items() if group.active)
+        return sorted(active, key=lambda name: self.groups[name].rank)
+
+    def group_of_cohort(self, cohort: CohortId) -> GroupId | None:
+        """Return the group that a cohort's name belongs to, if there is one."""
+        group = GroupId(cohort.rpartition(".r")[0])
+        return group if group in self.groups else None

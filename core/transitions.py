@@ -1,0 +1,266 @@
+"""Applying events: how each fact changes the state. This is all that replay runs.
+
+Two rules for this file. A transition is total: it never fails on an event that a decision made, so it judges
+nothing. And it reads nothing but the event, its time and the state: the same events give the same state.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from tierwise.core import events as e
+from tierwise.core.grouping import MINIMUM
+from tierwise.core.ids import CohortId, DeviceId, GroupId
+from tierwise.core.state import CohortState, DeviceState, FederationState, GroupState, Phase, Stage
+from tierwise.core.stopping import RoundRecord
+
+
+def transition(state: FederationState, event: e.Event, at: float) -> None:
+    """Change ``state`` by ``event``, which was decided at ``at`` (federation time, seconds)."""
+    _TRANSITIONS[type(event)](state, event, at)
+
+
+# -- the federation and its devices
+
+
+def _open(state: FederationState, event: e.FederationOpened, at: float) -> None:
+    state.stage = Stage.ENROLLING
+    state.settings = event.settings
+    state.opened_at = at
+
+
+def _enrol(state: FederationState, event: e.DeviceEnrolled, _at: float) -> None:
+    state.devices[event.device] = DeviceState()
+
+
+def _report(state: FederationState, event: e.HardwareReported, _at: float) -> None:
+    device = state.devices[event.device]
+    device.profile = event.profile
+    device.unplaced = None  # other hardware, another chance
+    _await_place(state, event.device)
+
+
+def _lose(state: FederationState, event: e.DeviceLost, _at: float) -> None:
+    device = state.devices[event.device]
+    device.lost = True
+    if device.group is not None:
+        state.groups[device.group].revision += 1
+
+
+def _return(state: FederationState, event: e.DeviceReturned, _at: float) -> None:
+    device = state.devices[event.device]
+    device.lost = False
+    if device.group is not None:
+        state.groups[device.group].revision += 1
+    _await_place(state, event.device)
+
+
+def _await_place(state: FederationState, name: DeviceId) -> None:
+    """Note a device that came too late for the grouping, and that a group could take in."""
+    device = state.devices[name]
+    being_grouped = state.grouping is not None and name in state.grouping
+    too_late = state.stage in (Stage.GROUPING, Stage.LEARNING) and not being_grouped
+    if too_late and device.profile is not None and device.group is None and device.unplaced is None:
+        state.newcomers.add(name)
+
+
+def _remove(state: FederationState, event: e.DeviceRemoved, _at: float) -> None:
+    device = state.devices.pop(event.device)
+    state.removed[event.device] = event.reason
+    state.newcomers.discard(event.device)
+    if device.group is not None:
+        group = state.groups[device.group]
+        group.members.discard(event.device)
+        group.revision += 1
+        if group.cohort is not None and group.cohort.survivors is None:  # else it is in the sum already
+            group.cohort.waiting.discard(event.device)
+            group.cohort.accepted.pop(event.device, None)
+
+
+def _finish(state: FederationState, _event: e.FederationFinished, _at: float) -> None:
+    state.stage = Stage.FINISHED
+
+
+def _fail(state: FederationState, event: e.FederationFailed, _at: float) -> None:
+    state.stage = Stage.FAILED
+    state.failure = event.reason
+    state.too_few_devices = event.too_few_devices
+
+
+# -- grouping
+
+
+def _open_grouping(state: FederationState, event: e.GroupingOpened, _at: float) -> None:
+    state.stage = Stage.GROUPING
+    profiles = ((name, state.devices[name].profile) for name in event.devices)
+    state.grouping = {name: profile for name, profile in profiles if profile is not None}
+
+
+def _form_groups(state: FederationState, event: e.GroupsFormed, _at: float) -> None:
+    state.stage = Stage.LEARNING
+    state.grouping = None
+    for rank, formed in enumerate(event.groups):
+        members = {device for device in formed.devices if device in state.devices}  # some may be removed since
+        state.groups[formed.group] = GroupState(rank=rank, members=members)
+        for device in members:
+            state.devices[device].group = formed.group
+    for name, reason in event.unplaced.items():
+        if name in state.devices:
+            state.devices[name].unplaced = reason
+
+
+def _place(state: FederationState, event: e.DevicePlaced, _at: float) -> None:
+    state.newcomers.discard(event.device)
+    state.devices[event.device].group = event.group
+    group = state.groups[event.group]
+    group.members.add(event.device)
+    group.revision += 1
+
+
+def _leave_unplaced(state: FederationState, event: e.DeviceUnplaced, _at: float) -> None:
+    state.newcomers.discard(event.device)
+    state.devices[event.device].unplaced = event.reason
+
+
+def _assign_tier(state: FederationState, event: e.TierAssigned, _at: float) -> None:
+    group = state.groups[event.group]
+    group.tier = event.tier
+    group.model = event.model
+    group.phase = Phase.SELECTING
+
+
+# -- rounds
+
+
+def _open_round(state: FederationState, event: e.RoundOpened, at: float) -> None:
+    group = state.groups[event.group]
+    group.round = event.round
+    group.phase = Phase.COLLECTING
+    group.cohort = CohortState(opened=event, opened_at=at, waiting=set(event.participants))
+
+
+def _accept(state: FederationState, event: e.UpdateAccepted | e.EvaluationAccepted, _at: float) -> None:
+    cohort = _cohort(state, event.cohort)
+    cohort.waiting.discard(event.device)
+    cohort.accepted[event.device] = event
+    state.devices[event.device].last_accepted = event.cohort
+
+
+def _decline(state: FederationState, event: e.TaskDeclined, _at: float) -> None:
+    _cohort(state, event.cohort).waiting.discard(event.device)
+
+
+def _close_cohort(state: FederationState, event: e.CohortClosed, _at: float) -> None:
+    group = state.groups[event.group]
+    _cohort(state, event.cohort).survivors = event.survivors
+    group.phase = Phase.REDUCING
+
+
+def _abandon(state: FederationState, event: e.RoundAbandoned, _at: float) -> None:
+    group = state.groups[event.group]
+    group.cohort = None
+    group.abandoned_in_a_row += 1
+    group.phase = Phase.SELECTING
+
+
+def _close_round(state: FederationState, event: e.RoundClosed, at: float) -> None:
+    group = state.groups[event.group]
+    cohort = _cohort(state, event.cohort)
+    assert group.tier is not None
+    sent = [cohort.accepted[name] for name in cohort.survivors or ()]
+    group.history.append(
+        RoundRecord(
+            round=event.round,
+            version=event.version,
+            metrics=event.metrics,
+            opened_at=cohort.opened_at,
+            closed_at=at,
+            devices=event.devices,
+            samples=event.samples,
+            download_bytes=group.tier.cost.bytes * len(cohort.opened.participants),
+            upload_bytes=sum(one.size_bytes for one in sent if isinstance(one, e.UpdateAccepted)),
+        )
+    )
+    group.version = event.version
+    group.model = event.model
+    group.optimizer_state = event.optimizer_state
+    group.abandoned_in_a_row = 0
+    group.cohort = None
+    group.phase = Phase.CHECKING
+
+
+def _note_stop(state: FederationState, event: e.StopChecked, _at: float) -> None:
+    group = state.groups[event.group]
+    group.ending = event.reason
+    group.phase = Phase.SELECTING if event.reason is None else Phase.CLOSING
+
+
+# -- groups that fall short, and ends
+
+
+def _fall_short(state: FederationState, event: e.GroupShort, _at: float) -> None:
+    state.groups[event.group].short_until = event.grace_until
+
+
+def _recover(state: FederationState, event: e.GroupRecovered, _at: float) -> None:
+    state.groups[event.group].short_until = None
+
+
+def _merge(state: FederationState, event: e.GroupMerged, _at: float) -> None:
+    source, target = state.groups[event.source], state.groups[event.target]
+    for device in event.devices:
+        state.devices[device].group = event.target
+    source.members.difference_update(event.devices)
+    target.members.update(event.devices)
+    source.revision += 1
+    target.revision += 1
+    if state.reachable_count(target) >= MINIMUM:
+        target.short_until = None
+
+
+def _finish_group(state: FederationState, event: e.GroupFinished, _at: float) -> None:
+    group = state.groups[event.group]
+    group.phase = Phase.FINISHED
+    group.cohort = None
+    group.short_until = None
+    group.ending = event.reason
+    group.failed = event.failed
+    group.metrics = event.metrics
+
+
+def _cohort(state: FederationState, cohort: CohortId) -> CohortState:
+    group = GroupId(cohort.rpartition(".r")[0])
+    found = state.groups[group].cohort
+    assert found is not None
+    assert found.opened.cohort == cohort
+    return found
+
+
+# Each function takes the event of its row; the table is what the type checker cannot see.
+_TRANSITIONS: Final[dict[type[e.Event], Callable[[FederationState, Any, float], None]]] = {
+    e.FederationOpened: _open,
+    e.DeviceEnrolled: _enrol,
+    e.HardwareReported: _report,
+    e.DeviceLost: _lose,
+    e.DeviceReturned: _return,
+    e.DeviceRemoved: _remove,
+    e.FederationFinished: _finish,
+    e.FederationFailed: _fail,
+    e.GroupingOpened: _open_grouping,
+    e.GroupsFormed: _form_groups,
+    e.DevicePlaced: _place,
+    e.DeviceUnplaced: _leave_unplaced,
+    e.TierAssigned: _assign_tier,
+    e.RoundOpened: _open_round,
+    e.UpdateAccepted: _accept,
+    e.EvaluationAccepted: _accept,
+    e.TaskDeclined: _decline,
+    e.CohortClosed: _close_cohort,
+    e.RoundAbandoned: _abandon,
+    e.RoundClosed: _close_round,
+    e.StopChecked: _note_stop,
+    e.GroupShort: _fall_short,
+    e.GroupRecovered: _recover,
+    e.GroupMerged: _merge,
+    e.GroupFinished: _finish_group,
+}
+assert set(_TRANSITIONS) == set(e.Event.__subclasses__()), "every event needs a transition"

@@ -1,0 +1,157 @@
+"""Announces the plugins that come with tierwise, through the same entry-point group as everybody else's."""
+
+from collections.abc import Iterable
+
+from tierwise.plugins.descriptors import AggregatorDescriptor, Kind, PluginDescriptor
+from tierwise.plugins.hookspecs import hookimpl
+
+
+@hookimpl
+def tierwise_probes() -> Iterable[PluginDescriptor]:
+    """Announce the built-in probes."""
+    yield PluginDescriptor(
+        kind=Kind.PROBE,
+        name="cpu",
+        target="tierwise.plugins.probes.cpu:CpuProbe",
+        options="tierwise.plugins.probes.cpu:CpuOptions",
+        summary="Counts cores, reads the clock frequency and measures float32 FLOP/s.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.PROBE,
+        name="memory",
+        target="tierwise.plugins.probes.memory:MemoryProbe",
+        summary="Reads how much memory the device has.",
+    )
+
+
+@hookimpl
+def tierwise_grouping_policies() -> Iterable[PluginDescriptor]:
+    """Announce the built-in grouping policies."""
+    yield PluginDescriptor(
+        kind=Kind.GROUPING_POLICY,
+        name="quantile",
+        target="tierwise.plugins.grouping.quantile:QuantilePolicy",
+        options="tierwise.plugins.grouping.quantile:QuantileOptions",
+        summary="Sorts the devices by one quantity and cuts them into groups of equal size.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.GROUPING_POLICY,
+        name="kmeans",
+        target="tierwise.plugins.grouping.kmeans:KMeansPolicy",
+        options="tierwise.plugins.grouping.kmeans:KMeansOptions",
+        summary="Clusters the devices by their log-scaled hardware; finds the number of groups by silhouette.",
+    )
+
+
+@hookimpl
+def tierwise_tier_providers() -> Iterable[PluginDescriptor]:
+    """Announce the built-in tier providers."""
+    yield PluginDescriptor(
+        kind=Kind.TIER_PROVIDER,
+        name="mlp",
+        target="tierwise.plugins.tiers.mlp:MlpTierProvider",
+        options="tierwise.plugins.tiers.mlp:MlpLadderOptions",
+        summary="Offers multi-layer perceptrons in a ladder of widths.",
+    )
+
+
+@hookimpl
+def tierwise_learners() -> Iterable[PluginDescriptor]:
+    """Announce the built-in learners."""
+    yield PluginDescriptor(
+        kind=Kind.LEARNER,
+        name="mlp",
+        target="tierwise.plugins.learners.mlp:MlpLearner",
+        options="tierwise.plugins.learners.mlp:MlpOptions",
+        summary="Trains a multi-layer perceptron with NumPy alone.",
+    )
+
+
+@hookimpl
+def tierwise_selectors() -> Iterable[PluginDescriptor]:
+    """Announce the built-in selectors."""
+    yield PluginDescriptor(
+        kind=Kind.SELECTOR,
+        name="all",
+        target="tierwise.plugins.selection.all:AllSelector",
+        summary="Every device takes part in every round.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.SELECTOR,
+        name="random",
+        target="tierwise.plugins.selection.random:RandomSelector",
+        options="tierwise.plugins.selection.random:RandomOptions",
+        summary="Some of the devices take part, drawn anew for every round.",
+    )
+
+
+@hookimpl
+def tierwise_reducers() -> Iterable[PluginDescriptor]:
+    """Announce the built-in reducers."""
+    yield PluginDescriptor(
+        kind=Kind.REDUCER,
+        name="mean",
+        target="tierwise.plugins.aggregation.mean:MeanReducer",
+        summary="Averages the updates, weighted by samples.",
+    )
+
+
+@hookimpl
+def tierwise_server_optimizers() -> Iterable[PluginDescriptor]:
+    """Announce the built-in server optimizers."""
+    yield PluginDescriptor(
+        kind=Kind.SERVER_OPTIMIZER,
+        name="plain",
+        target="tierwise.plugins.aggregation.plain:PlainOptimizer",
+        options="tierwise.plugins.aggregation.plain:PlainOptions",
+        summary="Adds the reduced update to the model, times a learning rate.",
+    )
+
+
+@hookimpl
+def tierwise_aggregators() -> Iterable[AggregatorDescriptor]:
+    """Announce the built-in aggregators."""
+    yield AggregatorDescriptor(
+        name="mean",
+        reducer="mean",
+        server_optimizer="plain",
+        summary="Federated averaging: the mean of the updates, weighted by samples, is added to the model.",
+    )
+
+
+@hookimpl
+def tierwise_stop_rules() -> Iterable[PluginDescriptor]:
+    """Announce the built-in stop rules."""
+    yield PluginDescriptor(
+        kind=Kind.STOP_RULE,
+        name="rounds",
+        target="tierwise.plugins.stopping.rounds:RoundsRule",
+        options="tierwise.plugins.stopping.rounds:RoundsOptions",
+        summary="Stops after a number of rounds.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.STOP_RULE,
+        name="target",
+        target="tierwise.plugins.stopping.target:TargetRule",
+        options="tierwise.plugins.stopping.target:TargetOptions",
+        summary="Stops when a metric has reached a value.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.STOP_RULE,
+        name="time",
+        target="tierwise.plugins.stopping.time:TimeRule",
+        options="tierwise.plugins.stopping.time:TimeOptions",
+        summary="Stops after some seconds of federation time.",
+    )
+
+
+@hookimpl
+def tierwise_data_sources() -> Iterable[PluginDescriptor]:
+    """Announce the built-in data sources."""
+    yield PluginDescriptor(
+        kind=Kind.DATA_SOURCE,
+        name="digits",
+        target="tierwise.plugins.data.digits:DigitsSource",
+        options="tierwise.plugins.data.digits:DigitsOptions",
+        summary="scikit-learn's 1,797 handwritten digits, dealt out evenly or with skewed classes.",
+    )

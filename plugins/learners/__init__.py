@@ -1,0 +1,1 @@
+"""Built-in learners: those who compute with a model."""

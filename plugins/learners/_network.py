@@ -1,0 +1,159 @@
+"""The arithmetic of a multi-layer perceptron whose tensors are views of one contiguous buffer.
+
+Two ideas make it quick where models are small and NumPy's cost per call is all that counts. A layer's bias sorts
+directly before its weight, so both together are one matrix of shape ``(inputs + 1, outputs)`` in the buffer, the
+bias its first row; and activations carry a leading column of ones. One matrix product is then a whole affine map
+forward, another one its whole gradient. And the steps of all layers are views of one buffer of the same layout, so
+a descent is a single subtraction. All scratch arrays are made once for a fit.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tierwise.core.weights import Buffer, Layout
+
+
+def network_layout(sizes: Sequence[int]) -> Layout:
+    """Name the tensors of a network with layers of ``sizes``, features first and classes last.
+
+    Layer numbers are padded with zeros: names sort as text, and the buffer must have the layers in their order.
+    """
+    digits = len(str(len(sizes) - 2))
+    shapes: dict[str, tuple[int, ...]] = {}
+    for layer, (inputs, outputs) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+        shapes[f"{layer:0{digits}}.bias"] = (outputs,)
+        shapes[f"{layer:0{digits}}.weight"] = (inputs, outputs)
+    return Layout.of(shapes)
+
+
+def affine_matrices(sizes: Sequence[int], buffer: Buffer) -> list[Buffer]:
+    """Return each layer's ``(inputs + 1, outputs)`` view of a buffer, the bias in the first row."""
+    matrices, start = [], 0
+    for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True):
+        stop = start + (inputs + 1) * outputs
+        matrices.append(buffer[start:stop].reshape(inputs + 1, outputs))
+        start = stop
+    return matrices
+
+
+def with_ones(features: Buffer) -> Buffer:
+    """Copy features ``(n, f)`` to ``(n, f + 1)`` with a leading column of ones."""
+    inputs = np.empty((len(features), features.shape[1] + 1), np.float32)
+    inputs[:, 0] = 1
+    inputs[:, 1:] = features
+    return inputs
+
+
+@dataclass(frozen=True, slots=True)
+class Scratch:
+    """The arrays of one pass over up to ``len(logits)`` samples; a hidden layer has ``h`` units.
+
+    Attributes
+    ----------
+    hidden
+        Activations of each hidden layer, ``(n, h + 1)``, a leading column of ones.
+    written
+        The same without the ones: where the matrix product goes.
+    errors
+        The loss's derivative by those activations, ``(n, h + 1)``; its first column means nothing.
+    passed
+        The same without the first column.
+    logits
+        Outputs, and then what becomes of them, ``(n, classes)``.
+    column
+        One value for each sample, ``(n, 1)``.
+    """
+
+    hidden: list[Buffer]
+    written: list[Buffer]
+    errors: list[Buffer]
+    passed: list[Buffer]
+    logits: Buffer
+    column: Buffer
+
+    @classmethod
+    def of(cls, sizes: Sequence[int], samples: int) -> "Scratch":
+        """Make the arrays for passes over ``samples`` samples."""
+        hidden = [np.ones((samples, size + 1), np.float32) for size in sizes[1:-1]]
+        errors = [np.empty_like(array) for array in hidden]
+        return cls._over(
+            hidden, errors, np.empty((samples, sizes[-1]), np.float32), np.empty((samples, 1), np.float32)
+        )
+
+    @classmethod
+    def _over(cls, hidden: list[Buffer], errors: list[Buffer], logits: Buffer, column: Buffer) -> "Scratch":
+        return cls(
+            hidden,
+            [array[:, 1:] for array in hidden],
+            errors,
+            [array[:, 1:] for array in errors],
+            logits,
+            column,
+        )
+
+    def cut(self, samples: int) -> "Scratch":
+        """Return views for a pass over fewer samples."""
+        return self._over(
+            [array[:samples] for array in self.hidden],
+            [array[:samples] for array in self.errors],
+            self.logits[:samples],
+            self.column[:samples],
+        )
+
+
+def forward(matrices: Sequence[Buffer], inputs: Buffer, scratch: Scratch) -> None:
+    """Compute ``scratch.logits`` for inputs that have a leading column of ones."""
+    for matrix, hidden, written in zip(matrices, scratch.hidden, scratch.written, strict=False):
+        np.matmul(inputs, matrix, written)  # elsewhere `dot`, which is quicker, but takes no such slice for its result
+        np.maximum(hidden, 0.0, out=hidden)  # the ones stay: contiguous is quicker than leaving them out
+        inputs = hidden
+    np.dot(inputs, matrices[-1], scratch.logits)
+
+
+def shift_logits(scratch: Scratch) -> None:
+    """Take each sample's greatest logit off all of its logits, so that their exponentials cannot overflow."""
+    logits, column = scratch.logits, scratch.column
+    np.maximum.reduce(logits, 1, None, column, True)
+    np.subtract(logits, column, logits)
+
+
+def compute_step(
+    matrices: Sequence[Buffer],
+    inputs: Buffer,
+    targets: Buffer,
+    rate: float,
+    scratch: Scratch,
+    steps: Sequence[Buffer],
+) -> None:
+    """Set ``steps`` to ``rate`` times the gradient of the mean cross-entropy over a minibatch.
+
+    Parameters
+    ----------
+    matrices, steps
+        Of the model and of the step, by `affine_matrices`.
+    inputs, targets
+        ``(n, features + 1)`` with leading ones, and ``(n, classes)``, each row a distribution.
+    rate
+        The learning rate.
+    scratch
+        For exactly ``n`` samples.
+    """
+    forward(matrices, inputs, scratch)
+    shift_logits(scratch)
+    error, column = scratch.logits, scratch.column
+    np.exp(error, error)
+    np.add.reduce(error, 1, None, column, True)
+    np.divide(error, column, error)
+    np.subtract(error, targets, error)  # softmax and cross-entropy: p - t
+    # Everything behind is linear in the error, so the rate goes in here, where the arrays are smallest.
+    np.multiply(error, rate / len(inputs), error)
+    for layer in range(len(scratch.hidden) - 1, -1, -1):
+        hidden, below = scratch.hidden[layer], scratch.errors[layer]
+        np.dot(hidden.T, error, steps[layer + 1])
+        np.dot(error, matrices[layer + 1].T, below)
+        np.sign(hidden, hidden)  # the rectifier's derivative: 1 where it let through, 0 where not
+        np.multiply(below, hidden, below)
+        error = scratch.passed[layer]
+    np.dot(inputs.T, error, steps[0])

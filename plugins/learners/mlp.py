@@ -1,0 +1,219 @@
+"""A compact multi-layer perceptron in NumPy, for boards that carry neither scikit-learn nor PyTorch."""
+
+from typing import Annotated, Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from tierwise.core.errors import ConfigurationError, nearest
+from tierwise.core.framing import frame
+from tierwise.core.learning import Dataset, Fit, FitBudget, StopToken
+from tierwise.core.metrics import Metric, Metrics
+from tierwise.core.task import Task
+from tierwise.core.tiers import Cost
+from tierwise.core.weights import Buffer, Layout, Weights
+from tierwise.plugins.learners._network import (
+    Scratch,
+    affine_matrices,
+    compute_step,
+    forward,
+    network_layout,
+    shift_logits,
+    with_ones,
+)
+
+METRICS: Final = ("accuracy", "log_loss")
+_EVALUATED_AT_ONCE: Final = 512
+"""Samples of one forward pass: bounds the memory of an evaluation whatever the size of the hold-out."""
+
+
+class MlpOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of `MlpLearner`.
+
+    Attributes
+    ----------
+    hidden
+        Units of each hidden layer, from the features to the classes; none makes a softmax regression.
+    learning_rate
+        Step size of the gradient descent, the same for all steps.
+    batch_size
+        Samples in a minibatch; the last one of an epoch, and of a budget, may have fewer.
+    """
+
+    hidden: tuple[Annotated[int, msgspec.Meta(ge=1)], ...] = (32,)
+    learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 0.1
+    batch_size: Annotated[int, msgspec.Meta(ge=1)] = 10
+
+
+class MlpLearner:
+    """Rectified linear units, softmax, cross-entropy, plain minibatch gradient descent.
+
+    Labels are hard or soft; hard ones are the soft ones that put everything on one class, to the last bit. A model
+    that diverges is returned as it is, with values that are not finite: who receives it refuses it.
+
+    Raises
+    ------
+    ConfigurationError
+        If the task wants a metric that this learner cannot measure.
+    """
+
+    def __init__(self, options: MlpOptions, task: Task) -> None:
+        for name in task.metrics:
+            if name not in METRICS:
+                raise ConfigurationError(
+                    f"learner 'mlp' cannot measure {name!r}{nearest(name, METRICS)}, "
+                    f"which task {task.name!r} asks for; it measures {', '.join(METRICS)}"
+                )
+        self._options = options
+        self._task = task
+        self._sizes = (task.features, *options.hidden, len(task.classes))
+        self._layout = network_layout(self._sizes)
+
+    @property
+    def layout(self) -> Layout:
+        """One tensor ``<layer>.weight`` of shape ``(inputs, outputs)`` and one ``<layer>.bias`` for each layer."""
+        return self._layout
+
+    @property
+    def cost(self) -> Cost:
+        """What the model asks of a device.
+
+        A forward pass takes a multiplication and an addition for each weight, a backward pass twice that. Memory
+        is that of the model as it came, the model in training and its step, and of a minibatch with all
+        activations; the device's data, and the interpreter, are not in it.
+        """
+        products = sum(a * b for a, b in zip(self._sizes[:-1], self._sizes[1:], strict=True))
+        inputs, hidden, outputs = self._sizes[0], self._sizes[1:-1], self._sizes[-1]
+        per_sample = (inputs + 1) + 2 * sum(size + 1 for size in hidden) + 2 * outputs + 1
+        return Cost(
+            parameters=self._layout.size,
+            fit_flops_per_sample=6.0 * products,
+            evaluate_flops_per_sample=2.0 * products,
+            bytes=sum(len(part) for part in frame(Weights.zeros(self._layout))),
+            memory_bytes=4 * (3 * self._layout.size + self._options.batch_size * per_sample),
+        )
+
+    def initial(self, seed: int) -> Weights:
+        """Draw weights from a normal distribution of variance ``2 / inputs``; biases are zero.
+
+        He et al. 2015, "Delving Deep into Rectifiers", https://arxiv.org/abs/1502.01852, equation 10.
+        """
+        random = np.random.default_rng(seed)
+        weights = Weights.zeros(self._layout)
+        for matrix in affine_matrices(self._sizes, weights.buffer):
+            inputs = len(matrix) - 1
+            matrix[1:] = random.standard_normal((inputs, matrix.shape[1]), np.float32)
+            matrix[1:] *= np.float32(np.sqrt(2 / inputs))
+        return weights
+
+    def fit(self, weights: Weights, data: Dataset, *, seed: int, budget: FitBudget, stop: StopToken) -> Fit:
+        """Train from ``weights``; samples are shuffled anew, from ``seed``, in each epoch.
+
+        Raises
+        ------
+        FitStopped
+            Before the next minibatch after ``stop`` was told to.
+        LayoutError
+            If ``weights`` have another layout.
+        ValueError
+            If there are no samples, or they do not have the task's features and classes.
+        """
+        self._layout.require(weights.layout, "the model to train")
+        if not len(data):
+            raise ValueError("the training set is empty: a device needs at least one sample to train on")
+        inputs, targets = with_ones(self._features(data)), self._targets(data)
+        trained = weights.copy()
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._descend(trained.buffer, inputs, targets, np.random.default_rng(seed), budget, stop)
+        return Fit(trained, len(data))
+
+    def _descend(
+        self,
+        buffer: Buffer,
+        inputs: Buffer,
+        targets: Buffer,
+        random: np.random.Generator,
+        budget: FitBudget,
+        stop: StopToken,
+    ) -> None:
+        """Train in ``buffer``. This is the hot path: what can be made before the loops is."""
+        available, left = len(inputs), budget.samples(len(inputs))
+        batch = min(self._options.batch_size, available)
+        rate = self._options.learning_rate
+        step = np.empty_like(buffer)
+        matrices, steps = affine_matrices(self._sizes, buffer), affine_matrices(self._sizes, step)
+        full = Scratch.of(self._sizes, batch)
+        epoch_inputs, epoch_targets = np.empty_like(inputs), np.empty_like(targets)
+        while left > 0:
+            # All rows are gathered once, so that a minibatch is a slice. ("clip" only because it writes directly.)
+            order = random.permutation(available)
+            inputs.take(order, 0, epoch_inputs, "clip")
+            targets.take(order, 0, epoch_targets, "clip")
+            end = min(left, available)
+            for first in range(0, end, batch):
+                stop.check()
+                last = min(first + batch, end)
+                scratch = full if last - first == batch else full.cut(last - first)
+                compute_step(
+                    matrices, epoch_inputs[first:last], epoch_targets[first:last], rate, scratch, steps
+                )
+                np.subtract(buffer, step, buffer)
+            left -= end
+
+    def evaluate(self, weights: Weights, data: Dataset) -> Metrics:
+        """Measure the task's metrics.
+
+        ``accuracy``: how often the greatest output is that of the label (of a soft label's greatest, the first of
+        equals in both). ``log_loss``: cross-entropy in nats.
+        """
+        self._layout.require(weights.layout, "the model to evaluate")
+        features, targets = self._features(data), self._targets(data)
+        matrices = affine_matrices(self._sizes, weights.buffer)
+        scratch = Scratch.of(self._sizes, min(len(data), _EVALUATED_AT_ONCE))
+        hits, nats = 0, 0.0
+        with np.errstate(over="ignore", invalid="ignore"):
+            for first in range(0, len(data), _EVALUATED_AT_ONCE):
+                rows = slice(first, first + _EVALUATED_AT_ONCE)
+                inputs, wanted = with_ones(features[rows]), targets[rows]
+                part = scratch.cut(len(inputs))
+                forward(matrices, inputs, part)
+                shift_logits(part)
+                hits += int(np.count_nonzero(part.logits.argmax(1) == wanted.argmax(1)))
+                # log p = z - log(sum(exp(z))), which stays finite where p itself would be rounded to 0
+                log_sums = np.log(np.exp(part.logits).sum(1, dtype=np.float64))
+                likely = np.einsum("ij,ij->i", part.logits, wanted, dtype=np.float64)
+                nats += float((log_sums * wanted.sum(1, dtype=np.float64) - likely).sum())
+        sums = {"accuracy": float(hits), "log_loss": nats}
+        return {name: Metric(sum=sums[name], count=len(data)) for name in self._task.metrics}
+
+    def _features(self, data: Dataset) -> Buffer:
+        if data.features.ndim != 2 or data.features.shape[1] != self._task.features:
+            raise ValueError(
+                f"features have shape {data.features.shape}, "
+                f"task {self._task.name!r} expects (n_samples, {self._task.features})"
+            )
+        return data.features
+
+    def _targets(self, data: Dataset) -> Buffer:
+        """Return labels as soft ones, ``(n, classes)``."""
+        classes, labels = len(self._task.classes), data.labels
+        expected = (
+            f"task {self._task.name!r} expects ({len(data)},) int64 or ({len(data)}, {classes}) float32"
+        )
+        if labels.dtype == np.float32 and labels.shape == (len(data), classes):
+            return labels.astype(np.float32, copy=False)
+        if labels.dtype != np.int64 or labels.shape != (len(data),):
+            raise ValueError(f"labels have shape {labels.shape} and dtype {labels.dtype}, {expected}")
+        return _one_hot(labels.astype(np.int64, copy=False), classes, self._task.name)
+
+
+def _one_hot(labels: NDArray[np.int64], classes: int, task: str) -> Buffer:
+    if (
+        len(labels) and int(labels.view(np.uint64).max()) >= classes
+    ):  # a negative one is huge without its sign
+        wrong = labels[(labels < 0) | (labels >= classes)][0]
+        raise ValueError(f"a label is {wrong}, task {task!r} has classes 0 to {classes - 1}")
+    targets = np.zeros((len(labels), classes), np.float32)
+    targets[np.arange(len(labels)), labels] = 1
+    return targets

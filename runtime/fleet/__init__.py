@@ -1,0 +1,1 @@
+"""The devices that a simulated fleet is made of."""
