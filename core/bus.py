@@ -307,13 +307,9 @@ class EventBus:
             mailbox.wake()
 
     @contextmanager
-    def _attached(
-        self, types: tuple[type, ...], name: str, observer: bool, limit: int | None
-    ) -> Iterator[_Mailbox]:
+    def _attached(self, types: tuple[type, ...], name: str, observer: bool, limit: int | None) -> Iterator[_Mailbox]:
         if not types or not all(isinstance(cls, type) for cls in types):
-            raise TypeError(
-                f"a subscription takes one or more event classes ('object' for all), not {types!r}"
-            )
+            raise TypeError(f"a subscription takes one or more event classes ('object' for all), not {types!r}")
         name = name or ", ".join(cls.__name__ for cls in types)
         if self._closed:
             raise anyio.ClosedResourceError(f"{name!r} cannot subscribe: the event bus is closed")

@@ -1,14 +1,19 @@
 """What the state calls for: deriving the commands.
 
-Keys carry all that makes a command another one: a selection asked of other candidates is another selection.
+Keys carry all that makes a command another one: a selection asked of other candidates is another selection. Only
+`tierwise.core.commands.PlaceDevices` keeps its key when members of its groups come or go: a place found beside
+slightly other neighbours is as good, and asking anew at each change might never end.
 """
 
+import hashlib
 from collections.abc import Iterator
+
+import msgspec
 
 from tierwise.core import commands as c
 from tierwise.core.events import UpdateAccepted
 from tierwise.core.grouping import MINIMUM
-from tierwise.core.hardware import HardwareEnvelope, HardwareProfile
+from tierwise.core.hardware import HardwareProfile
 from tierwise.core.ids import DeviceId, GroupId
 from tierwise.core.seeds import derive_seed
 from tierwise.core.state import CohortState, FederationState, GroupState, Phase, Stage
@@ -39,9 +44,9 @@ def _group_order(state: FederationState, name: GroupId, group: GroupState) -> c.
     match group.phase:
         case Phase.TIERING:
             return c.ChooseTier(
-                key=f"choose-tier/{name}/{group.revision}",
+                key=f"choose-tier/{name}",
                 group=name,
-                envelope=HardwareEnvelope.of(_profiles(state, group.members).values()),
+                envelope=group.envelope,
                 seed=derive_seed(state.opened.seed, "initial", name),
             )
         case Phase.SELECTING:
@@ -77,8 +82,9 @@ def _place_devices(state: FederationState, active: list[GroupId]) -> c.PlaceDevi
     newcomers = tuple(sorted(state.newcomers))
     groups = {name: tuple(sorted(state.groups[name].members)) for name in active}
     members = {device for devices in groups.values() for device in devices}
+    asked = hashlib.sha256(msgspec.json.encode(_profiles(state, state.newcomers), order="deterministic")).hexdigest()
     return c.PlaceDevices(
-        key=f"place/{','.join(newcomers)}/{','.join(active)}",
+        key=f"place/{asked[:16]}/{','.join(active)}",
         fleet=_profiles(state, members | set(newcomers)),
         newcomers=newcomers,
         groups=groups,

@@ -63,7 +63,8 @@ def unframe(data: bytes | memoryview) -> Weights:
     Returns
     -------
     Weights
-        Their buffer is a read-only view of ``data``.
+        Their buffer is a read-only view of ``data``; a copy where ``data`` stands so in memory (at an odd place
+        within a message) that its floats are not aligned.
 
     Raises
     ------
@@ -83,7 +84,11 @@ def unframe(data: bytes | memoryview) -> Weights:
     body = view[start:]
     if len(body) != 4 * layout.size:
         raise ProtocolError(f"the header names {4 * layout.size} bytes of tensors, {len(body)} follow")
-    return Weights(layout, np.frombuffer(body, np.float32))
+    buffer = np.frombuffer(body, np.float32)
+    if not buffer.flags.aligned:  # which the kernels of tierwise.ext refuse
+        buffer = buffer.copy()
+        buffer.flags.writeable = False
+    return Weights(layout, buffer)
 
 
 @lru_cache(maxsize=256)

@@ -1,6 +1,7 @@
 """What a device's hardware can carry: quantities in SI units, profiles, and the envelope of a group."""
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Protocol
@@ -51,6 +52,8 @@ DEFAULTS: Final[Mapping[str, float]] = {
 }
 """What is assumed of a device whose probes do not tell."""
 
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
+
 
 class HardwareProfile(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that the probes of one device reported.
@@ -58,11 +61,18 @@ class HardwareProfile(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     quantities
-        By name; a name ends with its SI unit. Names that tierwise itself reads: those of `DEFAULTS`, and
-        ``power_w`` (electrical power at full load).
+        By name: lower-case letters, digits and ``_``, and its SI unit at the end. Names that tierwise itself
+        reads: those of `DEFAULTS`, and ``power_w`` (electrical power at full load).
     """
 
     quantities: dict[str, Quantity] = {}
+
+    def __post_init__(self) -> None:
+        for name in self.quantities:
+            if _NAME.fullmatch(name) is None or name == "device":  # "device" is the fleet table's first column
+                raise ValueError(
+                    f"{name[:80]!r} cannot name a quantity: up to 64 of a-z 0-9 _ are allowed, and not 'device'"
+                )
 
     @classmethod
     def declared(cls, **values: float) -> "HardwareProfile":

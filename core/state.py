@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from tierwise.core.events import EvaluationAccepted, Purpose, RoundOpened, UpdateAccepted
-from tierwise.core.hardware import HardwareProfile
-from tierwise.core.ids import BlobHash, CohortId, DeviceId, GroupId, ModelVersion, RoundNumber
+from tierwise.core.hardware import HardwareEnvelope, HardwareProfile
+from tierwise.core.ids import BlobHash, CohortId, DeviceId, GroupId, ModelVersion, RoundNumber, cohort_id
 from tierwise.core.metrics import Metrics
 from tierwise.core.settings import FederationSettings
 from tierwise.core.stopping import RoundRecord
@@ -82,10 +82,12 @@ class GroupState:
 
     rank: int
     """0 is the weakest group."""
+    envelope: HardwareEnvelope
+    """Of the devices that it was formed of: its tier is sized for them, whoever leaves before that."""
     members: set[DeviceId]
     phase: Phase = Phase.TIERING
     revision: int = 0
-    """Counts changes of who is in it and who can be reached."""
+    """Counts changes of who is in it, who of them can be reached, and their hardware."""
     tier: Tier | None = None
     model: BlobHash | None = None
     version: ModelVersion = field(default=ModelVersion(0))
@@ -145,6 +147,11 @@ class FederationState:
         return sorted(active, key=lambda name: self.groups[name].rank)
 
     def group_of_cohort(self, cohort: CohortId) -> GroupId | None:
-        """Return the group that a cohort's name belongs to, if there is one."""
-        group = GroupId(cohort.rpartition(".r")[0])
-        return group if group in self.groups else None
+        """Return the group that opened a cohort, or None if there has been no such cohort."""
+        name, _, number = cohort.rpartition(".r")
+        group = self.groups.get(GroupId(name))
+        if group is None or len(number) > len(str(group.round)) or not number.isdecimal():
+            return None
+        round_number = RoundNumber(int(number))
+        known = 1 <= round_number <= group.round and cohort_id(GroupId(name), round_number) == cohort
+        return GroupId(name) if known else None

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from tierwise.core import events as e
-from tierwise.core.grouping import MINIMUM
 from tierwise.core.ids import CohortId, DeviceId, GroupId
 from tierwise.core.state import CohortState, DeviceState, FederationState, GroupState, Phase, Stage
 from tierwise.core.stopping import RoundRecord
@@ -36,6 +35,8 @@ def _report(state: FederationState, event: e.HardwareReported, _at: float) -> No
     device = state.devices[event.device]
     device.profile = event.profile
     device.unplaced = None  # other hardware, another chance
+    if device.group is not None:
+        state.groups[device.group].revision += 1
     _await_place(state, event.device)
 
 
@@ -100,7 +101,7 @@ def _form_groups(state: FederationState, event: e.GroupsFormed, _at: float) -> N
     state.grouping = None
     for rank, formed in enumerate(event.groups):
         members = {device for device in formed.devices if device in state.devices}  # some may be removed since
-        state.groups[formed.group] = GroupState(rank=rank, members=members)
+        state.groups[formed.group] = GroupState(rank=rank, envelope=formed.envelope, members=members)
         for device in members:
             state.devices[device].group = formed.group
     for name, reason in event.unplaced.items():
@@ -213,8 +214,6 @@ def _merge(state: FederationState, event: e.GroupMerged, _at: float) -> None:
     target.members.update(event.devices)
     source.revision += 1
     target.revision += 1
-    if state.reachable_count(target) >= MINIMUM:
-        target.short_until = None
 
 
 def _finish_group(state: FederationState, event: e.GroupFinished, _at: float) -> None:

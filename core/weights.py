@@ -104,8 +104,12 @@ class Layout(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def aggregated(self) -> "Layout":
-        """The tensors that are aggregated: the layout of an update. The layout itself if that is all of them."""
-        kept = tuple(tensor for tensor in self.tensors if tensor.role is Role.AGGREGATE)
+        """The tensors that are aggregated: the layout of an update."""
+        return self.part(Role.AGGREGATE)
+
+    def part(self, role: Role) -> "Layout":
+        """Return the layout of the tensors of one role; the layout itself if that is all of them."""
+        kept = tuple(tensor for tensor in self.tensors if tensor.role is role)
         return self if kept == self.tensors else Layout(kept)
 
     def require(self, other: "Layout", subject: str) -> None:
@@ -158,8 +162,8 @@ class Weights:
     def __init__(self, layout: Layout, buffer: Buffer) -> None:
         if buffer.dtype != np.float32 or buffer.shape != (layout.size,) or not buffer.flags.c_contiguous:
             raise LayoutError(
-                f"a buffer of shape ({layout.size},) and dtype float32 is needed, "
-                f"got shape {buffer.shape} and dtype {buffer.dtype}"
+                f"a contiguous buffer of shape ({layout.size},) and dtype float32 is needed, got shape "
+                f"{buffer.shape}, strides {buffer.strides} and dtype {buffer.dtype}"
             )
         self.layout = layout
         self.buffer = buffer
@@ -221,9 +225,9 @@ class Weights:
         """Return writable weights with a buffer of their own."""
         return Weights(self.layout, self.buffer.copy())
 
-    def aggregated(self) -> "Weights":
-        """Return the part that is aggregated: these weights themselves if that is all, else a gathered copy."""
-        layout = self.layout.aggregated
+    def part(self, role: Role) -> "Weights":
+        """Return the tensors of one role: these weights themselves if that is all of them, else a copy."""
+        layout = self.layout.part(role)
         if layout is self.layout:
             return self
         parts = [self.buffer[self.layout.slices[tensor.name]] for tensor in layout.tensors]

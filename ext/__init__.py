@@ -12,6 +12,7 @@ from typing import Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
 from tierwise.ext import _checks, _fallback
 
 __all__ = ["KERNELS", "KernelsMissingWarning", "weighted_sum"]
@@ -48,10 +49,10 @@ def _choose() -> tuple[Literal["cython", "numpy"], _WeightedSum, ImportError | N
     return "cython", compiled, None
 
 
-KERNELS: Final[Literal["cython", "numpy"]]
-"""Which kernels are in use in this process."""
+_chosen, _weighted_sum, _not_loaded = _choose()
 
-KERNELS, _weighted_sum, _not_loaded = _choose()
+KERNELS: Final = _chosen
+"""Which kernels are in use in this process, ``"cython"`` or ``"numpy"``."""
 
 
 def weighted_sum(

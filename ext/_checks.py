@@ -67,11 +67,7 @@ def _fault(name: str, array: object, dtype: np.dtype[np.generic]) -> TypeError |
     if array.ndim != 1:
         return ValueError(f"{name} has shape {array.shape}, expected one dimension")
     if not array.flags.c_contiguous:
-        return ValueError(
-            f"{name} has strides {array.strides}, expected contiguous items: {dtype.itemsize} bytes"
-        )
+        return ValueError(f"{name} has strides {array.strides}, expected contiguous items: {dtype.itemsize} bytes")
     if not array.flags.aligned:
-        return ValueError(
-            f"{name} does not start at a multiple of {dtype.itemsize} bytes, expected a copy that does"
-        )
+        return ValueError(f"{name} does not start at a multiple of {dtype.itemsize} bytes, expected a copy that does")
     return None

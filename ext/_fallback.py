@@ -57,9 +57,7 @@ def weighted_sum(buffers: tuple[Floats, ...], coefficients: Floats, out: Floats)
 def _panel(buffers: tuple[Floats, ...], coefficients: Floats, block: slice) -> Floats:
     """Add up to eight eights from left to right."""
     eights = (
-        _pairwise(
-            x[block] * c for x, c in zip(buffers[k : k + EIGHT], coefficients[k : k + EIGHT], strict=True)
-        )
+        _pairwise(x[block] * c for x, c in zip(buffers[k : k + EIGHT], coefficients[k : k + EIGHT], strict=True))
         for k in range(0, len(buffers), EIGHT)
     )
     total = next(eights)

@@ -1,7 +1,7 @@
 """Plugins: what a federation can be told to do, by name.
 
-For authors of plugins: the descriptors, `hookimpl`, and the checks in `tierwise.plugins.testing`. For programs:
-`Plugins`, which finds what is installed and makes it.
+For authors of plugins: the descriptors, `hookimpl`, and the checks in `tierwise.plugins.testing`. For
+programs: `Plugins`, which finds what is installed and makes it.
 """
 
 from tierwise.plugins.descriptors import AggregatorDescriptor, AnyDescriptor, Kind, PluginDescriptor

@@ -1,7 +1,7 @@
 """Reads a plugin's options from plain values; every fault names the key, the value and what is allowed."""
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 from msgspec import inspect
@@ -10,11 +10,16 @@ from msgspec.structs import FieldInfo, fields
 from tierwise.core.errors import ConfigurationError, nearest
 
 Options = TypeVar("Options", bound=msgspec.Struct)
+_WORDS: Final[dict[type[inspect.Type], str]] = {
+    inspect.BoolType: "true or false",
+    inspect.IntType: "an integer",
+    inspect.FloatType: "a number",
+    inspect.StrType: "a text",
+    inspect.NoneType: "nothing",
+}
 
 
-def read_options(
-    values: Mapping[str, object], kind: type[Options], *, subject: str, where: str = ""
-) -> Options:
+def read_options(values: Mapping[str, object], kind: type[Options], *, subject: str, where: str = "") -> Options:
     """Convert plain values to a plugin's options type.
 
     Parameters
@@ -31,8 +36,8 @@ def read_options(
     Raises
     ------
     ConfigurationError
-        If a name is unknown, a value is not of its type or out of its bounds, a required one is missing, or the
-        type refuses the values together.
+        If a name is unknown, a value is not of its type or out of its bounds, a required one is missing, or
+        the type refuses the values together.
     """
     known = {field.encode_name: field for field in fields(kind)}
     for name, value in values.items():
@@ -69,7 +74,7 @@ def _join(where: str, name: str) -> str:
     return f"{where}.{name}" if where else name
 
 
-def allowed(kind: Any) -> str:  # noqa: ANN401  (a type annotation can be anything)
+def allowed(kind: Any) -> str:
     """Describe the values of a type for people: ``an integer of at least 1``."""
     return _describe(inspect.type_info(kind))
 
@@ -78,16 +83,8 @@ def _describe(kind: inspect.Type) -> str:
     match kind:
         case inspect.Metadata():
             return _describe(kind.type)
-        case inspect.BoolType():
-            return "true or false"
-        case inspect.IntType():
-            return "an integer" + _bounds(kind)
-        case inspect.FloatType():
-            return "a number" + _bounds(kind)
-        case inspect.StrType():
-            return "a text"
-        case inspect.NoneType():
-            return "nothing"
+        case inspect.IntType() | inspect.FloatType():
+            return _WORDS[type(kind)] + _bounds(kind)
         case inspect.LiteralType() | inspect.EnumType():
             return "one of " + ", ".join(repr(choice) for choice in _choices(kind))
         case inspect.UnionType():
@@ -97,7 +94,7 @@ def _describe(kind: inspect.Type) -> str:
         case inspect.DictType():
             return "a table, each value " + _describe(kind.value_type)
         case _:
-            return f"a {type(kind).__name__.removesuffix('Type').lower()}"
+            return _WORDS.get(type(kind)) or f"a {type(kind).__name__.removesuffix('Type').lower()}"
 
 
 def _is_none(kind: inspect.Type) -> bool:

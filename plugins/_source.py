@@ -1,9 +1,10 @@
 """Where a plugin came from, and what its hooks announce."""
 
+import importlib
 import inspect
 import re
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any, Final
 
@@ -49,9 +50,7 @@ class Source(msgspec.Struct, frozen=True):
 def name_of(plugin: object) -> str:
     """Name a plugin object for messages: a module, a class, or an instance."""
     named = plugin if isinstance(plugin, types.ModuleType | type) else type(plugin)
-    return (
-        named.__name__ if isinstance(named, types.ModuleType) else f"{named.__module__}.{named.__qualname__}"
-    )
+    return named.__name__ if isinstance(named, types.ModuleType) else f"{named.__module__}.{named.__qualname__}"
 
 
 def check_hooks(manager: pluggy.PluginManager, plugin: object, source: Source) -> None:
@@ -70,9 +69,7 @@ def check_hooks(manager: pluggy.PluginManager, plugin: object, source: Source) -
             hint = nearest(hook, HOOKS)
             raise source.fault(f"there is no hook named {hook!r}{hint}; the hooks are {', '.join(HOOKS)}")
         if marked.get("wrapper") or marked.get("hookwrapper"):
-            raise source.fault(
-                f"hook {hook} is a wrapper; hooks of tierwise only announce, there is nothing to wrap"
-            )
+            raise source.fault(f"hook {hook} is a wrapper; hooks of tierwise only announce, there is nothing to wrap")
         extra = _arguments(getattr(plugin, name))
         if extra:
             raise source.fault(
@@ -86,7 +83,7 @@ def _is_unmarked_hook(value: object) -> bool:
     return inspect.isroutine(value) and not hasattr(value, f"{_PREFIX}spec")
 
 
-def _arguments(function: Any) -> list[str]:  # noqa: ANN401
+def _arguments(function: Any) -> list[str]:
     parameters = inspect.signature(function).parameters.values()
     optional = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     return [p.name for p in parameters if p.default is p.empty and p.kind not in optional]
@@ -125,9 +122,7 @@ def _shown(answers: list[object]) -> str:
 def _check_descriptor(descriptor: object, hook: str, kind: Kind, source: Source) -> None:
     expected = AggregatorDescriptor if kind is Kind.AGGREGATOR else PluginDescriptor
     if not isinstance(descriptor, expected):
-        raise source.fault(
-            f"hook {hook} returned {descriptor!r} among its items, expected {expected.__name__}"
-        )
+        raise source.fault(f"hook {hook} returned {descriptor!r} among its items, expected {expected.__name__}")
     if descriptor.kind is not kind:
         right = next((name for name, own in HOOKS.items() if own is descriptor.kind), "no hook")
         raise source.fault(
@@ -136,8 +131,8 @@ def _check_descriptor(descriptor: object, hook: str, kind: Kind, source: Source)
         )
     if not _NAME.fullmatch(descriptor.name):
         raise source.fault(
-            f"hook {hook} announces the name {descriptor.name!r}; a name is of lower-case letters, digits, '-', '.' "
-            "and '_', and begins with a letter or digit"
+            f"hook {hook} announces the name {descriptor.name!r}; a name is of lower-case letters, digits, "
+            "'-', '.' and '_', and begins with a letter or digit"
         )
     if isinstance(descriptor, PluginDescriptor):
         for attribute, text in (("target", descriptor.target), ("options", descriptor.options)):
@@ -152,7 +147,7 @@ def _article(words: str) -> str:
     return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
 
 
-def load(path: str, what: str, source: Source) -> Any:  # noqa: ANN401  (the caller knows what it asked for)
+def load(path: str, what: str, source: Source) -> Any:
     """Import ``"module:Class"``.
 
     Raises
@@ -162,17 +157,15 @@ def load(path: str, what: str, source: Source) -> Any:  # noqa: ANN401  (the cal
     """
     module_name, _, attribute = path.partition(":")
     try:
-        module = __import__(module_name, fromlist=[attribute])
+        module = importlib.import_module(module_name)
     except Exception as error:
         raise PluginLoadError(
-            f"{what} of {source}: its module {module_name!r} cannot be imported: {type(error).__name__}: {error}. "
-            f"{source.remedy}"
+            f"{what} of {source}: its module {module_name!r} cannot be imported: "
+            f"{type(error).__name__}: {error}. {source.remedy}"
         ) from error
     found = getattr(module, attribute, None)
     if not isinstance(found, type):
-        close = get_close_matches(
-            attribute, [name for name, value in vars(module).items() if isinstance(value, type)]
-        )
+        close = get_close_matches(attribute, [name for name, value in vars(module).items() if isinstance(value, type)])
         hint = f" (did you mean {close[0]!r}?)" if close else ""
         raise PluginLoadError(
             f"{what} of {source}: module {module_name!r} has no class {attribute!r}{hint}. {source.remedy}"

@@ -39,7 +39,7 @@ def tierwise_grouping_policies() -> Iterable[PluginDescriptor]:
         name="kmeans",
         target="tierwise.plugins.grouping.kmeans:KMeansPolicy",
         options="tierwise.plugins.grouping.kmeans:KMeansOptions",
-        summary="Clusters the devices by their log-scaled hardware; finds the number of groups by silhouette.",
+        summary="Clusters the devices by log-scaled hardware; finds the number of groups by silhouette.",
     )
 
 

@@ -23,8 +23,8 @@ class Kind(StrEnum):
 class PluginDescriptor(msgspec.Struct, frozen=True, kw_only=True):
     """Announces a class that keeps one of the contracts.
 
-    The module is imported when the plugin is first used, so a descriptor costs nothing: an agent on a small board
-    never loads what a grouping policy needs.
+    The module is imported when the plugin is first used, so a descriptor costs nothing: an agent on a small
+    board never loads what a grouping policy needs.
 
     Attributes
     ----------
@@ -36,9 +36,9 @@ class PluginDescriptor(msgspec.Struct, frozen=True, kw_only=True):
         The class, as ``"package.module:Class"``.
     options
         The type of its options, as ``"package.module:Options"``: a frozen msgspec Struct with
-        ``forbid_unknown_fields=True`` and a default for every field. The class is then made as ``Class(options)``
-        (a learner as ``Class(options, task)``). Empty for a plugin without options, made as ``Class()`` (a learner
-        as ``Class(task)``).
+        ``forbid_unknown_fields=True`` and a default for every field. The class is then made as
+        ``Class(options)`` (a learner as ``Class(options, task)``). Empty for a plugin without options, made as
+        ``Class()`` (a learner as ``Class(task)``).
     summary
         What it does, in one sentence, for ``tierwise plugins``.
     """

@@ -1,9 +1,9 @@
 """Everything that a plugin can provide: one hook for each kind.
 
-A policy pack has a module with some of these functions, each marked with `hookimpl`, and names that module as an
-entry point of the group ``tierwise``. A hook only announces: it returns descriptors and imports nothing heavy. The
-work is done by the classes that the descriptors name, each of which keeps the contract that its hook points to and
-can be held to it with `tierwise.plugins.testing`.
+A policy pack has a module with some of these functions, each marked with `hookimpl`, and names that module as
+an entry point of the group ``tierwise``. A hook only announces: it returns descriptors and imports nothing
+heavy. The work is done by the classes that the descriptors name, each of which keeps the contract that its hook
+points to and can be held to it with `tierwise.plugins.testing`.
 """
 
 # A specification has no body.
@@ -56,12 +56,12 @@ def tierwise_reducers() -> Iterable[PluginDescriptor]:
 
 @hookspec
 def tierwise_server_optimizers() -> Iterable[PluginDescriptor]:
-    """Announce server optimizers, which apply a reduced update: `tierwise.core.aggregation.ServerOptimizer`."""
+    """Announce server optimizers, which apply the result: `tierwise.core.aggregation.ServerOptimizer`."""
 
 
 @hookspec
 def tierwise_aggregators() -> Iterable[AggregatorDescriptor]:
-    """Announce aggregators, each a reducer and a server optimizer: `tierwise.plugins.AggregatorDescriptor`."""
+    """Announce aggregators, each naming a reducer and a server optimizer: `AggregatorDescriptor`."""
 
 
 @hookspec

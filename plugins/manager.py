@@ -5,6 +5,7 @@ All state is in an instance of `Plugins`: two federations in one program can hav
 
 import os
 import sys
+from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final, cast
 
@@ -43,8 +44,8 @@ class Plugins:
     Parameters
     ----------
     *plugins
-        Modules or objects whose functions implement hooks, registered as by `register`. Nothing else is known, not
-        even the built-ins: `discover` finds those.
+        Modules or objects whose functions implement hooks, registered as by `register`. Nothing else is known,
+        not even the built-ins: `discover` finds those.
     """
 
     def __init__(self, *plugins: object) -> None:
@@ -52,7 +53,7 @@ class Plugins:
         self._manager.add_hookspecs(hookspecs)
         self._found: dict[tuple[Kind, str], tuple[AnyDescriptor, Source]] = {}
         if os.environ.get(TRACE) == "1":
-            self._manager.add_hookcall_monitoring(lambda *_: None, _print_call)
+            self._manager.add_hookcall_monitoring(_print_call, lambda *_: None)
         for plugin in plugins:
             self.register(plugin)
 
@@ -69,9 +70,7 @@ class Plugins:
         """
         found = cls()
         # Sorted, so that a fault is the same one on every machine.
-        for point in sorted(
-            entry_points(group=hookspecs.PROJECT), key=lambda p: (_source(p).distribution, p.name)
-        ):
+        for point in sorted(entry_points(group=hookspecs.PROJECT), key=lambda p: (_source(p).distribution, p.name)):
             found._load(point)
         return found
 
@@ -105,11 +104,14 @@ class Plugins:
     def _register(self, plugin: object, source: Source) -> None:
         if self._manager.is_registered(plugin):
             raise PluginClashError(
-                f"plugin module {source.module!r} of {source} is registered twice. Register it once: what an entry "
-                f"point names, Plugins.discover() has registered already."
+                f"plugin module {source.module!r} of {source} is registered twice. Register it once: what an "
+                "entry point names, Plugins.discover() has registered already."
             )
         check_hooks(self._manager, plugin, source)
-        self._manager.register(plugin, f"{source.module} of {source} #{id(plugin)}")
+        name = f"{source.module} of {source}"
+        if self._manager.has_plugin(name):  # two instances of one class
+            name += f" ({len(self._manager.get_plugins())})"
+        self._manager.register(plugin, name)
         try:
             self._add(announced(self._manager, plugin, source), source)
         except TierwiseError:
@@ -165,15 +167,11 @@ class Plugins:
         """
         return cast("Probe", self._make(Kind.PROBE, name, options, where))
 
-    def grouping_policy(
-        self, name: str, options: OptionValues | None = None, *, where: str = ""
-    ) -> GroupingPolicy:
+    def grouping_policy(self, name: str, options: OptionValues | None = None, *, where: str = "") -> GroupingPolicy:
         """Make a grouping policy."""
         return cast("GroupingPolicy", self._make(Kind.GROUPING_POLICY, name, options, where))
 
-    def tier_provider(
-        self, name: str, options: OptionValues | None = None, *, where: str = ""
-    ) -> TierProvider:
+    def tier_provider(self, name: str, options: OptionValues | None = None, *, where: str = "") -> TierProvider:
         """Make a tier provider."""
         return cast("TierProvider", self._make(Kind.TIER_PROVIDER, name, options, where))
 
@@ -189,9 +187,7 @@ class Plugins:
         """Make a reducer."""
         return cast("Reducer", self._make(Kind.REDUCER, name, options, where))
 
-    def server_optimizer(
-        self, name: str, options: OptionValues | None = None, *, where: str = ""
-    ) -> ServerOptimizer:
+    def server_optimizer(self, name: str, options: OptionValues | None = None, *, where: str = "") -> ServerOptimizer:
         """Make a server optimizer."""
         return cast("ServerOptimizer", self._make(Kind.SERVER_OPTIMIZER, name, options, where))
 
@@ -219,9 +215,9 @@ class Plugins:
         ):
             if (kind, part) not in self._found:
                 raise PluginLoadError(
-                    f"aggregator {name!r} of {source} names the {kind} {part!r}, which no installed distribution "
-                    f"offers{nearest(part, self._names(kind))}. Install the policy pack that brings it, or do this: "
-                    f"{source.remedy}"
+                    f"aggregator {name!r} of {source} names the {kind} {part!r}, which no installed "
+                    f"distribution offers{nearest(part, self._names(kind))}. Install the policy pack that brings "
+                    f"it, or this: {source.remedy}"
                 )
         return descriptor
 
@@ -234,9 +230,7 @@ class Plugins:
             raise UnknownPluginError(str(kind), name, self._names(kind))
         return found
 
-    def _make(
-        self, kind: Kind, name: str, values: OptionValues | None, where: str, *arguments: object
-    ) -> Any:  # noqa: ANN401
+    def _make(self, kind: Kind, name: str, values: OptionValues | None, where: str, *arguments: object) -> Any:
         found, source = self._lookup(kind, name)
         descriptor = cast("PluginDescriptor", found)
         subject = f"{kind} {name!r}"
@@ -245,8 +239,8 @@ class Plugins:
             options_type = load(descriptor.options, f"the options type of {subject}", source)
             if not issubclass(options_type, msgspec.Struct):
                 raise PluginLoadError(
-                    f"{subject} of {source}: its options type {descriptor.options!r} is not a msgspec Struct. "
-                    f"{source.remedy}"
+                    f"{subject} of {source}: its options type {descriptor.options!r} is not a msgspec "
+                    f"Struct. {source.remedy}"
                 )
         options = read_options(values or {}, options_type, subject=subject, where=where)
         made = load(descriptor.target, subject, source)
@@ -257,8 +251,8 @@ class Plugins:
             raise  # the plugin says itself what is wrong
         except Exception as error:
             raise PluginFailedError(
-                f"{subject} of {source} cannot be made: {descriptor.target} raised {type(error).__name__}: {error}. "
-                f"{source.remedy}"
+                f"{subject} of {source} cannot be made: {descriptor.target} raised "
+                f"{type(error).__name__}: {error}. {source.remedy}"
             ) from error
 
 
@@ -283,7 +277,6 @@ def _clash(descriptor: AnyDescriptor, new: Source, old: Source) -> PluginClashEr
     )
 
 
-def _print_call(outcome: Any, hook: str, implementations: Any, _arguments: object) -> None:  # noqa: ANN401
-    answer = outcome.exception or outcome.get_result()
+def _print_call(hook: str, implementations: Sequence[pluggy.HookImpl], _arguments: object) -> None:
     for implementation in implementations:
-        print(f"tierwise: {hook}() of {implementation.plugin_name} -> {answer!r}", file=sys.stderr)
+        print(f"tierwise: {hook}() of {implementation.plugin_name}", file=sys.stderr)

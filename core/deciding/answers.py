@@ -43,14 +43,15 @@ def propose_groups(state: FederationState, given: i.GroupsProposed, _now: float)
 
 
 def propose_placements(state: FederationState, given: i.PlacementsProposed, _now: float) -> tuple[e.Event, ...]:
-    """Place late joiners; who was removed since, or whose group ended since, is left out and asked about anew."""
+    """Place late joiners, or say why they have no place."""
     order = _answered(state, given, c.PlaceDevices)
-    answered = {*given.placed, *given.unplaced}
+    answered = sorted((*given.placed, *given.unplaced))
     unknown = set(given.placed.values()) - set(order.groups)
-    if answered != set(order.newcomers) or unknown:
+    if answered != list(order.newcomers) or unknown:
         reason = (
-            f"the grouping policy's placement cannot be used: it answered for {sorted(answered)} and named the "
-            f"groups {sorted(set(given.placed.values()))}"
+            f"the grouping policy's placement cannot be used: it answered for {answered} and named the groups "
+            f"{sorted(set(given.placed.values()))}, it was asked for {list(order.newcomers)} and "
+            f"{list(order.groups)}"
         )
         return tuple(e.DeviceUnplaced(device=name, reason=reason) for name in order.newcomers)
     placed = (e.DevicePlaced(device=name, group=given.placed[name]) for name in sorted(given.placed))
@@ -134,7 +135,7 @@ def note_plugin_failure(state: FederationState, given: i.PluginFailed, _now: flo
     match order:
         case c.PlaceDevices():
             return tuple(e.DeviceUnplaced(device=name, reason=reason) for name in order.newcomers)
-        case c.SelectParticipants() | c.ReduceCohort() | c.CheckStop():
+        case c.ChooseTier() | c.SelectParticipants() | c.ReduceCohort() | c.CheckStop():
             return fail_group(state, order.group, reason)
         case _:
             return (e.FederationFailed(reason=reason),)

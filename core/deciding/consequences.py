@@ -8,7 +8,8 @@ from typing import Final
 from tierwise.core import events as e
 from tierwise.core import inputs as i
 from tierwise.core.deciding.answers import open_round
-from tierwise.core.deciding.endings import abandon_round, fail_group, finish_group
+from tierwise.core.deciding.endings import abandon_round, finish_group
+from tierwise.core.deciding.shortage import grace_ends_at, relieve
 from tierwise.core.errors import TooFewDevicesError
 from tierwise.core.grouping import MINIMUM
 from tierwise.core.ids import GroupId
@@ -30,18 +31,29 @@ def follow(state: FederationState, _given: i.Tick, now: float) -> tuple[e.Event,
         if found:
             return found
     if all(group.phase is Phase.FINISHED for group in state.groups.values()):
-        return (e.FederationFinished(),)
+        return (_end(state),)
     return ()
+
+
+def _end(state: FederationState) -> e.Event:
+    if any(group.model is not None for group in state.groups.values()):
+        return e.FederationFinished()
+    reasons = "; ".join(f"{name}: {group.ending}" for name, group in state.groups.items())
+    return e.FederationFailed(reason=f"no group has a target model: {reasons}")
 
 
 def due_at(state: FederationState) -> float | None:
     """Return the next federation time (seconds) at which something follows by itself; None for never."""
+    if state.stage is Stage.ENROLLING:
+        window_s = state.opened.enrolment.window_s
+        return None if window_s is None else state.opened_at + window_s
+    if state.stage is not Stage.LEARNING:
+        return None
     dues: list[float] = []
-    if state.stage is Stage.ENROLLING and state.opened.enrolment.window_s is not None:
-        dues.append(state.opened_at + state.opened.enrolment.window_s)
-    for group in state.groups.values():
-        if group.short_until is not None:
-            dues.append(group.short_until)
+    for name, group in state.groups.items():
+        grace_until = grace_ends_at(state, name, group)
+        if grace_until is not None:
+            dues.append(grace_until)
         if group.phase is Phase.COLLECTING and group.cohort is not None:
             dues.append(group.cohort.opened.deadline_at)
     return min(dues, default=None)
@@ -62,9 +74,9 @@ def _end_enrolment(state: FederationState, now: float) -> tuple[e.Event, ...]:
 
 
 def _group_consequence(state: FederationState, name: GroupId, group: GroupState, now: float) -> tuple[e.Event, ...]:
-    shortage = _shortage(state, name, group, now)
-    if shortage:
-        return shortage
+    relief = relieve(state, name, group, now)
+    if relief:
+        return relief
     if group.phase is Phase.COLLECTING and group.cohort is not None:
         if group.cohort.waiting and now < group.cohort.opened.deadline_at:
             return ()
@@ -103,40 +115,3 @@ def _close_evaluation(name: GroupId, group: GroupState, cohort: CohortState) -> 
     devices = sorted(cohort.accepted) if enough else []
     metrics = add_metrics(cohort.accepted[device].metrics for device in devices)
     return (finish_group(name, group, group.ending or "", metrics),)
-
-
-# -- groups under three
-
-
-def _shortage(state: FederationState, name: GroupId, group: GroupState, now: float) -> tuple[e.Event, ...]:
-    learning = group.phase is Phase.SELECTING or (
-        group.phase is Phase.COLLECTING and group.cohort is not None and group.cohort.fits
-    )
-    if not learning:
-        return ()
-    reachable = state.reachable_count(group)
-    if reachable >= MINIMUM:
-        return () if group.short_until is None else (e.GroupRecovered(group=name),)
-    if group.short_until is None:
-        grace_until = now + state.opened.rounds.grace_s
-        return (e.GroupShort(group=name, reachable=reachable, grace_until=grace_until),)
-    return _merge(state, name, reachable) if now >= group.short_until else ()
-
-
-def _merge(state: FederationState, name: GroupId, reachable: int) -> tuple[e.Event, ...]:
-    """Move a short group's devices to the next weaker group; into the weakest one, the next stronger come down."""
-    ranked = state.active_by_rank()
-    place = ranked.index(name)
-    if len(ranked) == 1:
-        reason = f"{reachable} reachable devices are left, at least {MINIMUM} are needed, and no other group learns"
-        return fail_group(state, name, reason)
-    source, target = (ranked[place], ranked[place - 1]) if place > 0 else (ranked[1], ranked[0])
-    group = state.groups[source]
-    if group.phase in (Phase.REDUCING, Phase.CHECKING):
-        return ()  # its round is being committed; the next tick finds it in another phase
-    reason = f"its devices went to {target}, since {name} had {reachable} reachable devices left"
-    return (
-        *abandon_round(source, group, reason),
-        e.GroupMerged(source=source, target=target, devices=tuple(sorted(group.members))),
-        finish_group(source, group, reason),
-    )

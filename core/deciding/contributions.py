@@ -111,7 +111,8 @@ def _check_metrics(state: FederationState, name: DeviceId, metrics: Metrics) -> 
             f"device {name!r} reports the metrics {sorted(metrics)}, the task has {sorted(expected)}",
         )
     for metric, value in metrics.items():
-        if not math.isfinite(value.sum) or not 0 <= value.count <= SAMPLES_LIMIT:
+        sum_without_samples = value.count == 0 and value.sum != 0
+        if not math.isfinite(value.sum) or not 0 <= value.count <= SAMPLES_LIMIT or sum_without_samples:
             raise Rejected(
                 e.Refusal.MALFORMED,
                 f"device {name!r} reports {metric} as sum {value.sum} over {value.count} samples",

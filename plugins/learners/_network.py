@@ -9,8 +9,10 @@ a descent is a single subtraction. All scratch arrays are made once for a fit.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tierwise.core.weights import Buffer, Layout
 
@@ -22,7 +24,7 @@ def network_layout(sizes: Sequence[int]) -> Layout:
     """
     digits = len(str(len(sizes) - 2))
     shapes: dict[str, tuple[int, ...]] = {}
-    for layer, (inputs, outputs) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for layer, (inputs, outputs) in enumerate(pairwise(sizes)):
         shapes[f"{layer:0{digits}}.bias"] = (outputs,)
         shapes[f"{layer:0{digits}}.weight"] = (inputs, outputs)
     return Layout.of(shapes)
@@ -31,19 +33,20 @@ def network_layout(sizes: Sequence[int]) -> Layout:
 def affine_matrices(sizes: Sequence[int], buffer: Buffer) -> list[Buffer]:
     """Return each layer's ``(inputs + 1, outputs)`` view of a buffer, the bias in the first row."""
     matrices, start = [], 0
-    for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True):
+    for inputs, outputs in pairwise(sizes):
         stop = start + (inputs + 1) * outputs
         matrices.append(buffer[start:stop].reshape(inputs + 1, outputs))
         start = stop
     return matrices
 
 
-def with_ones(features: Buffer) -> Buffer:
-    """Copy features ``(n, f)`` to ``(n, f + 1)`` with a leading column of ones."""
-    inputs = np.empty((len(features), features.shape[1] + 1), np.float32)
-    inputs[:, 0] = 1
-    inputs[:, 1:] = features
-    return inputs
+def spread_labels(labels: NDArray[np.int64] | NDArray[np.float32], targets: Buffer) -> None:
+    """Write labels to ``targets`` ``(n, classes)``: soft ones as they are, hard ones as a 1 among zeros."""
+    if labels.ndim == 2:
+        targets[...] = labels
+    else:
+        targets[...] = 0
+        targets[np.arange(len(labels)), labels] = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +81,7 @@ class Scratch:
         """Make the arrays for passes over ``samples`` samples."""
         hidden = [np.ones((samples, size + 1), np.float32) for size in sizes[1:-1]]
         errors = [np.empty_like(array) for array in hidden]
-        return cls._over(
-            hidden, errors, np.empty((samples, sizes[-1]), np.float32), np.empty((samples, 1), np.float32)
-        )
+        return cls._over(hidden, errors, np.empty((samples, sizes[-1]), np.float32), np.empty((samples, 1), np.float32))
 
     @classmethod
     def _over(cls, hidden: list[Buffer], errors: list[Buffer], logits: Buffer, column: Buffer) -> "Scratch":
@@ -115,7 +116,7 @@ def forward(matrices: Sequence[Buffer], inputs: Buffer, scratch: Scratch) -> Non
 def shift_logits(scratch: Scratch) -> None:
     """Take each sample's greatest logit off all of its logits, so that their exponentials cannot overflow."""
     logits, column = scratch.logits, scratch.column
-    np.maximum.reduce(logits, 1, None, column, True)
+    np.maximum.reduce(logits, 1, out=column, keepdims=True)
     np.subtract(logits, column, logits)
 
 
@@ -144,7 +145,7 @@ def compute_step(
     shift_logits(scratch)
     error, column = scratch.logits, scratch.column
     np.exp(error, error)
-    np.add.reduce(error, 1, None, column, True)
+    np.add.reduce(error, 1, out=column, keepdims=True)
     np.divide(error, column, error)
     np.subtract(error, targets, error)  # softmax and cross-entropy: p - t
     # Everything behind is linear in the error, so the rate goes in here, where the arrays are smallest.

@@ -1,10 +1,10 @@
 """A compact multi-layer perceptron in NumPy, for boards that carry neither scikit-learn nor PyTorch."""
 
+from itertools import pairwise
 from typing import Annotated, Final
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from tierwise.core.errors import ConfigurationError, nearest
 from tierwise.core.framing import frame
@@ -20,7 +20,7 @@ from tierwise.plugins.learners._network import (
     forward,
     network_layout,
     shift_logits,
-    with_ones,
+    spread_labels,
 )
 
 METRICS: Final = ("accuracy", "log_loss")
@@ -69,6 +69,7 @@ class MlpLearner:
         self._task = task
         self._sizes = (task.features, *options.hidden, len(task.classes))
         self._layout = network_layout(self._sizes)
+        self._cost = self._price()
 
     @property
     def layout(self) -> Layout:
@@ -83,9 +84,12 @@ class MlpLearner:
         is that of the model as it came, the model in training and its step, and of a minibatch with all
         activations; the device's data, and the interpreter, are not in it.
         """
-        products = sum(a * b for a, b in zip(self._sizes[:-1], self._sizes[1:], strict=True))
-        inputs, hidden, outputs = self._sizes[0], self._sizes[1:-1], self._sizes[-1]
-        per_sample = (inputs + 1) + 2 * sum(size + 1 for size in hidden) + 2 * outputs + 1
+        return self._cost
+
+    def _price(self) -> Cost:
+        inputs, *hidden, classes = self._sizes
+        products = sum(a * b for a, b in pairwise(self._sizes))
+        per_sample = (inputs + 1) + 2 * sum(size + 1 for size in hidden) + 2 * classes + 1
         return Cost(
             parameters=self._layout.size,
             fit_flops_per_sample=6.0 * products,
@@ -119,45 +123,35 @@ class MlpLearner:
         ValueError
             If there are no samples, or they do not have the task's features and classes.
         """
-        self._layout.require(weights.layout, "the model to train")
+        self._require(weights, data, "the model to train")
         if not len(data):
             raise ValueError("the training set is empty: a device needs at least one sample to train on")
-        inputs, targets = with_ones(self._features(data)), self._targets(data)
         trained = weights.copy()
         with np.errstate(over="ignore", invalid="ignore"):
-            self._descend(trained.buffer, inputs, targets, np.random.default_rng(seed), budget, stop)
+            self._descend(trained.buffer, data, np.random.default_rng(seed), budget, stop)
         return Fit(trained, len(data))
 
     def _descend(
-        self,
-        buffer: Buffer,
-        inputs: Buffer,
-        targets: Buffer,
-        random: np.random.Generator,
-        budget: FitBudget,
-        stop: StopToken,
+        self, buffer: Buffer, data: Dataset, random: np.random.Generator, budget: FitBudget, stop: StopToken
     ) -> None:
         """Train in ``buffer``. This is the hot path: what can be made before the loops is."""
-        available, left = len(inputs), budget.samples(len(inputs))
-        batch = min(self._options.batch_size, available)
-        rate = self._options.learning_rate
+        available, left = len(data), budget.samples(len(data))
+        rate, batch = self._options.learning_rate, min(self._options.batch_size, available)
         step = np.empty_like(buffer)
         matrices, steps = affine_matrices(self._sizes, buffer), affine_matrices(self._sizes, step)
+        inputs, targets = self._arrays(min(left, available))
         full = Scratch.of(self._sizes, batch)
-        epoch_inputs, epoch_targets = np.empty_like(inputs), np.empty_like(targets)
         while left > 0:
-            # All rows are gathered once, so that a minibatch is a slice. ("clip" only because it writes directly.)
-            order = random.permutation(available)
-            inputs.take(order, 0, epoch_inputs, "clip")
-            targets.take(order, 0, epoch_targets, "clip")
             end = min(left, available)
+            # An epoch's samples are gathered in their order at once, so that a minibatch is a slice.
+            order = random.permutation(available)[:end]
+            inputs[:end, 1:] = data.features[order]
+            spread_labels(data.labels[order], targets[:end])
             for first in range(0, end, batch):
                 stop.check()
                 last = min(first + batch, end)
                 scratch = full if last - first == batch else full.cut(last - first)
-                compute_step(
-                    matrices, epoch_inputs[first:last], epoch_targets[first:last], rate, scratch, steps
-                )
+                compute_step(matrices, inputs[first:last], targets[first:last], rate, scratch, steps)
                 np.subtract(buffer, step, buffer)
             left -= end
 
@@ -167,17 +161,18 @@ class MlpLearner:
         ``accuracy``: how often the greatest output is that of the label (of a soft label's greatest, the first of
         equals in both). ``log_loss``: cross-entropy in nats.
         """
-        self._layout.require(weights.layout, "the model to evaluate")
-        features, targets = self._features(data), self._targets(data)
+        self._require(weights, data, "the model to evaluate")
         matrices = affine_matrices(self._sizes, weights.buffer)
-        scratch = Scratch.of(self._sizes, min(len(data), _EVALUATED_AT_ONCE))
+        at_once = min(len(data), _EVALUATED_AT_ONCE)
+        scratch, (inputs, targets) = Scratch.of(self._sizes, at_once), self._arrays(at_once)
         hits, nats = 0, 0.0
         with np.errstate(over="ignore", invalid="ignore"):
             for first in range(0, len(data), _EVALUATED_AT_ONCE):
-                rows = slice(first, first + _EVALUATED_AT_ONCE)
-                inputs, wanted = with_ones(features[rows]), targets[rows]
-                part = scratch.cut(len(inputs))
-                forward(matrices, inputs, part)
+                features = data.features[first : first + _EVALUATED_AT_ONCE]
+                part, wanted = scratch.cut(len(features)), targets[: len(features)]
+                inputs[: len(features), 1:] = features
+                spread_labels(data.labels[first : first + _EVALUATED_AT_ONCE], wanted)
+                forward(matrices, inputs[: len(features)], part)
                 shift_logits(part)
                 hits += int(np.count_nonzero(part.logits.argmax(1) == wanted.argmax(1)))
                 # log p = z - log(sum(exp(z))), which stays finite where p itself would be rounded to 0
@@ -187,33 +182,27 @@ class MlpLearner:
         sums = {"accuracy": float(hits), "log_loss": nats}
         return {name: Metric(sum=sums[name], count=len(data)) for name in self._task.metrics}
 
-    def _features(self, data: Dataset) -> Buffer:
-        if data.features.ndim != 2 or data.features.shape[1] != self._task.features:
+    def _arrays(self, samples: int) -> tuple[Buffer, Buffer]:
+        """Return arrays for inputs, with their leading ones, and for targets."""
+        inputs = np.empty((samples, self._sizes[0] + 1), np.float32)
+        inputs[:, 0] = 1
+        return inputs, np.empty((samples, self._sizes[-1]), np.float32)
+
+    def _require(self, weights: Weights, data: Dataset, subject: str) -> None:
+        """Raise an error that names the difference if the model or the data are not those of the task."""
+        self._layout.require(weights.layout, subject)
+        task, samples, classes = self._task.name, len(data), self._sizes[-1]
+        if data.features.shape != (samples, self._sizes[0]):
             raise ValueError(
-                f"features have shape {data.features.shape}, "
-                f"task {self._task.name!r} expects (n_samples, {self._task.features})"
+                f"features have shape {data.features.shape}, task {task!r} expects (n_samples, {self._sizes[0]})"
             )
-        return data.features
-
-    def _targets(self, data: Dataset) -> Buffer:
-        """Return labels as soft ones, ``(n, classes)``."""
-        classes, labels = len(self._task.classes), data.labels
-        expected = (
-            f"task {self._task.name!r} expects ({len(data)},) int64 or ({len(data)}, {classes}) float32"
-        )
-        if labels.dtype == np.float32 and labels.shape == (len(data), classes):
-            return labels.astype(np.float32, copy=False)
-        if labels.dtype != np.int64 or labels.shape != (len(data),):
-            raise ValueError(f"labels have shape {labels.shape} and dtype {labels.dtype}, {expected}")
-        return _one_hot(labels.astype(np.int64, copy=False), classes, self._task.name)
-
-
-def _one_hot(labels: NDArray[np.int64], classes: int, task: str) -> Buffer:
-    if (
-        len(labels) and int(labels.view(np.uint64).max()) >= classes
-    ):  # a negative one is huge without its sign
-        wrong = labels[(labels < 0) | (labels >= classes)][0]
-        raise ValueError(f"a label is {wrong}, task {task!r} has classes 0 to {classes - 1}")
-    targets = np.zeros((len(labels), classes), np.float32)
-    targets[np.arange(len(labels)), labels] = 1
-    return targets
+        hard = data.labels.dtype == np.int64 and data.labels.shape == (samples,)
+        if not hard and not (data.labels.dtype == np.float32 and data.labels.shape == (samples, classes)):
+            raise ValueError(
+                f"labels have shape {data.labels.shape} and dtype {data.labels.dtype}, "
+                f"task {task!r} expects ({samples},) int64 or ({samples}, {classes}) float32"
+            )
+        # One pass for both bounds: a negative number is huge when its sign is read as a part of it.
+        if hard and samples and data.labels.view(np.uint64).max() >= classes:
+            wrong = data.labels[(data.labels < 0) | (data.labels >= classes)][0]
+            raise ValueError(f"a label is {wrong}, task {task!r} has classes 0 to {classes - 1}")

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+
 from tierwise import ext
 from tierwise.ext import _checks, _fallback
 
@@ -143,9 +144,7 @@ ANY_FLOAT = st.floats(width=32, allow_nan=True, allow_infinity=True, allow_subno
 )
 def test_kernel_and_twin_agree_on_any_float(rows, weight):
     buffers = tuple(np.array(row, np.float32) for row in rows)
-    coefficients = _checks.coefficients(
-        buffers, np.full(len(rows), weight), np.empty(len(rows[0]), np.float32), 2**40
-    )
+    coefficients = _checks.coefficients(buffers, np.full(len(rows), weight), np.empty(len(rows[0]), np.float32), 2**40)
     results = []
     for name in ("cython", "numpy"):
         results.append(np.zeros(len(rows[0]), np.float32))
@@ -477,9 +476,7 @@ def test_environment_with_another_value(value):
 def test_environment_demands_kernels_that_are_missing():
     done = run(HIDE + "    import tierwise.ext", TIERWISE_KERNELS="cython")
     last = done.stderr.splitlines()[-1]
-    assert last.startswith(
-        "ImportError: TIERWISE_KERNELS is 'cython', but the compiled kernels cannot be loaded: "
-    )
+    assert last.startswith("ImportError: TIERWISE_KERNELS is 'cython', but the compiled kernels cannot be loaded: ")
     assert "install a C compiler and run `pip install" in last
 
 

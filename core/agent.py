@@ -1,0 +1,313 @@
+"""The device's machine: an agent without network, clock, disk or threads.
+
+Every method takes what happened and the time (any monotonic clock, in seconds) and returns the actions that follow.
+Whoever drives it performs them in order, and calls `tick` at `due_at`.
+
+A device works for one cohort at a time. What it sends for a cohort it keeps, byte for byte, until the coordinator's
+receipt comes; when the receipt does not come, it sends the same bytes again.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from tierwise.core import messages as m
+from tierwise.core.events import Refusal
+from tierwise.core.hardware import HardwareProfile
+from tierwise.core.ids import BlobHash, CohortId, DeviceId, GroupId, ModelVersion
+from tierwise.core.seeds import derive_seed
+from tierwise.core.weights import Weights
+from tierwise.core.work import Job, JobDone
+
+RETRY_GROWTH: Final = 2.0
+"""Each repetition waits twice as long as the one before, up to `AgentSettings.retry_limit_s`."""
+
+
+class AgentStage(StrEnum):
+    """Where a device stands."""
+
+    JOINING = "joining"
+    """No `Welcome` yet."""
+    JOINED = "joined"
+    REFUSED = "refused"
+    DISMISSED = "dismissed"
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSettings:
+    """How an agent insists.
+
+    Attributes
+    ----------
+    retry_s
+        Seconds after which a message that was not answered is sent again for the first time; None for never, on a
+        transport that loses nothing.
+    retry_limit_s
+        The longest such wait.
+    """
+
+    retry_s: float | None = 5.0
+    retry_limit_s: float = 60.0
+
+
+# -- actions
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send a message with its body."""
+
+    message: m.DeviceMessage
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """Listen to a group's topic, and to no other group's."""
+
+    group: GroupId
+
+
+@dataclass(frozen=True, slots=True)
+class StartJob:
+    """Do a job, then call `AgentMachine.job_done` or `AgentMachine.job_failed`."""
+
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class StopJob:
+    """Stop the running job; what it still says is ignored."""
+
+    cohort: CohortId
+
+
+@dataclass(frozen=True, slots=True)
+class KeepTarget:
+    """Keep a target model; its frame's hash is ``model``."""
+
+    group: GroupId
+    version: ModelVersion
+    model: BlobHash
+    frame: bytes
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """Nothing more will come; ``refused`` tells that the device was never let in."""
+
+    reason: str
+    refused: bool
+
+
+Action = Send | Follow | StartJob | StopJob | KeepTarget | Leave
+
+
+@dataclass(slots=True)
+class _Running:
+    job: Job
+    until: float
+
+
+@dataclass(slots=True)
+class _Insistence:
+    """A message that is repeated until it is answered."""
+
+    cohort: CohortId | None
+    send: Send
+    wait_s: float
+    due_at: float
+
+
+class AgentMachine:
+    """A device's side of the protocol.
+
+    Parameters
+    ----------
+    device
+        Its id.
+    schema_hash
+        Of its data's task.
+    profile
+        What its probes measured.
+    settings
+        How it insists.
+    """
+
+    def __init__(
+        self, device: DeviceId, schema_hash: str, profile: HardwareProfile, settings: AgentSettings | None = None
+    ) -> None:
+        self.device = device
+        self.stage = AgentStage.JOINING
+        self.assignment: m.Assignment | None = None
+        self._hello = Send(m.Hello(schema_hash=schema_hash, profile=profile))
+        self._settings = settings or AgentSettings()
+        self._running: _Running | None = None
+        self._insisting: _Insistence | None = None
+        self._delivered: CohortId | None = None
+        self._local: dict[GroupId, Weights] = {}
+
+    @property
+    def due_at(self) -> float | None:
+        """When `tick` has something to do; None for never."""
+        dues = []
+        if self._insisting is not None and self._settings.retry_s is not None:
+            dues.append(self._insisting.due_at)
+        if self._running is not None:
+            dues.append(self._running.until)
+        return min(dues, default=None)
+
+    def start(self, now: float) -> tuple[Action, ...]:
+        """Say hello: at the start, and after every reconnection."""
+        if self.stage in (AgentStage.REFUSED, AgentStage.DISMISSED):
+            return ()
+        following = () if self.assignment is None else (Follow(self.assignment.group),)
+        if self._insisting is not None and self._insisting.cohort is not None:
+            return (self._hello, *following, self._insisting.send)  # the coordinator may have missed either
+        return (*self._insist(None, self._hello, now), *following)
+
+    def tick(self, now: float) -> tuple[Action, ...]:
+        """Do what is due: repeat what was not answered, stop a job whose round is over."""
+        actions: list[Action] = []
+        if self._running is not None and now >= self._running.until:
+            actions += self._stop_running()
+        insisting = self._insisting
+        if insisting is not None and self._settings.retry_s is not None and now >= insisting.due_at:
+            insisting.wait_s = min(insisting.wait_s * RETRY_GROWTH, self._settings.retry_limit_s)
+            insisting.due_at = now + insisting.wait_s
+            actions.append(insisting.send)
+        return tuple(actions)
+
+    def receive(self, message: m.CoordinatorMessage, body: memoryview, now: float) -> tuple[Action, ...]:
+        """Take a message of the coordinator's."""
+        if self.stage in (AgentStage.REFUSED, AgentStage.DISMISSED):
+            return ()
+        match message:
+            case m.Welcome():
+                return self._welcome(message)
+            case m.Assigned():
+                return self._assign(message.assignment)
+            case m.RoundAnnounced():
+                return self._join_round(message, body, now)
+            case m.Receipt():
+                return self._note_receipt(message, now)
+            case m.TargetAnnounced():
+                return self._keep_target(message, body)
+            case m.Refused():
+                self.stage = AgentStage.REFUSED
+                self._insisting = None
+                return (*self._stop_running(), Leave(message.reason, refused=True))
+            case m.Dismissed():
+                self.stage = AgentStage.DISMISSED
+                self._insisting = None
+                return (*self._stop_running(), Leave(message.reason, refused=False))
+            case _:
+                return ()
+
+    def job_done(self, cohort: CohortId, done: JobDone, now: float) -> tuple[Action, ...]:
+        """Send what a job gave; ignored if the job was stopped meanwhile."""
+        job = self._take_running(cohort)
+        if job is None:
+            return ()
+        if done.trained is None:
+            sent = Send(m.EvaluationSent(cohort=cohort, base=job.base, metrics=done.metrics))
+            return self._insist(cohort, sent, now)
+        trained = done.trained
+        if trained.local is not None and self.assignment is not None:
+            self._local[self.assignment.group] = trained.local
+        message = m.UpdateSent(
+            cohort=cohort, base=job.base, blob=trained.blob, samples=trained.samples, metrics=done.metrics
+        )
+        return self._insist(cohort, Send(message, trained.body), now)
+
+    def job_failed(self, cohort: CohortId, reason: str) -> tuple[Action, ...]:
+        """Tell the coordinator that nothing will come for a cohort; ignored if the job was stopped meanwhile."""
+        if self._take_running(cohort) is None:
+            return ()
+        self._delivered = cohort
+        return (Send(m.TaskRefused(cohort=cohort, reason=reason)),)
+
+    # -- how it takes each message
+
+    def _welcome(self, message: m.Welcome) -> tuple[Action, ...]:
+        self.stage = AgentStage.JOINED
+        if self._insisting is not None and self._insisting.cohort is None:
+            self._insisting = None
+        return () if message.assignment is None else self._assign(message.assignment)
+
+    def _assign(self, assignment: m.Assignment) -> tuple[Action, ...]:
+        if assignment == self.assignment:
+            return ()
+        moved = self.assignment is not None and assignment.group != self.assignment.group
+        self.assignment = assignment
+        return (*(self._stop_running() if moved else ()), Follow(assignment.group))
+
+    def _join_round(self, message: m.RoundAnnounced, body: memoryview, now: float) -> tuple[Action, ...]:
+        if self.assignment is None or message.group != self.assignment.group:
+            return ()
+        if self._insisting is not None and self._insisting.cohort == message.cohort:
+            return (self._insisting.send,)  # the coordinator asks again: it does not have it
+        if message.cohort == self._delivered or (
+            self._running is not None and self._running.job.cohort == message.cohort
+        ):
+            return ()
+        stopped = self._stop_running()  # an older round of this group is over
+        if message.participants is not None and self.device not in message.participants:
+            return stopped
+        job = Job(
+            cohort=message.cohort,
+            purpose=message.purpose,
+            tier=self.assignment.tier,
+            base=message.model,
+            model=body,
+            budget=message.budget,
+            seed=derive_seed(message.seed, self.device),
+            local=self._local.get(message.group),
+        )
+        self._insisting = None  # nobody waits for an older round's update any more
+        self._running = _Running(job, now + message.deadline_in_s)
+        return (*stopped, StartJob(job))
+
+    def _note_receipt(self, message: m.Receipt, now: float) -> tuple[Action, ...]:
+        if self._insisting is None or self._insisting.cohort != message.cohort:
+            return ()
+        self._insisting = None
+        self._delivered = message.cohort
+        if message.refusal is Refusal.UNKNOWN_DEVICE:  # the coordinator lost its memory: introduce ourselves again
+            self.stage = AgentStage.JOINING
+            return self._insist(None, self._hello, now)
+        return ()
+
+    def _keep_target(self, message: m.TargetAnnounced, body: memoryview) -> tuple[Action, ...]:
+        if self.assignment is None or message.group != self.assignment.group:
+            return ()
+        stopped = self._stop_running()
+        kept = KeepTarget(
+            group=message.group,
+            version=message.version,
+            model=message.model,
+            frame=bytes(body),
+            reason=message.reason,
+        )
+        return (*stopped, kept)
+
+    # -- the pieces
+
+    def _insist(self, cohort: CohortId | None, send: Send, now: float) -> tuple[Action, ...]:
+        wait_s = self._settings.retry_s or self._settings.retry_limit_s
+        self._insisting = _Insistence(cohort, send, wait_s, now + wait_s)
+        return (send,)
+
+    def _stop_running(self) -> tuple[Action, ...]:
+        if self._running is None:
+            return ()
+        cohort = self._running.job.cohort
+        self._running = None
+        return (StopJob(cohort),)
+
+    def _take_running(self, cohort: CohortId) -> Job | None:
+        if self._running is None or self._running.job.cohort != cohort:
+            return None
+        job, self._running = self._running.job, None
+        return job

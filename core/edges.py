@@ -1,0 +1,125 @@
+"""The contracts of the edges: transports, stores, compute. What has the network, the disk and the threads."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from tierwise.core.events import Record
+from tierwise.core.ids import BlobHash, DeviceId, GroupId
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """An envelope that a device sent."""
+
+    device: DeviceId
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLost:
+    """A device's connection broke."""
+
+    device: DeviceId
+    reason: str
+
+
+class CoordinatorTransport(Protocol):
+    """The coordinator's end. It carries envelopes, and may lose, repeat and reorder them."""
+
+    def connect(self) -> AbstractAsyncContextManager[None]:
+        """Be connected as long as the context lasts."""
+        ...
+
+    def receive(self) -> AsyncIterator[Arrived | ConnectionLost]:
+        """Yield what devices send, while connected."""
+        ...
+
+    async def send(self, device: DeviceId, data: bytes) -> None:
+        """Send an envelope to one device."""
+        ...
+
+    async def broadcast(self, group: GroupId, data: bytes) -> None:
+        """Send an envelope once for all devices that follow the group's topic.
+
+        It is retained: who follows the group later gets the latest one.
+        """
+        ...
+
+
+class AgentTransport(Protocol):
+    """A device's end."""
+
+    def connect(self) -> AbstractAsyncContextManager[None]:
+        """Be connected as long as the context lasts."""
+        ...
+
+    def receive(self) -> AsyncIterator[bytes]:
+        """Yield the envelopes for this device and for the group that it follows, while connected."""
+        ...
+
+    async def send(self, data: bytes) -> None:
+        """Send an envelope to the coordinator."""
+        ...
+
+    async def follow(self, group: GroupId) -> None:
+        """Listen to a group's topic, and to no other group's; the envelope retained there arrives."""
+        ...
+
+
+class Store(Protocol):
+    """The federation's disk: the log, and content-addressed blobs beside it.
+
+    One coordinator at a time has it.
+    """
+
+    def open(self) -> AbstractAsyncContextManager[None]:
+        """Hold the store as long as the context lasts.
+
+        Raises
+        ------
+        StoreError
+            If another coordinator holds it, or it is damaged.
+        """
+        ...
+
+    async def append(self, records: Sequence[Record]) -> None:
+        """Write records, all or none; when this returns they are there for good."""
+        ...
+
+    async def records(self) -> Sequence[Record]:
+        """Return the log from its beginning."""
+        ...
+
+    async def put(self, data: bytes | memoryview) -> BlobHash:
+        """Keep a blob and return its address; one that is there already stays as it is."""
+        ...
+
+    async def get(self, blob: BlobHash) -> memoryview:
+        """Return a blob, read-only.
+
+        Raises
+        ------
+        BlobMissingError
+            If it is not there.
+        """
+        ...
+
+    async def delete(self, blobs: Sequence[BlobHash]) -> None:
+        """Forget blobs; those that are not there are left out."""
+        ...
+
+    async def blobs(self) -> Sequence[BlobHash]:
+        """Return the addresses of all blobs, sorted."""
+        ...
+
+
+class Compute(Protocol):
+    """Where work that takes long is done: worker threads, or right here."""
+
+    async def run(self, function: Callable[[], T]) -> T:
+        """Call ``function`` and return its result; when cancelled, what it still computes is abandoned."""
+        ...

@@ -1,0 +1,142 @@
+"""What devices and the coordinator say to each other.
+
+A message is a header (one of these classes) and, where the class says so, a body: a frame of weights
+(`tierwise.core.framing`). `tierwise.core.envelope` puts both into bytes. Who sent a device's message is the
+transport's knowledge, not the message's.
+"""
+
+import msgspec
+
+from tierwise.core.events import Purpose, Refusal
+from tierwise.core.hardware import HardwareProfile
+from tierwise.core.ids import BlobHash, CohortId, DeviceId, GroupId, ModelVersion
+from tierwise.core.learning import FitBudget
+from tierwise.core.metrics import Metrics
+from tierwise.core.tiers import Tier
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):
+    """A header."""
+
+
+# -- from a device
+
+
+class DeviceMessage(Message, frozen=True, kw_only=True):
+    """Said by a device."""
+
+
+class Hello(DeviceMessage, frozen=True, kw_only=True, tag="hello"):
+    """I want to join, or am back, or ask where I stand. Repeated until the `Welcome`."""
+
+    schema_hash: str
+    profile: HardwareProfile
+
+
+class UpdateSent(DeviceMessage, frozen=True, kw_only=True, tag="update"):
+    """My update for a cohort; its body is the delta, repeated byte for byte until the `Receipt`.
+
+    ``base`` is the hash of the model that it started from, ``blob`` the hash of the body, ``metrics`` the ones of
+    ``base`` on my hold-out.
+    """
+
+    cohort: CohortId
+    base: BlobHash
+    blob: BlobHash
+    samples: int
+    metrics: Metrics
+
+
+class EvaluationSent(DeviceMessage, frozen=True, kw_only=True, tag="evaluation"):
+    """My evaluation of a final model."""
+
+    cohort: CohortId
+    base: BlobHash
+    metrics: Metrics
+
+
+class TaskRefused(DeviceMessage, frozen=True, kw_only=True, tag="task-refused"):
+    """I will not deliver for this cohort."""
+
+    cohort: CohortId
+    reason: str
+
+
+class Goodbye(DeviceMessage, frozen=True, kw_only=True, tag="goodbye"):
+    """I leave for now; a `Hello` brings me back."""
+
+    reason: str
+
+
+# -- from the coordinator
+
+
+class CoordinatorMessage(Message, frozen=True, kw_only=True):
+    """Said by the coordinator."""
+
+
+class Assignment(msgspec.Struct, frozen=True, kw_only=True):
+    """A device's group, and the tier that it computes with."""
+
+    group: GroupId
+    tier: Tier
+
+
+class Welcome(CoordinatorMessage, frozen=True, kw_only=True, tag="welcome"):
+    """You are in; ``assignment`` is None until groups are formed."""
+
+    federation: str
+    assignment: Assignment | None
+
+
+class Refused(CoordinatorMessage, frozen=True, kw_only=True, tag="refused"):
+    """You are not in, and why."""
+
+    refusal: Refusal
+    reason: str
+
+
+class Assigned(CoordinatorMessage, frozen=True, kw_only=True, tag="assigned"):
+    """You are in this group from now on."""
+
+    assignment: Assignment
+
+
+class RoundAnnounced(CoordinatorMessage, frozen=True, kw_only=True, tag="round"):
+    """A round is open for a group; the body is the group's model, whose hash is ``model``.
+
+    ``participants`` is None for the whole group. ``deadline_in_s`` counts from the sending, by the coordinator's
+    clock, which alone decides.
+    """
+
+    group: GroupId
+    cohort: CohortId
+    purpose: Purpose
+    model: BlobHash
+    participants: tuple[DeviceId, ...] | None
+    budget: FitBudget
+    seed: int
+    deadline_in_s: float
+
+
+class Receipt(CoordinatorMessage, frozen=True, kw_only=True, tag="receipt"):
+    """I have your update or evaluation, in the log; or it does not count, and why (``refusal``)."""
+
+    cohort: CohortId
+    refusal: Refusal | None
+    reason: str
+
+
+class TargetAnnounced(CoordinatorMessage, frozen=True, kw_only=True, tag="target"):
+    """Your group has its target model, which is the body."""
+
+    group: GroupId
+    version: ModelVersion
+    model: BlobHash
+    reason: str
+
+
+class Dismissed(CoordinatorMessage, frozen=True, kw_only=True, tag="dismissed"):
+    """The federation has ended, or you were removed: nothing more will come."""
+
+    reason: str

@@ -1,0 +1,111 @@
+"""A device's work in one round: evaluate the model that came, train it, and make the update.
+
+Pure computing: whoever runs the agent's machine calls `perform` wherever it may take long.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from tierwise.core.errors import DeviceError
+from tierwise.core.events import Purpose
+from tierwise.core.framing import to_bytes, unframe
+from tierwise.core.ids import BlobHash, CohortId
+from tierwise.core.learning import FitBudget, Learner, LocalData, StopToken
+from tierwise.core.metrics import Metrics
+from tierwise.core.tiers import Tier
+from tierwise.core.weights import Role, Weights
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a round asks of this device.
+
+    Attributes
+    ----------
+    cohort, purpose, tier, budget
+        As announced.
+    base
+        The hash that the model must have.
+    model
+        Its frame.
+    seed
+        Of this device in this round.
+    local
+        The tensors of role *local* that this device trained before; None in its first round with the tier.
+    """
+
+    cohort: CohortId
+    purpose: Purpose
+    tier: Tier
+    base: BlobHash
+    model: memoryview
+    budget: FitBudget
+    seed: int
+    local: Weights | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """The update that a fit gave.
+
+    Attributes
+    ----------
+    body, blob
+        The delta's frame, and its hash.
+    samples
+        The update's weight.
+    local
+        The *local* tensors as trained; None if the tier has none.
+    """
+
+    body: bytes
+    blob: BlobHash
+    samples: int
+    local: Weights | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobDone:
+    """What a job gave.
+
+    Attributes
+    ----------
+    metrics
+        Of the model that came, on the hold-out.
+    trained
+        None after an evaluation.
+    """
+
+    metrics: Metrics
+    trained: Trained | None = None
+
+
+def perform(job: Job, learner: Learner, data: LocalData, stop: StopToken) -> JobDone:
+    """Do a job: a pure function of its arguments.
+
+    Raises
+    ------
+    DeviceError
+        If the model is damaged or the training gave values that are not finite.
+    FitStopped
+        If ``stop`` was told to.
+    """
+    if hashlib.sha256(job.model).hexdigest() != job.base:
+        raise DeviceError(f"the model that came for cohort {job.cohort} does not have the hash {job.base[:12]!r}")
+    base = unframe(job.model)
+    job.tier.layout.require(base.layout, "the model that came")
+    start = base if job.local is None else base.replaced(job.local)
+    metrics = learner.evaluate(start, data.holdout)
+    if job.purpose is Purpose.EVALUATE:
+        return JobDone(metrics)
+    fit = learner.fit(start, data.train, seed=job.seed, budget=job.budget, stop=stop)
+    if not np.isfinite(fit.weights.buffer).all():
+        raise DeviceError("training gave values that are not finite: a smaller learning rate may help")
+    after = fit.weights.part(Role.AGGREGATE)
+    delta = Weights(after.layout, after.buffer - base.part(Role.AGGREGATE).buffer)
+    body = to_bytes(delta)
+    blob = BlobHash(hashlib.sha256(body).hexdigest())
+    local = fit.weights.part(Role.LOCAL)
+    return JobDone(metrics, Trained(body, blob, fit.samples, local if local.layout.tensors else None))

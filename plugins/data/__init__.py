@@ -1,0 +1,1 @@
+"""Built-in data sources: those who give a device its data."""

@@ -1,0 +1,1 @@
+"""Built-in grouping policies: those who divide a fleet."""

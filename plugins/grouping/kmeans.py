@@ -1,0 +1,155 @@
+"""Groups of like devices, found by clustering."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from tierwise.core.grouping import MINIMUM, Grouping
+from tierwise.core.tiers import RoundLimits, Tier
+from tierwise.plugins.grouping._fleet import Comparable
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_LEAST_TO_DIVIDE: Final = 2 * MINIMUM
+_SILHOUETTE_SAMPLE: Final = 2000
+"""Devices that a silhouette is taken over: it grows with the square of them."""
+_STARTS: Final = 10
+"""Random initialisations of a clustering, the best of which counts."""
+_CONSTANT: Final = 1e-9
+"""A logarithm that spreads less than this over a fleet does not tell its devices apart."""
+
+
+class KMeansOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of `KMeansPolicy`.
+
+    Attributes
+    ----------
+    k
+        How many clusters; left out, their number is chosen by silhouette. A fleet of fewer than three times as
+        many devices, or of fewer distinct ones, gets fewer, and clusters under three devices are merged.
+    max_k
+        The most that the choice goes up to.
+    quantities
+        What devices are compared by, quantities of which more is better.
+    seed
+        Of the clustering's random initialisations.
+    """
+
+    k: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    max_k: Annotated[int, msgspec.Meta(ge=1)] = 6
+    quantities: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)] = (
+        "cpu_flops",
+        "memory_bytes",
+        "uplink_bytes_per_s",
+    )
+    seed: Annotated[int, msgspec.Meta(ge=0, lt=2**32)] = 0
+
+    def __post_init__(self) -> None:
+        if len(set(self.quantities)) < len(self.quantities):
+            raise ValueError(f"quantities names one twice: {', '.join(self.quantities)}")
+
+
+class KMeansPolicy:
+    """Clusters the devices by k-means on the logarithms of their hardware, each standardised over the fleet.
+
+    Logarithms, because twice as fast means the same to a slow device as to a fast one. A quantity that is the same
+    for all is left out. A fleet under six devices, or one whose devices are all alike, is one group. Devices that
+    lack one of the quantities are unplaced.
+    """
+
+    def __init__(self, options: KMeansOptions) -> None:
+        self._options = options
+
+    def group(self, fleet: "pl.DataFrame", offers: Sequence[Tier], limits: RoundLimits) -> Grouping:  # noqa: ARG002
+        """Divide the fleet, whatever is on offer.
+
+        Groups are ordered by the mean of their devices' standardised quantities.
+
+        Raises
+        ------
+        ConfigurationError
+            If no device has one of the quantities.
+        """
+        comparable = Comparable.of(fleet, self._options.quantities, "kmeans")
+        if len(comparable.devices) < MINIMUM:
+            return comparable.too_few()
+        points = _standardise(comparable.values)
+        clusters = _merge_small(points, self._labels(points))
+        return comparable.grouped(sorted(clusters, key=lambda rows: (points[rows].mean(), rows[0])))
+
+    def _labels(self, points: NDArray[np.float64]) -> NDArray[np.intp]:
+        """Return the number of each device's cluster."""
+        most = min(len(points) // MINIMUM, len(np.unique(points, axis=0)))
+        if self._options.k is not None:
+            return _cluster(points, min(self._options.k, most), self._options.seed)
+        if len(points) < _LEAST_TO_DIVIDE:
+            most = 1
+        sample = _sample(len(points), self._options.seed)
+        best, best_score = np.zeros(len(points), np.intp), -np.inf
+        for k in range(2, min(self._options.max_k, most) + 1):
+            labels = _cluster(points, k, self._options.seed)
+            score = _silhouette(points[sample], labels[sample])
+            if score > best_score:
+                best, best_score = labels, score
+        return best
+
+
+def _standardise(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return logarithms of mean 0 and deviation 1, without constant columns, or one of zeros if all are constant.
+
+    A zero, which has no logarithm, counts as the least value above it in the fleet.
+    """
+    positive = np.where(values > 0, values, np.inf).min(axis=0)
+    logarithms = np.log(np.maximum(values, np.where(np.isfinite(positive), positive, 1.0)))
+    deviation = logarithms.std(axis=0)
+    varying = deviation > _CONSTANT
+    if not varying.any():
+        return np.zeros((len(values), 1))
+    kept = logarithms[:, varying]
+    return np.asarray((kept - kept.mean(axis=0)) / deviation[varying], np.float64)
+
+
+def _cluster(points: NDArray[np.float64], k: int, seed: int) -> NDArray[np.intp]:
+    if k < 2:
+        return np.zeros(len(points), np.intp)
+    from sklearn.cluster import KMeans
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # scikit-learn brings it
+
+    # With several threads, sums are added in the order in which they come ready, and so can differ in their last bits.
+    with threadpool_limits(limits=1, user_api="openmp"):
+        labels = KMeans(n_clusters=k, n_init=_STARTS, random_state=seed).fit_predict(points)
+    return np.asarray(labels, np.intp)
+
+
+def _sample(devices: int, seed: int) -> NDArray[np.intp]:
+    if devices <= _SILHOUETTE_SAMPLE:
+        return np.arange(devices)
+    return np.random.default_rng(seed).choice(devices, _SILHOUETTE_SAMPLE, replace=False)
+
+
+def _silhouette(points: NDArray[np.float64], labels: NDArray[np.intp]) -> float:
+    """Return the mean silhouette (Rousseeuw 1987), from -1 to 1; -1 if the sample shows a single cluster."""
+    if not 1 < len(np.unique(labels)) < len(points):
+        return -1.0
+    from sklearn.metrics import silhouette_score
+
+    return float(silhouette_score(points, labels))
+
+
+def _merge_small(points: NDArray[np.float64], labels: NDArray[np.intp]) -> list[NDArray[np.intp]]:
+    """Return clusters as row numbers; those under three are merged into the nearest by centroid, smallest first."""
+    clusters = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    clusters.sort(key=lambda rows: int(rows[0]))  # a number that k-means gave means nothing
+    while len(clusters) > 1:
+        small = min(range(len(clusters)), key=lambda number: len(clusters[number]))
+        if len(clusters[small]) >= MINIMUM:
+            break
+        rows = clusters.pop(small)
+        centroids = np.array([points[others].mean(axis=0) for others in clusters])
+        near = int(((centroids - points[rows].mean(axis=0)) ** 2).sum(axis=1).argmin())
+        clusters[near] = np.sort(np.concatenate((clusters[near], rows)))
+    return clusters

@@ -1,0 +1,1 @@
+"""Built-in probes: those who measure the device that they run on."""

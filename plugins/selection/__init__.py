@@ -1,0 +1,1 @@
+"""Built-in selectors: those who choose a round's participants."""

@@ -1,0 +1,1 @@
+"""Built-in stop rules: those who end a group's federation."""

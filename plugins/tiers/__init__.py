@@ -1,0 +1,1 @@
+"""Built-in tier providers: those who size models."""

@@ -1,0 +1,254 @@
+"""The agent: drives a device's machine with a transport, a learner, its data and a clock."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import partial
+from types import TracebackType
+from typing import Final, Self
+
+import anyio
+from anyio.abc import TaskGroup
+
+from tierwise.core import agent as a
+from tierwise.core.edges import AgentTransport, Compute
+from tierwise.core.envelope import open_from_coordinator, seal
+from tierwise.core.errors import ConfigurationError, DeviceError, ProtocolError
+from tierwise.core.framing import unframe
+from tierwise.core.hardware import HardwareProfile, Quantity
+from tierwise.core.ids import CohortId, DeviceId, GroupId, ModelVersion, is_device_id
+from tierwise.core.learning import FitStopped, Learner, LocalData, StopToken
+from tierwise.core.task import Task
+from tierwise.core.tiers import Tier
+from tierwise.core.weights import Weights
+from tierwise.core.work import Job, perform
+from tierwise.plugins.descriptors import Kind
+from tierwise.plugins.manager import Plugins
+from tierwise.runtime.compute import ThreadCompute
+
+_LOG: Final = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The target model that a device ends with."""
+
+    group: GroupId
+    tier: Tier
+    version: ModelVersion
+    model: Weights
+    reason: str
+
+
+class Agent:
+    """A device's program, on the event loop of whoever enters it.
+
+    ::
+
+        async with Agent("kitchen", task=source.task, data=data, transport=transport) as agent:
+            target = await agent.target()
+
+    Leaving the context stops it at once. It installs no signal handlers and has no global state: a program can run
+    many.
+
+    Parameters
+    ----------
+    device
+        Its name in the federation: 1 to 64 of ``A-Z a-z 0-9 . _ -``.
+    task
+        What its data is for.
+    data
+        What it trains on and evaluates on, with features as they are.
+    transport
+        Its end of the network.
+    declared
+        Hardware quantities that its owner declares; they win over measured ones.
+    probes
+        Names of the probes to ask; None for all that are installed.
+    plugins
+        Where probes and learners are looked up; None for all that is installed.
+    compute
+        Where it measures and trains; None for a worker thread.
+    settings
+        How it insists.
+
+    Raises
+    ------
+    ConfigurationError
+        If the name cannot name a device or there are no training samples.
+    """
+
+    def __init__(
+        self,
+        device: str,
+        *,
+        task: Task,
+        data: LocalData,
+        transport: AgentTransport,
+        declared: HardwareProfile | None = None,
+        probes: Sequence[str] | None = None,
+        plugins: Plugins | None = None,
+        compute: Compute | None = None,
+        settings: a.AgentSettings | None = None,
+    ) -> None:
+        if not is_device_id(device):
+            raise ConfigurationError(
+                f"{device!r} cannot name a device: 1 to 64 of A-Z a-z 0-9 . _ - are allowed, "
+                "the first a letter or digit"
+            )
+        if not len(data.train):
+            raise ConfigurationError(f"device {device!r} has no training samples")
+        self.device = DeviceId(device)
+        self._task = task
+        self._data = data.divided(task.scale)
+        self._transport = transport
+        self._declared = declared or HardwareProfile()
+        self._probes = probes
+        self._plugins = plugins or Plugins.discover()
+        self._compute = compute or ThreadCompute(workers=1)
+        self._settings = settings
+        self._learners: dict[str, Learner] = {}
+        self._stop = StopToken()
+        self._wake = anyio.Event()
+        self._left = anyio.Event()
+        self._refusal: str | None = None
+        self._target: Target | None = None
+        self._tasks: TaskGroup | None = None
+        self._stack = AsyncExitStack()
+        self._machine: a.AgentMachine | None = None
+
+    async def __aenter__(self) -> Self:
+        profile = await measure(self._plugins, self._probes)
+        self._machine = a.AgentMachine(
+            self.device, self._task.schema_hash, profile.merged(self._declared), self._settings
+        )
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._transport.connect())
+            self._tasks = await stack.enter_async_context(anyio.create_task_group())
+            self._tasks.start_soon(self._receive, self._machine)
+            self._tasks.start_soon(self._keep_time, self._machine)
+            await self._act(self._machine.start(_now()))
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        assert self._tasks is not None
+        self._stop.stop()
+        self._tasks.cancel_scope.cancel()
+        try:
+            return await self._stack.__aexit__(kind, error, trace)
+        except BaseExceptionGroup as group:
+            if len(group.exceptions) == 1:  # a caller should not have to know that there is a task group inside
+                raise group.exceptions[0] from None
+            raise
+
+    async def target(self) -> Target | None:
+        """Wait until the federation has ended for this device; return its target model, or None if it got none.
+
+        Raises
+        ------
+        DeviceError
+            If the coordinator refused the device, with its reason.
+        """
+        await self._left.wait()
+        if self._refusal is not None:
+            raise DeviceError(f"the coordinator refused device {self.device!r}: {self._refusal}")
+        return self._target
+
+    # -- what happens
+
+    async def _receive(self, machine: a.AgentMachine) -> None:
+        async for data in self._transport.receive():
+            try:
+                message, body = open_from_coordinator(data)
+            except ProtocolError:
+                continue  # not from our coordinator, or damaged: what matters is sent again
+            await self._act(machine.receive(message, body, _now()))
+
+    async def _keep_time(self, machine: a.AgentMachine) -> None:
+        while True:
+            due_at = machine.due_at
+            with anyio.move_on_after(None if due_at is None else max(due_at - _now(), 0)):
+                await self._wake.wait()
+                self._wake = anyio.Event()
+                continue
+            await self._act(machine.tick(_now()))
+
+    async def _act(self, actions: Sequence[a.Action]) -> None:
+        for action in actions:
+            match action:
+                case a.Send():
+                    await self._transport.send(seal(action.message, action.body))
+                case a.Follow():
+                    await self._transport.follow(action.group)
+                case a.StartJob():
+                    assert self._tasks is not None
+                    self._stop = StopToken()
+                    self._tasks.start_soon(self._work, action.job, self._stop)
+                case a.StopJob():
+                    self._stop.stop()
+                case a.KeepTarget():
+                    self._keep(action)
+                case a.Leave():
+                    self._refusal = action.reason if action.refused else None
+                    self._left.set()
+        self._wake.set()  # the machine's next due time may have changed
+
+    async def _work(self, job: Job, stop: StopToken) -> None:
+        assert self._machine is not None
+        try:
+            learner = self._learner(job.tier)
+            done = await self._compute.run(partial(perform, job, learner, self._data, stop))
+        except FitStopped:
+            return
+        except Exception as error:  # a learner's mistake must not take the agent down
+            await self._fail(job.cohort, f"{type(error).__name__}: {error}")
+            return
+        await self._act(self._machine.job_done(job.cohort, done, _now()))
+
+    async def _fail(self, cohort: CohortId, reason: str) -> None:
+        assert self._machine is not None
+        await self._act(self._machine.job_failed(cohort, reason))
+
+    def _learner(self, tier: Tier) -> Learner:
+        if tier.name not in self._learners:
+            self._learners[tier.name] = self._plugins.learner(tier.learner, tier.options, self._task)
+        return self._learners[tier.name]
+
+    def _keep(self, kept: a.KeepTarget) -> None:
+        assert self._machine is not None
+        model = unframe(kept.frame)
+        if model.identity != kept.model or self._machine.assignment is None:
+            return  # damaged on the way: the retained one comes again with the next connection
+        self._target = Target(kept.group, self._machine.assignment.tier, kept.version, model, kept.reason)
+
+
+async def measure(plugins: Plugins, probes: Sequence[str] | None = None) -> HardwareProfile:
+    """Ask probes for the hardware profile of this machine.
+
+    Parameters
+    ----------
+    plugins
+        Where probes are looked up.
+    probes
+        Their names; None for all that are installed.
+    """
+    names = [found.name for found in plugins.descriptors(Kind.PROBE)] if probes is None else probes
+    quantities: dict[str, Quantity] = {}
+    for name in names:
+        probe = plugins.probe(name, {})
+        try:
+            measured = await probe.measure()
+        except Exception as error:  # the profile goes on without what cannot be measured here
+            _LOG.warning("probe %r measured nothing: %s: %s", name, type(error).__name__, error)
+            continue
+        quantities.update({quantity: Quantity(value=value) for quantity, value in measured.items()})
+    return HardwareProfile(quantities=quantities)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,96 @@
+"""Which plugins decide in a federation: chosen by name, then made."""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from tierwise.core.aggregation import Reducer, ServerOptimizer
+from tierwise.core.events import PluginUsed
+from tierwise.core.grouping import GroupingPolicy
+from tierwise.core.selection import Selector
+from tierwise.core.stopping import StopRule
+from tierwise.core.tiers import OptionValues, TierProvider
+from tierwise.plugins.descriptors import Kind
+from tierwise.plugins.manager import Plugins
+
+
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """A plugin's name, and its options as plain values."""
+
+    name: str
+    options: OptionValues = {}
+
+
+class AggregatorChoice(msgspec.Struct, frozen=True, kw_only=True):
+    """An aggregator's name, and the options of the two that it consists of.
+
+    Attributes
+    ----------
+    name
+        Of the aggregator.
+    reducer, server_optimizer
+        Their options.
+    """
+
+    name: str = "mean"
+    reducer: OptionValues = {}
+    server_optimizer: OptionValues = {}
+
+
+class Policies(msgspec.Struct, frozen=True, kw_only=True):
+    """Who decides what."""
+
+    grouping: Choice = Choice(name="quantile")
+    tiers: Choice = Choice(name="mlp")
+    selection: Choice = Choice(name="all")
+    aggregation: AggregatorChoice = AggregatorChoice()
+    stop: Choice = Choice(name="rounds")
+
+
+@dataclass(frozen=True, slots=True)
+class Team:
+    """The plugins of a federation, made; ``used`` says where each came from."""
+
+    grouping: GroupingPolicy
+    tiers: TierProvider
+    selector: Selector
+    reducer: Reducer
+    server_optimizer: ServerOptimizer
+    stop: StopRule
+    used: tuple[PluginUsed, ...]
+
+
+def assemble(policies: Policies, plugins: Plugins) -> Team:
+    """Make the plugins that ``policies`` names.
+
+    Raises
+    ------
+    UnknownPluginError
+        If a name is not known; says which is nearest.
+    ConfigurationError
+        If an option is wrong; its key is the one of the TOML file.
+    PluginError
+        If a plugin cannot be loaded.
+    """
+    aggregation = policies.aggregation
+    aggregator = plugins.aggregator(aggregation.name)
+    names = {
+        Kind.GROUPING_POLICY: policies.grouping.name,
+        Kind.TIER_PROVIDER: policies.tiers.name,
+        Kind.SELECTOR: policies.selection.name,
+        Kind.AGGREGATOR: aggregation.name,
+        Kind.REDUCER: aggregator.reducer,
+        Kind.SERVER_OPTIMIZER: aggregator.server_optimizer,
+        Kind.STOP_RULE: policies.stop.name,
+    }
+    return Team(
+        grouping=plugins.grouping_policy(policies.grouping.name, policies.grouping.options, where="grouping"),
+        tiers=plugins.tier_provider(policies.tiers.name, policies.tiers.options, where="tiers"),
+        selector=plugins.selector(policies.selection.name, policies.selection.options, where="selection"),
+        reducer=plugins.reducer(aggregator.reducer, aggregation.reducer, where="aggregation.reducer"),
+        server_optimizer=plugins.server_optimizer(
+            aggregator.server_optimizer, aggregation.server_optimizer, where="aggregation.server_optimizer"
+        ),
+        stop=plugins.stop_rule(policies.stop.name, policies.stop.options, where="stop"),
+        used=tuple(plugins.provenance(kind, name) for kind, name in names.items()),
+    )

@@ -1,0 +1,1 @@
+"""Stores: where the log and the blobs are."""

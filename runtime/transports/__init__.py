@@ -1,0 +1,1 @@
+"""Transports: how envelopes travel between the coordinator and the devices."""

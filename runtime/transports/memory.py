@@ -1,0 +1,136 @@
+"""A transport within one process: for embedding, examples and tests.
+
+Envelopes pass as bytes, as they would over a wire, in order. A device whose queue is full misses what is sent to it,
+as it would at a broker; its agent asks again.
+"""
+
+import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from tierwise.core.edges import AgentTransport, Arrived, ConnectionLost, CoordinatorTransport
+from tierwise.core.errors import ConfigurationError
+from tierwise.core.ids import DeviceId, GroupId
+
+QUEUE_LIMIT: Final = 64
+"""Envelopes that wait for a device at the most."""
+
+
+class MemoryNetwork:
+    """Connects one coordinator with any number of agents.
+
+    Give `coordinator` to a `tierwise.runtime.Coordinator`, and one `agent` to each `tierwise.runtime.Agent`. What is
+    said while the coordinator is away waits for it.
+    """
+
+    def __init__(self) -> None:
+        self._to_coordinator, self._from_agents = _channel()
+        self._agents: dict[DeviceId, MemoryObjectSendStream[bytes]] = {}
+        self._following: dict[DeviceId, GroupId] = {}
+        self._retained: dict[GroupId, bytes] = {}
+
+    def coordinator(self) -> CoordinatorTransport:
+        """Return the coordinator's end."""
+        return _CoordinatorEnd(self)
+
+    def agent(self, device: DeviceId) -> AgentTransport:
+        """Return a device's end."""
+        return _AgentEnd(self, device)
+
+    @asynccontextmanager
+    async def attached(self, device: DeviceId) -> AsyncIterator[MemoryObjectReceiveStream[bytes]]:
+        """Give a device its queue; afterwards it counts as lost."""
+        if device in self._agents:
+            raise ConfigurationError(f"a device {device!r} is connected already: give each agent a name of its own")
+        send, receive = anyio.create_memory_object_stream[bytes](QUEUE_LIMIT)
+        self._agents[device] = send
+        try:
+            with send, receive:
+                yield receive
+        finally:
+            del self._agents[device]
+            self._following.pop(device, None)
+            self._to_coordinator.send_nowait(ConnectionLost(device, "its agent disconnected"))
+
+    def follow(self, device: DeviceId, group: GroupId) -> None:
+        """Subscribe a device to a group's topic, in place of its old one."""
+        self._following[device] = group
+        if group in self._retained:
+            self.deliver(device, self._retained[group])
+
+    def broadcast(self, group: GroupId, data: bytes) -> None:
+        """Put an envelope into the queues of all who follow a group, and keep it for those who will."""
+        self._retained[group] = data
+        for device, followed in self._following.items():
+            if followed == group:
+                self.deliver(device, data)
+
+    def deliver(self, device: DeviceId, data: bytes) -> None:
+        """Put an envelope into a device's queue; one that is not connected, or whose queue is full, misses it."""
+        queue = self._agents.get(device)
+        if queue is not None:
+            with suppress(anyio.WouldBlock, anyio.BrokenResourceError):
+                queue.send_nowait(data)
+
+    async def report(self, arrived: Arrived) -> None:
+        """Put an envelope into the coordinator's queue."""
+        await self._to_coordinator.send(arrived)
+
+    def inbound(self) -> MemoryObjectReceiveStream[Arrived | ConnectionLost]:
+        """Return the coordinator's queue, as a clone that its user closes."""
+        return self._from_agents.clone()
+
+
+def _channel() -> tuple[
+    MemoryObjectSendStream[Arrived | ConnectionLost], MemoryObjectReceiveStream[Arrived | ConnectionLost]
+]:
+    # Without a limit, because the word that a connection broke must never wait. An agent says little at a time:
+    # it waits for a receipt before it works on.
+    return anyio.create_memory_object_stream[Arrived | ConnectionLost](math.inf)
+
+
+class _CoordinatorEnd:
+    def __init__(self, network: MemoryNetwork) -> None:
+        self._network = network
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[None]:
+        yield
+
+    async def receive(self) -> AsyncIterator[Arrived | ConnectionLost]:
+        with self._network.inbound() as inbound:
+            async for arrived in inbound:
+                yield arrived
+
+    async def send(self, device: DeviceId, data: bytes) -> None:
+        self._network.deliver(device, data)
+
+    async def broadcast(self, group: GroupId, data: bytes) -> None:
+        self._network.broadcast(group, data)
+
+
+class _AgentEnd:
+    def __init__(self, network: MemoryNetwork, device: DeviceId) -> None:
+        self._network = network
+        self._device = device
+        self._queue: MemoryObjectReceiveStream[bytes] | None = None
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[None]:
+        async with self._network.attached(self._device) as self._queue:
+            yield
+
+    async def receive(self) -> AsyncIterator[bytes]:
+        assert self._queue is not None, "receive() works within connect()"
+        async for data in self._queue:
+            yield data
+
+    async def send(self, data: bytes) -> None:
+        await self._network.report(Arrived(self._device, data))
+
+    async def follow(self, group: GroupId) -> None:
+        self._network.follow(self._device, group)

@@ -1,0 +1,101 @@
+"""Data sources, right and broken."""
+
+import numpy as np
+
+from tierwise.core.learning import Dataset, LocalData
+from tierwise.core.task import Task
+
+
+class Right:
+    """Deals out 200 random samples; every fifth of a part is held out."""
+
+    task = Task(name="noise", features=4, classes=("a", "b"))
+
+    def samples(self):
+        random = np.random.default_rng(0)
+        return random.normal(size=(200, 4)).astype(np.float32), random.integers(0, 2, 200)
+
+    def rows(self, part, parts, seed):
+        return np.random.default_rng(seed).permutation(200)[part::parts]
+
+    def load(self, part, parts, seed):
+        features, labels = self.samples()
+        rows = self.rows(part, parts, seed)
+        data = Dataset(features[rows], labels[rows])
+        held_out = np.arange(len(rows)) % 5 == 0
+        return LocalData(data.take(np.flatnonzero(~held_out)), data.take(np.flatnonzero(held_out)))
+
+
+class Soft(Right):
+    def samples(self):
+        features, labels = super().samples()
+        return features, np.eye(2, dtype=np.float32)[labels]
+
+
+class OneDevice(Right):
+    def load(self, part, parts, seed):
+        assert (part, parts) == (0, 1)
+        return super().load(part, parts, seed)
+
+
+class GrowingTask(Right):
+    def __init__(self):
+        self.loaded = 0
+
+    @property
+    def task(self):
+        return Task(name=f"noise {self.loaded}", features=4, classes=("a", "b"))
+
+    def load(self, part, parts, seed):
+        self.loaded += 1
+        return super().load(part, parts, seed)
+
+
+class Doubles(Right):
+    def samples(self):
+        features, labels = super().samples()
+        return features.astype(np.float64), labels
+
+
+class FromOne(Right):
+    def samples(self):
+        features, labels = super().samples()
+        return features, labels + 1
+
+
+class LeavesAPartEmpty(Right):
+    def rows(self, part, parts, seed):
+        rows = super().rows(part, parts, seed)
+        return rows[:1] if part == parts - 1 and parts > 1 else rows
+
+
+class OwnGenerator(Right):
+    def __init__(self):
+        self.random = np.random.default_rng(0)
+
+    def rows(self, part, parts, seed):
+        return self.random.permutation(super().rows(part, parts, seed))
+
+
+class Overlapping(Right):
+    def rows(self, part, parts, seed):
+        return np.random.default_rng([seed, part]).permutation(200)[: 200 // parts]
+
+
+class TrainsOnTheHoldOut(Right):
+    def load(self, part, parts, seed):
+        local = super().load(part, parts, seed)
+        rows = np.arange(len(local.train))
+        return LocalData(local.train, local.train.take(rows[:: parts + 1]))
+
+
+RIGHT = {"hard labels": Right(), "soft labels": Soft()}
+BROKEN = {
+    "the task stays the same": GrowingTask(),
+    "features match the task": Doubles(),
+    "labels match the task": FromOne(),
+    "every part can train": LeavesAPartEmpty(),
+    "the same seed gives the same data": OwnGenerator(),
+    "the hold out is held out": TrainsOnTheHoldOut(),
+    "parts are disjoint": Overlapping(),
+}
