@@ -147,7 +147,7 @@ def fit_is_pure(learner: Learner, task: Task, data: Dataset) -> str | None:
     Optimizer moments, a random generator or a batch normalisation's statistics that live on in the learner break it.
     """
     weights, kept = _received(learner), _received(learner)
-    first = _fit(learner, weights, data).weights
+    first = _fit(learner, weights, data).weights.copy()
     _fit(learner, _received(learner, 9), data.take(np.arange(len(data) // 2)[::-1].copy()), seed=6)
     learner.evaluate(weights, data)
     again = _fit(learner, kept, data).weights

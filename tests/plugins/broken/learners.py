@@ -139,8 +139,6 @@ class OneBuffer(Right):
         self.buffer[...] = fit.weights.buffer
         return Fit(Weights(self.layout, self.buffer), fit.samples)
 
-    # The comparison of one fit with the next would see the same buffer twice and be content.
-
 
 class CountsWhatItProcessed(Right):
     def fit(self, weights, data, *, seed, budget, stop):

@@ -1,0 +1,67 @@
+"""An asyncio event loop on virtual time.
+
+When nothing is runnable, the clock jumps to the next timer instead of waiting for it. Work that takes real time is
+done on the loop itself (`tierwise.runtime.compute.InlineCompute`), so time stands still meanwhile and can never pass a
+job's due time before its result is there.
+"""
+
+import asyncio
+import selectors
+from collections.abc import Mapping
+from typing import Any
+
+from tierwise.core.errors import TierwiseError
+
+
+class SimulationStalledError(TierwiseError):
+    """Nothing is runnable and nothing is scheduled: what the simulation waits for will never happen."""
+
+
+class VirtualTimeLoop(asyncio.SelectorEventLoop):
+    """An event loop whose `time` starts at 0 and jumps.
+
+    Callbacks from other threads (``call_soon_threadsafe``) are served between jumps; the loop does not wait for them.
+    """
+
+    def __init__(self) -> None:
+        self._virtual_s = 0.0
+        super().__init__(_JumpingSelector(self))
+
+    def time(self) -> float:
+        """Return virtual seconds since the loop was made."""
+        return self._virtual_s
+
+    def jump(self, seconds: float) -> None:
+        """Move the clock on."""
+        self._virtual_s += seconds
+
+
+class _JumpingSelector(selectors.BaseSelector):
+    """Where the loop would sleep, it jumps. Everything else is the real selector's."""
+
+    def __init__(self, loop: VirtualTimeLoop) -> None:
+        self._loop = loop
+        self._real = selectors.DefaultSelector()
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        ready = self._real.select(0)
+        if ready or (timeout is not None and timeout <= 0):
+            return ready
+        if timeout is None:
+            raise SimulationStalledError(
+                "the simulation waits for something that will never happen: no timer is set and no task can run"
+            )
+        self._loop.jump(timeout)
+        return []
+
+    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+        return self._real.register(fileobj, events, data)
+
+    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
+        return self._real.unregister(fileobj)
+
+    def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
+        return self._real.get_map()
+
+    def close(self) -> None:
+        self._real.close()

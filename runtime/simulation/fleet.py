@@ -1,0 +1,204 @@
+"""Simulated devices: real machines of the protocol and real training, on one heap in one task.
+
+A device's hardware profile decides how long everything takes: an envelope takes its bytes over the link's rate, a job
+its FLOPs over the processor's. The training itself is done when the job is due, so what a deadline stops is never
+computed. A task and a timer for each device would cost more than small models do.
+"""
+
+import asyncio
+import heapq
+import itertools
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from tierwise.core import agent as a
+from tierwise.core.edges import Arrived, ConnectionLost
+from tierwise.core.envelope import open_from_coordinator, seal
+from tierwise.core.events import Purpose
+from tierwise.core.hardware import HardwareProfile
+from tierwise.core.ids import DeviceId, GroupId, TierName
+from tierwise.core.learning import Learner, LocalData, StopToken
+from tierwise.core.task import Task
+from tierwise.core.tiers import Tier
+from tierwise.core.work import Job, perform
+
+RELIABLE = a.AgentSettings(retry_s=None)
+"""The simulated network loses nothing, so nothing is sent twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSpec:
+    """A device to be simulated: its hardware, and its data with features as they are."""
+
+    profile: HardwareProfile
+    data: LocalData
+
+
+@dataclass(slots=True)
+class _Device:
+    machine: a.AgentMachine
+    profile: HardwareProfile
+    data: LocalData
+    following: GroupId | None = None
+    job: Job | None = None
+    ticks: set[float] = field(default_factory=set)
+    """When a tick is on the heap already."""
+
+
+class SimulatedFleet:
+    """All devices, and the network between them and the coordinator: its transport.
+
+    Parameters
+    ----------
+    devices
+        By id.
+    task
+        What their data is for.
+    make_learner
+        Makes the learner of a tier; one serves all devices, since learners are pure.
+    stop
+        Ends the training when told to.
+    """
+
+    def __init__(
+        self,
+        devices: Mapping[DeviceId, DeviceSpec],
+        task: Task,
+        make_learner: Callable[[Tier], Learner],
+        stop: StopToken,
+    ) -> None:
+        self._devices = {
+            name: _Device(
+                a.AgentMachine(name, task.schema_hash, spec.profile, RELIABLE),
+                spec.profile,
+                spec.data.divided(task.scale),
+            )
+            for name, spec in sorted(devices.items())
+        }
+        self._make_learner = make_learner
+        self._learners: dict[TierName, Learner] = {}
+        self._stop = stop
+        self._retained: dict[GroupId, bytes] = {}
+        self._arrivals: asyncio.Queue[Arrived | ConnectionLost] = asyncio.Queue()
+        self._heap: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = itertools.count()  # of equal times, what was scheduled first happens first
+        self._wake = asyncio.Event()
+
+    # -- the coordinator's transport
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[None]:
+        """Nothing has to be connected."""
+        yield
+
+    async def receive(self) -> AsyncIterator[Arrived | ConnectionLost]:
+        """Yield what devices send, when it arrives."""
+        while True:
+            yield await self._arrivals.get()
+
+    async def send(self, device: DeviceId, data: bytes) -> None:
+        """Let an envelope travel to one device."""
+        if device in self._devices:
+            self._deliver(device, data)
+
+    async def broadcast(self, group: GroupId, data: bytes) -> None:
+        """Let an envelope travel to all devices of a group, to each over its own link."""
+        self._retained[group] = data
+        for name, device in self._devices.items():
+            if device.following == group:
+                self._deliver(name, data)
+
+    # -- the heap
+
+    async def run(self) -> None:
+        """Let things happen when they are due, for ever."""
+        loop = asyncio.get_running_loop()
+        for name, device in self._devices.items():
+            self._act(name, device, device.machine.start(loop.time()))
+        while True:
+            while self._heap and self._heap[0][0] <= loop.time():
+                heapq.heappop(self._heap)[2]()
+            timer = loop.call_at(self._heap[0][0], self._wake.set) if self._heap else None
+            await self._wake.wait()
+            self._wake.clear()
+            if timer is not None:
+                timer.cancel()
+
+    def _schedule(self, due_at: float, happen: Callable[[], None]) -> None:
+        if not self._heap or due_at < self._heap[0][0]:
+            self._wake.set()
+        heapq.heappush(self._heap, (due_at, next(self._order), happen))
+
+    def _deliver(self, name: DeviceId, data: bytes) -> None:
+        device = self._devices[name]
+        arrives_at = self._now() + len(data) / device.profile.value("downlink_bytes_per_s")
+
+        def arrive() -> None:
+            message, body = open_from_coordinator(data)
+            self._act(name, device, device.machine.receive(message, body, self._now()))
+
+        self._schedule(arrives_at, arrive)
+
+    # -- what devices do
+
+    def _act(self, name: DeviceId, device: _Device, actions: tuple[a.Action, ...]) -> None:
+        for action in actions:
+            match action:
+                case a.Send():
+                    self._send(name, device, action)
+                case a.Follow():
+                    device.following = action.group
+                    if action.group in self._retained:
+                        self._deliver(name, self._retained[action.group])
+                case a.StartJob():
+                    self._start_job(name, device, action.job)
+                case a.StopJob():
+                    device.job = None
+                case a.KeepTarget() | a.Leave():
+                    pass  # the coordinator's result has the target models
+        self._schedule_tick(name, device)
+
+    def _send(self, name: DeviceId, device: _Device, action: a.Send) -> None:
+        data = seal(action.message, action.body)
+        arrives_at = self._now() + len(data) / device.profile.value("uplink_bytes_per_s")
+        self._schedule(arrives_at, lambda: self._arrivals.put_nowait(Arrived(name, data)))
+
+    def _start_job(self, name: DeviceId, device: _Device, job: Job) -> None:
+        device.job = job
+        fits = job.purpose is Purpose.FIT
+        duration_s = job.tier.cost.compute_s(
+            device.profile,
+            fit_samples=job.budget.samples(len(device.data.train)) if fits else 0,
+            evaluate_samples=len(device.data.holdout),
+        )
+
+        def finish() -> None:
+            if device.job is not job:
+                return  # it was stopped
+            device.job = None
+            done = perform(job, self._learner(job.tier), device.data, self._stop)
+            self._act(name, device, device.machine.job_done(job.cohort, done, self._now()))
+
+        self._schedule(self._now() + duration_s, finish)
+
+    def _schedule_tick(self, name: DeviceId, device: _Device) -> None:
+        due_at = device.machine.due_at
+        if due_at is None or due_at in device.ticks:
+            return
+        device.ticks.add(due_at)
+
+        def tick() -> None:
+            device.ticks.discard(due_at)
+            self._act(name, device, device.machine.tick(self._now()))
+
+        self._schedule(due_at, tick)
+
+    def _learner(self, tier: Tier) -> Learner:
+        if tier.name not in self._learners:
+            self._learners[tier.name] = self._make_learner(tier)
+        return self._learners[tier.name]
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()

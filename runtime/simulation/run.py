@@ -1,0 +1,132 @@
+"""Running a simulation from beginning to end."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import anyio
+
+from tierwise.core import events as e
+from tierwise.core.edges import Store
+from tierwise.core.events import Record
+from tierwise.core.ids import DeviceId
+from tierwise.core.learning import Learner, StopToken
+from tierwise.core.settings import FederationSettings
+from tierwise.core.tiers import Tier
+from tierwise.plugins.manager import Plugins
+from tierwise.runtime.compute import InlineCompute
+from tierwise.runtime.coordinator import Coordinator
+from tierwise.runtime.policies import Policies
+from tierwise.runtime.result import FederationResult
+from tierwise.runtime.simulation.clock import VirtualTimeLoop
+from tierwise.runtime.simulation.fleet import DeviceSpec, SimulatedFleet
+from tierwise.runtime.stores.memory import MemoryStore
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """A finished simulation.
+
+    Attributes
+    ----------
+    result
+        The target models.
+    records
+        The event log.
+    simulated_s
+        Federation time at the end, in seconds.
+    """
+
+    result: FederationResult
+    records: Sequence[Record]
+    simulated_s: float
+
+
+def simulate(
+    settings: FederationSettings,
+    devices: Mapping[DeviceId, DeviceSpec],
+    *,
+    policies: Policies | None = None,
+    plugins: Plugins | None = None,
+    store: Store | None = None,
+    stop: StopToken | None = None,
+    watch: Callable[[e.Event | e.Notice], None] | None = None,
+) -> Simulation:
+    """Run a whole federation in this thread, on virtual time, with real training.
+
+    The same arguments on the same machine and build give the same bytes.
+
+    Parameters
+    ----------
+    settings
+        What the federation is.
+    devices
+        The fleet.
+    policies, plugins, store
+        As for a `tierwise.runtime.Coordinator`.
+    stop
+        Told to stop (from any thread), it ends the simulation at its next minibatch with `FitStopped`; the store
+        has what was logged until then.
+    watch
+        Called with every event and notice, in order, within the simulation: it should be quick.
+
+    Raises
+    ------
+    TooFewDevicesError, FederationFailedError
+        If there are no target models.
+    FitStopped
+        If it was stopped.
+    """
+    plugins = plugins or Plugins.discover()
+    store = store or MemoryStore()
+    stop = stop or StopToken()
+
+    def make_learner(tier: Tier) -> Learner:
+        return plugins.learner(tier.learner, tier.options, settings.task)
+
+    async def main() -> Simulation:
+        fleet = SimulatedFleet(devices, settings.task, make_learner, stop)
+        coordinator = Coordinator(
+            settings, transport=fleet, policies=policies, plugins=plugins, store=store, compute=InlineCompute()
+        )
+        async with coordinator, anyio.create_task_group() as tasks:
+            if watch is not None:
+                tasks.start_soon(_watch, coordinator, watch)
+            tasks.start_soon(fleet.run)
+            result = await coordinator.result()
+            tasks.cancel_scope.cancel()
+        return Simulation(result, await store.records(), coordinator.federation.latest_at)
+
+    loop = VirtualTimeLoop()
+    try:
+        return loop.run_until_complete(main())
+    except BaseExceptionGroup as group:
+        raise _only(group) from None
+    finally:
+        _close(loop)
+
+
+async def _watch(coordinator: Coordinator, watch: Callable[[e.Event | e.Notice], None]) -> None:
+    async for event in coordinator.events(lossless=True):
+        watch(event)
+
+
+def _only(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the one exception inside nested groups, or the group if there are several."""
+    found: BaseException = group
+    while isinstance(found, BaseExceptionGroup) and len(found.exceptions) == 1:
+        found = found.exceptions[0]
+    return found
+
+
+def _close(loop: asyncio.AbstractEventLoop) -> None:
+    loop.run_until_complete(_cancel_rest())
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()
+
+
+async def _cancel_rest() -> None:
+    rest = asyncio.all_tasks() - {asyncio.current_task()}  # some are left only when the run was interrupted
+    for task in rest:
+        task.cancel()
+    await asyncio.gather(*rest, return_exceptions=True)
