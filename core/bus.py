@@ -1,32 +1,29 @@
 """The event bus: typed subscriptions, one order for all, backpressure, lossy observers.
 
-Every subscription has a *mailbox*, a bounded buffer of events. ``publish`` looks up the mailboxes of
-the event's class and delivers to all of them at once, so the order of the calls is the order in every
-mailbox, whatever tasks they come from.
+Every subscription has a mailbox (`tierwise.core.mailbox`). ``publish`` looks up the mailboxes of the event's class
+and delivers to all of them at once, so the order of the calls is the order in every mailbox, whatever tasks they come
+from.
 
-A lossless mailbox without room keeps the event in a second queue, with the *ticket* of the ``publish``
-call, which waits. Whenever the reader takes an event, the first of that queue moves up. So order holds
-while publishers wait, and no publisher waits for a subscriber that is not its own.
-
-Two rules for this file: between the look-up of mailboxes and the last delivery there is no ``await``;
-and tickets wait at a mailbox only while its buffer is full, so who takes from a buffer must admit one.
+The rule for this file: between the look-up of mailboxes and the last delivery there is no ``await``.
 """
 
-from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
 from traceback import format_exception_only
-from typing import Any, Final, Generic, TypeVar, final
+from typing import Final, TypeVar, final
 
 import anyio
-import msgspec
 from anyio.abc import TaskStatus
+
+from tierwise.core.events import Notice
+from tierwise.core.mailbox import Mailbox, Subscription, Ticket
 
 E = TypeVar("E")
 
+__all__ = ["EventBus", "SubscriberFailed", "Subscription"]
 
-class SubscriberFailed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+
+class SubscriberFailed(Notice, frozen=True, kw_only=True, tag="subscriber-failed"):
     """A handler that :meth:`EventBus.serve` runs raised an exception; it goes on with its next event."""
 
     subscriber: str
@@ -35,150 +32,6 @@ class SubscriberFailed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The name of the class of the event that it failed on."""
     error: str
     """The exception's class and message."""
-
-
-@dataclass(eq=False, slots=True)
-class _Ticket:
-    """One ``publish`` call that waits until no mailbox is `missing` its event any more."""
-
-    missing: int
-    done: anyio.Event = field(default_factory=anyio.Event)
-
-    def settle_one(self) -> None:
-        self.missing -= 1
-        if not self.missing:
-            self.done.set()
-
-
-@dataclass(eq=False, slots=True)
-class _Mailbox:
-    """A subscription as the bus sees it."""
-
-    types: tuple[type, ...]
-    name: str
-    observer: bool
-    limit: int
-    buffer: deque[Any] = field(default_factory=deque)
-    waiting: OrderedDict[_Ticket, Any] = field(default_factory=OrderedDict)
-    dropped: int = 0
-    idle: anyio.Event | None = None  # set while the reader sleeps and nobody has woken it yet
-    left: bool = False  # the reader has left its `async with` block
-    ending: bool = False  # the bus is closed
-
-    def offer(self, event: object) -> bool:
-        """Deliver if there is room; an observer makes some by losing its oldest event."""
-        if len(self.buffer) >= self.limit:
-            if not self.observer:
-                return False
-            self.buffer.popleft()
-            self.dropped += 1
-        self.buffer.append(event)
-        self.wake()
-        return True
-
-    def wake(self) -> None:
-        # Forgetting the anyio.Event makes the reader's waking cost nothing for the rest of a burst.
-        if self.idle is not None:
-            self.idle.set()
-            self.idle = None
-
-    def admit_one(self) -> None:
-        ticket, event = self.waiting.popitem(last=False)
-        self.buffer.append(event)
-        ticket.settle_one()
-
-    def leave(self) -> None:
-        self.left = True
-        self.buffer.clear()
-        for ticket in self.waiting:
-            ticket.settle_one()
-        self.waiting.clear()
-        self.wake()
-
-
-@final
-class Subscription(Generic[E]):
-    """One subscriber's events in the order in which they were published; an async iterator.
-
-    Iteration ends when the bus is closed and everything published before has been read. Reading waits,
-    and so yields to the loop or can be cancelled, only while there is no event: a reader that is
-    cancelled loses none. One task reads at a time; a second that must wait gets `BusyResourceError`.
-    """
-
-    __slots__ = ("_buffer", "_mailbox")
-
-    def __init__(self, mailbox: _Mailbox) -> None:
-        self._mailbox: Final = mailbox
-        self._buffer: Final[deque[E]] = mailbox.buffer
-
-    @property
-    def name(self) -> str:
-        """As given, or else the names of the classes subscribed to."""
-        return self._mailbox.name
-
-    @property
-    def dropped(self) -> int:
-        """How many events were missed for want of room.
-
-        For an observer: events read, buffered and dropped add up to those published. A lossless
-        subscriber can miss only reports of failed handlers (see :meth:`EventBus.serve`).
-        """
-        return self._mailbox.dropped
-
-    async def receive(self) -> E:
-        """Take the next event; wait for it if need be.
-
-        Raises
-        ------
-        anyio.EndOfStream
-            The bus is closed and everything has been read.
-        anyio.ClosedResourceError
-            The ``async with`` block of this subscription has been left.
-        """
-        if not self._buffer and not await self._filled():
-            raise anyio.EndOfStream
-        return self._take()
-
-    def receive_nowait(self) -> E:
-        """Take the next event, as :meth:`receive`; raise `anyio.WouldBlock` if there is none yet."""
-        if not self._buffer:
-            raise anyio.EndOfStream if self._ended() else anyio.WouldBlock
-        return self._take()
-
-    def __aiter__(self) -> AsyncIterator[E]:
-        return self
-
-    async def __anext__(self) -> E:
-        if not self._buffer and not await self._filled():
-            raise StopAsyncIteration
-        return self._take()
-
-    def _take(self) -> E:
-        event = self._buffer.popleft()
-        if self._mailbox.waiting:
-            self._mailbox.admit_one()
-        return event
-
-    def _ended(self) -> bool:
-        if self._mailbox.left:
-            raise anyio.ClosedResourceError(f"subscription {self.name!r} is read outside its 'async with'")
-        return self._mailbox.ending
-
-    async def _filled(self) -> bool:
-        """Wait for an event; False if none will come."""
-        mailbox = self._mailbox
-        while not self._buffer:
-            if self._ended():
-                return False
-            if mailbox.idle is not None:
-                raise anyio.BusyResourceError("reading from")
-            idle = mailbox.idle = anyio.Event()
-            try:
-                await idle.wait()
-            finally:
-                if mailbox.idle is idle:
-                    mailbox.idle = None
-        return True
 
 
 @final
@@ -199,8 +52,8 @@ class EventBus:
 
     def __init__(self, *, limit: int = 1024) -> None:
         self._limit: Final = _checked(limit)
-        self._mailboxes: list[_Mailbox] = []
-        self._routes: dict[type, tuple[_Mailbox, ...]] = {}  # a cache, emptied when subscriptions change
+        self._mailboxes: list[Mailbox] = []
+        self._routes: dict[type, tuple[Mailbox, ...]] = {}  # a cache, emptied when subscriptions change
         self._closed = False
 
     async def publish(self, event: object) -> None:
@@ -307,13 +160,13 @@ class EventBus:
             mailbox.wake()
 
     @contextmanager
-    def _attached(self, types: tuple[type, ...], name: str, observer: bool, limit: int | None) -> Iterator[_Mailbox]:
+    def _attached(self, types: tuple[type, ...], name: str, observer: bool, limit: int | None) -> Iterator[Mailbox]:
         if not types or not all(isinstance(cls, type) for cls in types):
             raise TypeError(f"a subscription takes one or more event classes ('object' for all), not {types!r}")
         name = name or ", ".join(cls.__name__ for cls in types)
         if self._closed:
             raise anyio.ClosedResourceError(f"{name!r} cannot subscribe: the event bus is closed")
-        mailbox = _Mailbox(types, name, observer, self._limit if limit is None else _checked(limit))
+        mailbox = Mailbox(types, name, observer, self._limit if limit is None else _checked(limit))
         self._mailboxes.append(mailbox)
         self._routes.clear()
         try:
@@ -323,14 +176,14 @@ class EventBus:
             self._routes.clear()
             mailbox.leave()
 
-    def _route(self, event_class: type) -> tuple[_Mailbox, ...]:
+    def _route(self, event_class: type) -> tuple[Mailbox, ...]:
         route = tuple(mailbox for mailbox in self._mailboxes if issubclass(event_class, mailbox.types))
         self._routes[event_class] = route
         return route
 
     @staticmethod
-    async def _wait_for_room(event: object, full: list[_Mailbox]) -> None:
-        ticket = _Ticket(len(full))
+    async def _wait_for_room(event: object, full: list[Mailbox]) -> None:
+        ticket = Ticket(len(full))
         for mailbox in full:
             mailbox.waiting[ticket] = event
         try:
@@ -340,7 +193,7 @@ class EventBus:
                 for mailbox in full:
                     mailbox.waiting.pop(ticket, None)
 
-    def _report(self, failed: _Mailbox, event: object, error: Exception) -> None:
+    def _report(self, failed: Mailbox, event: object, error: Exception) -> None:
         if isinstance(event, SubscriberFailed) and event.event_type == SubscriberFailed.__name__:
             return
         # This formatting survives an exception whose own str() raises.

@@ -16,6 +16,8 @@ _WORDS: Final[dict[type[inspect.Type], str]] = {
     inspect.FloatType: "a number",
     inspect.StrType: "a text",
     inspect.NoneType: "nothing",
+    inspect.AnyType: "anything",
+    inspect.StructType: "a table",
 }
 
 
@@ -43,7 +45,7 @@ def read_options(values: Mapping[str, object], kind: type[Options], *, subject: 
     for name, value in values.items():
         if name not in known:
             raise ConfigurationError(
-                f"{subject} has no option {name!r}{nearest(name, known)} (its value here is {value!r}); "
+                f"{subject} has no option {name!r}{nearest(name, known)}, which is set to {value!r}; "
                 f"its options: {', '.join(sorted(known)) or 'none'}",
                 key=_join(where, name),
             )
@@ -64,8 +66,10 @@ def _check(name: str, value: object, field: FieldInfo, subject: str, where: str)
         msgspec.convert(value, field.type)
     except msgspec.ValidationError as error:
         hint = nearest(value, _choices(inspect.type_info(field.type))) if isinstance(value, str) else ""
+        # Only within a list or a table does msgspec know more than the description says: the place.
+        within = f" ({error})" if isinstance(value, list | tuple | dict) else ""
         raise ConfigurationError(
-            f"option {name!r} of {subject} is {value!r}{hint}, allowed is {allowed(field.type)} ({error})",
+            f"option {name!r} of {subject} is {value!r}{hint}, allowed is {allowed(field.type)}{within}",
             key=_join(where, name),
         ) from error
 

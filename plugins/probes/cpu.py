@@ -13,8 +13,10 @@ import psutil
 from tierwise.plugins.probes._cgroup import cpu_limit
 
 _SMALLEST: Final = 64
-_LARGEST: Final = 1024
-"""Sides of the matrices that are multiplied; three of the largest take 12 MB."""
+_LARGEST: Final = 512
+"""Sides of the matrices that are multiplied; three of the largest take 3 MB."""
+_REPEATS: Final = 3
+"""Products of one side before the next: the first wakes up threads and brings fresh memory into the cache."""
 
 
 class CpuOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -74,7 +76,7 @@ def measure_flops(seconds: float, clock: Callable[[], float] = time.perf_counter
 
     It is what the installed NumPy reaches with its own linear algebra and number of threads, that is with the very
     code that trains models here: an upper bound for them, since small models spend much of their time between the
-    products. A product of side ``n`` counts as ``2 n**3`` operations. Sides double from 64 to 1024 while products
+    products. A product of side ``n`` counts as ``2 n**3`` operations. Sides double from 64 to 512 while products
     are short for the time that is left, so that a slow board is not held up and a fast machine gets matrices that
     are worth its while.
 
@@ -85,7 +87,7 @@ def measure_flops(seconds: float, clock: Callable[[], float] = time.perf_counter
     clock
         Tells the time in seconds.
     """
-    side, best, end = _SMALLEST, 0.0, clock() + seconds
+    side, repeats, best, end = _SMALLEST, 0, 0.0, clock() + seconds
     left, right, product = _matrices(side)
     while True:
         start = clock()
@@ -94,9 +96,10 @@ def measure_flops(seconds: float, clock: Callable[[], float] = time.perf_counter
         best = max(best, 2 * side**3 / max(now - start, 1e-9))
         if now >= end:
             return best
+        repeats += 1
         # Twice the side takes eight times as long.
-        if side < _LARGEST and 8 * (now - start) < seconds / 2:
-            side *= 2
+        if repeats >= _REPEATS and side < _LARGEST and 8 * (now - start) < seconds / 2:
+            side, repeats = 2 * side, 0
             left, right, product = _matrices(side)
 
 
@@ -104,5 +107,5 @@ def _matrices(side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return (
         np.full((side, side), 0.5, np.float32),
         np.full((side, side), 0.25, np.float32),
-        np.zeros((side, side), np.float32),
+        np.full((side, side), 0.0, np.float32),  # written, so that its memory is there
     )

@@ -326,6 +326,17 @@ async def test_one_task_waits_at_a_time() -> None:
         publish_at_once(bus, Joined())
 
 
+async def test_a_reader_can_take_a_cancelled_ones_place() -> None:
+    bus = EventBus()
+    async with bus.subscribe(Joined) as subscription, anyio.create_task_group() as tg:
+        for _ in range(2):
+            with anyio.move_on_after(0):
+                await subscription.receive()
+        tg.start_soon(subscription.receive)
+        await wait_all_tasks_blocked()
+        publish_at_once(bus, Joined())
+
+
 async def test_reading_after_leaving_is_an_error() -> None:
     bus = EventBus()
 
@@ -456,7 +467,7 @@ async def test_a_report_wakes_who_sleeps_and_travels_as_data() -> None:
         bus.close()
     (report,) = watched.seen
     assert msgspec.json.decode(msgspec.json.encode(report), type=SubscriberFailed) == report
-    assert msgspec.to_builtins(report)["type"] == "SubscriberFailed"
+    assert msgspec.to_builtins(report)["notice"] == "subscriber-failed"
 
 
 async def test_an_essential_handlers_error_takes_its_owner_down() -> None:

@@ -36,8 +36,9 @@ def test_from_the_weakest_to_the_strongest_each_sorted_by_id() -> None:
 
 
 def test_equal_devices_are_cut_in_the_order_of_their_ids() -> None:
-    grouping = divide(fleet_of(f=1, a=1, e=1, b=1, d=1, c=1), groups=2)
-    assert grouping.groups == (("a", "b", "c"), ("d", "e", "f"))
+    names = [f"d{number:03}" for number in range(300)]  # enough for a sort that is not stable to show it
+    grouping = divide(fleet_of(**{name: 1 + number % 2 for number, name in enumerate(reversed(names))}), groups=4)
+    assert grouping.groups == (tuple(names[1:150:2]), tuple(names[151::2]), tuple(names[:150:2]), tuple(names[150::2]))
 
 
 @given(st.lists(st.floats(min_value=0, max_value=1e15), min_size=3, max_size=60), st.integers(min_value=1, max_value=8))

@@ -96,6 +96,18 @@ def test_a_step_follows_the_gradient(hidden: tuple[int, ...], soft: bool) -> Non
     np.testing.assert_allclose(-step, gradient, atol=2e-6)
 
 
+def test_a_step_of_a_wide_network_follows_the_gradient() -> None:
+    learner = learner_of(hidden=(60, 300), learning_rate=1.0, batch_size=100)
+    data, start, random = samples_of(9), learner.initial(3), np.random.default_rng(2)
+    step = fit(learner, start, data).buffer.astype(np.float64) - start.buffer
+    loss, at, h = reference_loss(start, data), start.buffer.astype(np.float64), 1e-6
+    for tensor, place in start.layout.slices.items():
+        along = np.zeros_like(at)
+        along[place] = random.normal(size=place.stop - place.start)
+        slope = (loss(at + h * along) - loss(at - h * along)) / (2 * h)
+        assert -step @ along == pytest.approx(slope, abs=2e-5), tensor
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     hidden=st.sampled_from(HIDDEN),

@@ -46,7 +46,7 @@ def test_a_system_that_tells_no_frequency_is_no_fault(monkeypatch: pytest.Monkey
 
 
 def test_the_best_product_counts() -> None:
-    # Each product takes the time between two ticks: the third one is the quickest, and on time is up.
+    # Each product takes the time between two ticks: the third one is the quickest, and then time is up.
     ticks = iter([0.0, 1.0, 5.0, 6.0, 9.0, 10.0, 10.5, 20.0, 30.0])
     assert measure_flops(25.0, lambda: next(ticks)) == 2 * 64**3 / 0.5
 

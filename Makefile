@@ -1,0 +1,54 @@
+# Every target sets itself up: a first run makes .venv, later ones reuse it.
+# PYTHON=… chooses another interpreter than python3 for the environment.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+TOOLS := $(VENV)/.tools
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all lint format bench clean
+
+help:  ## say what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: $(READY)  ## group 60 simulated devices, train them on real data, compare with one model for all
+	$(BIN)/tierwise demo $(ARGS)
+
+test: $(TOOLS)  ## the test suite, in some minutes
+	$(BIN)/pytest -m "not slow" $(ARGS)
+
+test-all: $(TOOLS)  ## the test suite with its long tests
+	$(BIN)/pytest $(ARGS)
+
+lint: $(TOOLS)  ## ruff, mypy --strict, and the layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	BIN=$(BIN) sh .ci/types
+
+format: $(TOOLS)  ## let ruff put the code in order
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(TOOLS)  ## every benchmark, each figure beside its baseline
+	for script in bus average simulation; do $(BIN)/python benchmarks/$$script.py $(ARGS) || exit 1; done
+
+clean:  ## remove what building and testing left
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -f ext/*.so
+
+# The package, with its kernels; a changed kernel or dependency makes it again.
+$(READY): pyproject.toml setup.py ext/_average.pyx
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "tierwise needs Python 3.11 or newer; say which one with: make PYTHON=python3.11 ..." >&2; exit 1; }
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+# What developing needs beyond it.
+$(TOOLS): $(READY)
+	$(BIN)/pip install --quiet --disable-pip-version-check --group dev
+	touch $@

@@ -1,0 +1,1 @@
+"""An example of a policy pack: one grouping policy, one aggregator."""

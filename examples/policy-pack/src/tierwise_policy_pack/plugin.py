@@ -1,0 +1,40 @@
+"""Announces what this pack brings; nothing else of it is imported until a federation uses it."""
+
+from collections.abc import Iterable
+
+from tierwise.plugins import AggregatorDescriptor, Kind, PluginDescriptor, hookimpl
+
+
+@hookimpl
+def tierwise_grouping_policies() -> Iterable[PluginDescriptor]:
+    """Announce the grouping policy."""
+    yield PluginDescriptor(
+        kind=Kind.GROUPING_POLICY,
+        name="memory-bands",
+        target="tierwise_policy_pack.bands:MemoryBandsPolicy",
+        options="tierwise_policy_pack.bands:MemoryBandsOptions",
+        summary="Groups devices by the band of memory that they are in.",
+    )
+
+
+@hookimpl
+def tierwise_reducers() -> Iterable[PluginDescriptor]:
+    """Announce the reducer."""
+    yield PluginDescriptor(
+        kind=Kind.REDUCER,
+        name="trimmed-mean",
+        target="tierwise_policy_pack.trimmed:TrimmedMeanReducer",
+        options="tierwise_policy_pack.trimmed:TrimmedMeanOptions",
+        summary="Averages what is left of each coordinate without its smallest and largest values.",
+    )
+
+
+@hookimpl
+def tierwise_aggregators() -> Iterable[AggregatorDescriptor]:
+    """Announce the aggregator: our reducer, and the server optimizer that comes with tierwise."""
+    yield AggregatorDescriptor(
+        name="trimmed-mean",
+        reducer="trimmed-mean",
+        server_optimizer="plain",
+        summary="Adds the trimmed mean of the updates to the model: a few devices cannot pull it far.",
+    )
