@@ -112,7 +112,7 @@ class Fit:
 
 
 class Learner(Protocol):
-    """Computes with one model: a plugin, made as ``Class(options, task)``.
+    """Computes with one model: a plugin, made as ``Class(options, task)``, or as ``Class(task)``.
 
     All methods are pure functions of their arguments: the same weights, data and seed on the same machine and
     build give the same bytes, whatever was fitted before. They run in a worker thread.
@@ -148,7 +148,7 @@ class Learner(Protocol):
 
 
 class DataSource(Protocol):
-    """Gives a device its data: a plugin, made as ``Class(options)``."""
+    """Gives a device its data: a plugin, made as ``Class(options)``, or as ``Class()`` if it has none."""
 
     @property
     def task(self) -> Task:

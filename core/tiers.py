@@ -98,14 +98,14 @@ class Tier(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TierProvider(Protocol):
-    """Sizes models: a plugin, made as ``Class(options)``."""
+    """Sizes models: a plugin, made as ``Class(options)``, or as ``Class()`` if it has none."""
 
     def offers(self, task: Task) -> Sequence[Tier]:
         """Return the tiers on offer (at least one), from the smallest to the largest `Cost`."""
         ...
 
     def choose(self, task: Task, envelope: HardwareEnvelope, limits: RoundLimits) -> Tier:
-        """Return the tier for a group.
+        """Return the tier for a group: one of the `offers`, that fits the envelope where any does.
 
         A stronger envelope never gets a smaller tier. When not even the smallest fits, it is returned all the
         same: the group's weakest devices will then miss rounds, the others will not.

@@ -30,7 +30,7 @@ from tierwise.core.stopping import StopRule
 from tierwise.core.task import Task
 from tierwise.core.tiers import OptionValues, TierProvider
 from tierwise.plugins import hookspecs
-from tierwise.plugins._options import read_options
+from tierwise.plugins.options import read_options
 from tierwise.plugins._source import THIS_PROGRAM, Source, announced, check_hooks, load, name_of
 from tierwise.plugins.descriptors import AggregatorDescriptor, AnyDescriptor, Kind, PluginDescriptor
 

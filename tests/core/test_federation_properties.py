@@ -19,7 +19,7 @@ from tierwise.core.federation import Federation, Rejected
 from tierwise.core.grouping import MINIMUM, Grouping
 from tierwise.core.ids import BlobHash, CohortId, DeviceId, GroupId
 from tierwise.core.metrics import Metric, add_metrics
-from tierwise.core.state import Phase, Stage
+from tierwise.core.state import CohortState, Phase, Stage
 
 from .drive import DEADLINE_S, GRACE_S, HITS, TASK, TICKS_LIMIT, answer, blob, profile, settings, tier
 
@@ -92,6 +92,22 @@ def wild_answers(order: str) -> st.SearchStrategy[i.Answer]:
     )
 
 
+def contribution(cohort: CohortState, device: DeviceId) -> i.Input:
+    """Make what a cohort wants of a device."""
+    opened = cohort.opened
+    if opened.purpose is e.Purpose.EVALUATE:
+        return i.SubmitEvaluation(device=device, cohort=opened.cohort, base=opened.model, metrics=HITS)
+    return i.SubmitUpdate(
+        device=device,
+        cohort=opened.cohort,
+        base=opened.model,
+        blob=blob(f"{device}/{opened.cohort}"),
+        size_bytes=1000,
+        samples=1 + DEVICES.index(device),
+        metrics=HITS,
+    )
+
+
 class Histories(RuleBasedStateMachine):
     """A federation's machine, its log, and the replay of the log."""
 
@@ -146,8 +162,8 @@ class Histories(RuleBasedStateMachine):
     @initialize(
         min_devices=st.sampled_from([None, 3, 6, 9]),
         window_s=st.sampled_from([None, 60.0]),
-        joining=st.integers(0, 9),
-        forming=st.booleans(),
+        joining=st.sampled_from([9, 8, 7, 6, 5, 4, 3, 2, 0]),
+        forming=st.sampled_from([True, True, True, False]),
     )
     def open(self, min_devices: int | None, window_s: float | None, joining: int, forming: bool) -> None:
         if min_devices is None:
@@ -187,9 +203,10 @@ class Histories(RuleBasedStateMachine):
         for order in self.orders():
             self.step(answer(order))
 
-    @rule(data=st.data())
-    def an_order_is_answered_wildly(self, data: st.DataObject) -> None:
-        keys = sorted({order.key for order in self.orders()} | set(self.asked)) or ["form-groups"]
+    @rule(data=st.data(), current=st.sampled_from([False, False, True]))
+    def an_order_is_answered_wildly(self, data: st.DataObject, current: bool) -> None:
+        now = {order.key for order in self.orders()}  # few of them: such an answer ends a group or all
+        keys = sorted(now if current else self.asked.keys() - now) or ["nothing"]
         self.step(data.draw(wild_answers(data.draw(st.sampled_from(keys)))))
 
     @precondition(lambda self: any(group.cohort for group in self.machine.state.groups.values()))
@@ -197,24 +214,17 @@ class Histories(RuleBasedStateMachine):
     def participants_deliver(self, data: st.DataObject, settle: bool) -> None:
         cohorts = [group.cohort for group in self.machine.state.groups.values() if group.cohort is not None]
         cohort = data.draw(st.sampled_from(cohorts))
-        opened = cohort.opened
-        missing = data.draw(st.integers(0, 2))
-        for device in opened.participants[: len(opened.participants) - missing]:
-            if opened.purpose is e.Purpose.EVALUATE:
-                given: i.Input = i.SubmitEvaluation(
-                    device=device, cohort=opened.cohort, base=opened.model, metrics=HITS
-                )
-            else:
-                given = i.SubmitUpdate(
-                    device=device,
-                    cohort=opened.cohort,
-                    base=opened.model,
-                    blob=blob(f"{device}/{opened.cohort}"),
-                    size_bytes=1000,
-                    samples=1 + len(device),
-                    metrics=HITS,
-                )
-            self.step(given, settle=settle)
+        participants = cohort.opened.participants
+        for device in participants[: len(participants) - data.draw(st.integers(0, 2))]:
+            self.step(contribution(cohort, device), settle=settle)
+
+    @rule()
+    def everybody_does_what_it_should(self) -> None:
+        for group in self.machine.state.groups.values():
+            if group.cohort is not None:
+                for device in sorted(group.cohort.waiting):
+                    self.step(contribution(group.cohort, device))
+        self.all_orders_are_answered()
 
     @rule(group=st.sampled_from([GroupId("g1"), GroupId("g2")]), reason=st.none() | st.just("enough"))
     def a_stop_rule_answers(self, group: GroupId, reason: str | None) -> None:

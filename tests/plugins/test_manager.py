@@ -276,8 +276,8 @@ HOOK_FAULTS = {
     "another kind": (
         f"@hookimpl\ndef tierwise_probes():\n    return [{descriptor_source('AGGREGATOR')}]",
         (
-            "hook tierwise_probes announces 'disk' as an aggregator, but it is for a probe; tierwise_aggregators is the "
-            "hook for that"
+            "hook tierwise_probes announces 'disk' as an aggregator, but it is for a probe; tierwise_aggregators is "
+            "the hook for that"
         ),
     ),
     "an exception": (
@@ -481,8 +481,8 @@ OPTION_FAULTS = {
         {"scale": {"memory_bytes": "x"}},
         "grouping.scale",
         (
-            "option 'scale' of grouping policy 'bands' is {'memory_bytes': 'x'}, allowed is a table, each value a number "
-            "(Expected `float`, got `str` - at `$[...]`)"
+            "option 'scale' of grouping policy 'bands' is {'memory_bytes': 'x'}, allowed is a table, each value a "
+            "number (Expected `float`, got `str` - at `$[...]`)"
         ),
     ),
     "a truth value": (

@@ -1,0 +1,1 @@
+"""The demonstration: groups with fitting models against one model for all, on the same simulated fleet."""
