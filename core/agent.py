@@ -4,7 +4,9 @@ Every method takes what happened and the time (any monotonic clock, in seconds) 
 Whoever drives it performs them in order, and calls `tick` at `due_at`.
 
 A device works for one cohort at a time. What it sends for a cohort it keeps, byte for byte, until the coordinator's
-receipt comes; when the receipt does not come, it sends the same bytes again.
+receipt comes; when the receipt does not come, it sends the same bytes again. An answer is made once: a transport may
+repeat and reorder what is announced, and a round that was answered, or that is older than the latest one, starts no
+second job.
 """
 
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ from typing import Final
 from tierwise.core import messages as m
 from tierwise.core.events import Refusal
 from tierwise.core.hardware import HardwareProfile
-from tierwise.core.ids import BlobHash, CohortId, DeviceId, GroupId, ModelVersion
+from tierwise.core.ids import BlobHash, CohortId, DeviceId, GroupId, ModelVersion, round_number
 from tierwise.core.seeds import derive_seed
 from tierwise.core.weights import Weights
 from tierwise.core.work import Job, JobDone
@@ -107,6 +109,7 @@ Action = Send | Follow | StartJob | StopJob | KeepTarget | Leave
 @dataclass(slots=True)
 class _Running:
     job: Job
+    group: GroupId
     until: float
 
 
@@ -114,7 +117,6 @@ class _Running:
 class _Insistence:
     """A message that is repeated until it is answered."""
 
-    cohort: CohortId | None
     send: Send
     wait_s: float
     due_at: float
@@ -144,16 +146,24 @@ class AgentMachine:
         self._hello = Send(m.Hello(schema_hash=schema_hash, profile=profile))
         self._settings = settings or AgentSettings()
         self._running: _Running | None = None
-        self._insisting: _Insistence | None = None
-        self._delivered: CohortId | None = None
+        self._greeting: _Insistence | None = None
+        """The `Hello`, until it is answered by a place in the federation."""
+        self._delivering: tuple[CohortId, _Insistence] | None = None
+        """What a job gave, until its receipt."""
+        self._declined: tuple[CohortId, Send] | None = None
+        """The last refusal: it has no receipt, so it is said again whenever the round is announced again."""
+        self._answered: dict[GroupId, CohortId] = {}
+        """The latest cohort of each group that was given an answer."""
+        self._latest: dict[GroupId, int] = {}
+        """The latest round of each group that was announced."""
         self._local: dict[GroupId, Weights] = {}
 
     @property
     def due_at(self) -> float | None:
         """When `tick` has something to do; None for never."""
         dues = []
-        if self._insisting is not None and self._settings.retry_s is not None:
-            dues.append(self._insisting.due_at)
+        if self._settings.retry_s is not None:
+            dues += [insistence.due_at for insistence in self._insisting()]
         if self._running is not None:
             dues.append(self._running.until)
         return min(dues, default=None)
@@ -162,21 +172,22 @@ class AgentMachine:
         """Say hello: at the start, and after every reconnection."""
         if self.stage in (AgentStage.REFUSED, AgentStage.DISMISSED):
             return ()
+        self._greeting = self._insistence(self._hello, now)
         following = () if self.assignment is None else (Follow(self.assignment.group),)
-        if self._insisting is not None and self._insisting.cohort is not None:
-            return (self._hello, *following, self._insisting.send)  # the coordinator may have missed either
-        return (*self._insist(None, self._hello, now), *following)
+        delivery = () if self._delivering is None else (self._delivering[1].send,)  # it may have been missed, too
+        return (self._hello, *following, *delivery)
 
     def tick(self, now: float) -> tuple[Action, ...]:
         """Do what is due: repeat what was not answered, stop a job whose round is over."""
         actions: list[Action] = []
         if self._running is not None and now >= self._running.until:
             actions += self._stop_running()
-        insisting = self._insisting
-        if insisting is not None and self._settings.retry_s is not None and now >= insisting.due_at:
-            insisting.wait_s = min(insisting.wait_s * RETRY_GROWTH, self._settings.retry_limit_s)
-            insisting.due_at = now + insisting.wait_s
-            actions.append(insisting.send)
+        if self._settings.retry_s is not None:
+            for insistence in self._insisting():
+                if now >= insistence.due_at:
+                    insistence.wait_s = min(insistence.wait_s * RETRY_GROWTH, self._settings.retry_limit_s)
+                    insistence.due_at = now + insistence.wait_s
+                    actions.append(insistence.send)
         return tuple(actions)
 
     def receive(self, message: m.CoordinatorMessage, body: memoryview, now: float) -> tuple[Action, ...]:
@@ -185,7 +196,7 @@ class AgentMachine:
             return ()
         match message:
             case m.Welcome():
-                return self._welcome(message)
+                return self._welcome(message, now)
             case m.Assigned():
                 return self._assign(message.assignment)
             case m.RoundAnnounced():
@@ -195,13 +206,9 @@ class AgentMachine:
             case m.TargetAnnounced():
                 return self._keep_target(message, body)
             case m.Refused():
-                self.stage = AgentStage.REFUSED
-                self._insisting = None
-                return (*self._stop_running(), Leave(message.reason, refused=True))
+                return self._leave(AgentStage.REFUSED, message.reason)
             case m.Dismissed():
-                self.stage = AgentStage.DISMISSED
-                self._insisting = None
-                return (*self._stop_running(), Leave(message.reason, refused=False))
+                return self._leave(AgentStage.DISMISSED, message.reason)
             case _:
                 return ()
 
@@ -212,31 +219,42 @@ class AgentMachine:
             return ()
         if done.trained is None:
             sent = Send(m.EvaluationSent(cohort=cohort, base=job.base, metrics=done.metrics))
-            return self._insist(cohort, sent, now)
-        trained = done.trained
-        if trained.local is not None and self.assignment is not None:
-            self._local[self.assignment.group] = trained.local
-        message = m.UpdateSent(
-            cohort=cohort, base=job.base, blob=trained.blob, samples=trained.samples, metrics=done.metrics
-        )
-        return self._insist(cohort, Send(message, trained.body), now)
+        else:
+            trained = done.trained
+            if trained.local is not None and self.assignment is not None:
+                self._local[self.assignment.group] = trained.local
+            message = m.UpdateSent(
+                cohort=cohort, base=job.base, blob=trained.blob, samples=trained.samples, metrics=done.metrics
+            )
+            sent = Send(message, trained.body)
+        self._delivering = (cohort, self._insistence(sent, now))
+        return (sent,)
 
     def job_failed(self, cohort: CohortId, reason: str) -> tuple[Action, ...]:
         """Tell the coordinator that nothing will come for a cohort; ignored if the job was stopped meanwhile."""
         if self._take_running(cohort) is None:
             return ()
-        self._delivered = cohort
-        return (Send(m.TaskRefused(cohort=cohort, reason=reason)),)
+        sent = Send(m.TaskRefused(cohort=cohort, reason=reason))
+        self._declined = (cohort, sent)
+        return (sent,)
 
     # -- how it takes each message
 
-    def _welcome(self, message: m.Welcome) -> tuple[Action, ...]:
+    def _welcome(self, message: m.Welcome, now: float) -> tuple[Action, ...]:
         self.stage = AgentStage.JOINED
-        if self._insisting is not None and self._insisting.cohort is None:
-            self._insisting = None
-        return () if message.assignment is None else self._assign(message.assignment)
+        if message.assignment is not None:
+            return self._assign(message.assignment)
+        if self._greeting is not None and self.assignment is None:
+            # The word that groups were formed may be lost: until it comes, ask now and then where we stand.
+            self._greeting.wait_s = self._settings.retry_limit_s
+            self._greeting.due_at = now + self._greeting.wait_s
+        else:
+            self._greeting = None
+        return ()
 
     def _assign(self, assignment: m.Assignment) -> tuple[Action, ...]:
+        if self.stage is AgentStage.JOINED:
+            self._greeting = None
         if assignment == self.assignment:
             return ()
         moved = self.assignment is not None and assignment.group != self.assignment.group
@@ -246,11 +264,14 @@ class AgentMachine:
     def _join_round(self, message: m.RoundAnnounced, body: memoryview, now: float) -> tuple[Action, ...]:
         if self.assignment is None or message.group != self.assignment.group:
             return ()
-        if self._insisting is not None and self._insisting.cohort == message.cohort:
-            return (self._insisting.send,)  # the coordinator asks again: it does not have it
-        if message.cohort == self._delivered or (
-            self._running is not None and self._running.job.cohort == message.cohort
-        ):
+        number = round_number(message.cohort)
+        if number < self._latest.get(message.group, number):
+            return ()  # over long since: the transport repeated it
+        self._latest[message.group] = number
+        if message.cohort == self._answered.get(message.group):
+            return self._answer_again(message.cohort)
+        if self._running is not None and self._running.job.cohort == message.cohort:
+            self._running.until = now + message.deadline_in_s  # a coordinator that was away has as much time left
             return ()
         stopped = self._stop_running()  # an older round of this group is over
         if message.participants is not None and self.device not in message.participants:
@@ -265,18 +286,25 @@ class AgentMachine:
             seed=derive_seed(message.seed, self.device),
             local=self._local.get(message.group),
         )
-        self._insisting = None  # nobody waits for an older round's update any more
-        self._running = _Running(job, now + message.deadline_in_s)
+        self._delivering = None  # nobody waits for an older round's update any more
+        self._running = _Running(job, message.group, now + message.deadline_in_s)
         return (*stopped, StartJob(job))
 
+    def _answer_again(self, cohort: CohortId) -> tuple[Action, ...]:
+        """Repeat the answer to a round that is announced again: the coordinator may not have it."""
+        if self._delivering is not None and self._delivering[0] == cohort:
+            return (self._delivering[1].send,)
+        if self._declined is not None and self._declined[0] == cohort:
+            return (self._declined[1],)
+        return ()
+
     def _note_receipt(self, message: m.Receipt, now: float) -> tuple[Action, ...]:
-        if self._insisting is None or self._insisting.cohort != message.cohort:
+        if self._delivering is None or self._delivering[0] != message.cohort:
             return ()
-        self._insisting = None
-        self._delivered = message.cohort
+        self._delivering = None
         if message.refusal is Refusal.UNKNOWN_DEVICE:  # the coordinator lost its memory: introduce ourselves again
             self.stage = AgentStage.JOINING
-            return self._insist(None, self._hello, now)
+            return self.start(now)
         return ()
 
     def _keep_target(self, message: m.TargetAnnounced, body: memoryview) -> tuple[Action, ...]:
@@ -292,12 +320,20 @@ class AgentMachine:
         )
         return (*stopped, kept)
 
+    def _leave(self, stage: AgentStage, reason: str) -> tuple[Action, ...]:
+        self.stage = stage
+        self._greeting = self._delivering = None
+        return (*self._stop_running(), Leave(reason, refused=stage is AgentStage.REFUSED))
+
     # -- the pieces
 
-    def _insist(self, cohort: CohortId | None, send: Send, now: float) -> tuple[Action, ...]:
-        wait_s = self._settings.retry_s or self._settings.retry_limit_s
-        self._insisting = _Insistence(cohort, send, wait_s, now + wait_s)
-        return (send,)
+    def _insistence(self, send: Send, now: float) -> _Insistence:
+        wait_s = self._settings.retry_limit_s if self._settings.retry_s is None else self._settings.retry_s
+        return _Insistence(send, wait_s, now + wait_s)
+
+    def _insisting(self) -> list[_Insistence]:
+        delivery = None if self._delivering is None else self._delivering[1]
+        return [insistence for insistence in (self._greeting, delivery) if insistence is not None]
 
     def _stop_running(self) -> tuple[Action, ...]:
         if self._running is None:
@@ -307,7 +343,9 @@ class AgentMachine:
         return (StopJob(cohort),)
 
     def _take_running(self, cohort: CohortId) -> Job | None:
+        """Return the job that was running, whose cohort has its answer now."""
         if self._running is None or self._running.job.cohort != cohort:
             return None
-        job, self._running = self._running.job, None
-        return job
+        running, self._running = self._running, None
+        self._answered[running.group] = cohort
+        return running.job

@@ -20,7 +20,7 @@ class Need(StrEnum):
 
 
 class Reducer(Protocol):
-    """Combines the updates of a cohort, block by block: a plugin, made as ``Class(options)``, or as ``Class()`` if it has none.
+    """Combines the updates of a cohort, block by block: a plugin, made as ``Class(options)`` or ``Class()``.
 
     Laws, which `tierwise.plugins.testing.check_reducer` tests: equal updates reduce to themselves; the result does
     not depend on how the updates are cut into blocks; the inputs stay as they are. Who needs only the `Need.SUM`
@@ -52,7 +52,7 @@ OptimizerState = Mapping[str, Buffer]
 
 
 class ServerOptimizer(Protocol):
-    """Applies a reduced update to a model: a plugin, made as ``Class(options)``, or as ``Class()`` if it has none.
+    """Applies a reduced update to a model: a plugin, made as ``Class(options)`` or ``Class()``.
 
     Reddi et al. 2021, "Adaptive Federated Optimization", https://arxiv.org/abs/2003.00295, algorithm 1: the reduced
     update is the pseudo-gradient's negative.

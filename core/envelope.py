@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from tierwise.core.errors import ProtocolError
+from tierwise.core.errors import ProtocolError, TierwiseError
 from tierwise.core.messages import CoordinatorMessage, DeviceMessage, Message
 
 PROTOCOL_VERSION: Final = 1
@@ -24,11 +24,24 @@ _MAGIC: Final = b"tw"
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _FROM_DEVICE: Final = msgspec.msgpack.Decoder(reduce(or_, DeviceMessage.__subclasses__()))
 _FROM_COORDINATOR: Final = msgspec.msgpack.Decoder(reduce(or_, CoordinatorMessage.__subclasses__()))
+_UNREADABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError, TierwiseError)
+"""What decoding raises; the last where a value breaks a rule of its class (a layout that is none)."""
 
 
 def seal(message: Message, body: bytes | memoryview = b"") -> bytes:
-    """Return the envelope of a message, which copies the body once."""
+    """Return the envelope of a message, which copies the body once.
+
+    Raises
+    ------
+    ProtocolError
+        If the header is longer than any receiver would read.
+    """
     header = _ENCODER.encode(message)
+    if len(header) > HEADER_LIMIT:
+        raise ProtocolError(
+            f"the header of {type(message).__name__} has {len(header)} bytes, {HEADER_LIMIT} are allowed: "
+            "a round for the whole group, or for fewer devices, has a shorter one"
+        )
     return b"".join((_PREFIX.pack(_MAGIC, PROTOCOL_VERSION, 0, len(header)), header, body))
 
 
@@ -48,7 +61,7 @@ def open_from_device(data: bytes | memoryview) -> tuple[DeviceMessage, memoryvie
     header, body = _split(data)
     try:
         return _FROM_DEVICE.decode(header), body
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+    except _UNREADABLE as error:
         raise ProtocolError(f"this is no message of a device: {error}") from error
 
 
@@ -57,12 +70,12 @@ def open_from_coordinator(data: bytes | memoryview) -> tuple[CoordinatorMessage,
     header, body = _split(data)
     try:
         return _FROM_COORDINATOR.decode(header), body
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+    except _UNREADABLE as error:
         raise ProtocolError(f"this is no message of the coordinator: {error}") from error
 
 
 def _split(data: bytes | memoryview) -> tuple[memoryview, memoryview]:
-    view = memoryview(data).toreadonly()
+    view = memoryview(data).toreadonly().cast("B")
     if len(view) < _PREFIX.size:
         raise ProtocolError(f"an envelope has at least {_PREFIX.size} bytes, got {len(view)}")
     magic, version, _, length = _PREFIX.unpack(view[: _PREFIX.size])

@@ -46,7 +46,7 @@ class Grouping(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GroupingPolicy(Protocol):
-    """Divides a fleet: a plugin, made as ``Class(options)``, or as ``Class()`` if it has none.
+    """Divides a fleet: a plugin, made as ``Class(options)`` or ``Class()``.
 
     A late joiner is placed by the same method: the policy groups the whole fleet anew, and the newcomer goes to
     the existing group that most of its new companions are in.

@@ -105,7 +105,7 @@ class HardwareProfile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Probe(Protocol):
-    """Measures one aspect of the device that it runs on: a plugin, made as ``Class(options)``, or as ``Class()`` if it has none."""
+    """Measures one aspect of the device that it runs on: a plugin, made as ``Class(options)`` or ``Class()``."""
 
     async def measure(self) -> dict[str, float]:
         """Return quantities by name, each in the SI unit that the name ends with.

@@ -16,6 +16,8 @@ TierName = NewType("TierName", str)
 BlobHash = NewType("BlobHash", str)
 """Lower-case hexadecimal sha256 of a blob's bytes: its address in the store, a model's identity."""
 
+_DIGITS: Final = 18
+"""More than any round has: a longer number is somebody's mistake."""
 _DEVICE_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -30,3 +32,9 @@ def is_device_id(text: str) -> bool:
 def cohort_id(group: GroupId, round_number: RoundNumber) -> CohortId:
     """Name the cohort of a group's round."""
     return CohortId(f"{group}.r{round_number}")
+
+
+def round_number(cohort: CohortId) -> RoundNumber:
+    """Return the number of the round that a cohort is of; 0 for what is no cohort's name."""
+    number = cohort.rpartition(".r")[2]
+    return RoundNumber(int(number) if number.isascii() and number.isdecimal() and len(number) < _DIGITS else 0)

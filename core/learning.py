@@ -148,7 +148,7 @@ class Learner(Protocol):
 
 
 class DataSource(Protocol):
-    """Gives a device its data: a plugin, made as ``Class(options)``, or as ``Class()`` if it has none."""
+    """Gives a device its data: a plugin, made as ``Class(options)`` or ``Class()``."""
 
     @property
     def task(self) -> Task:

@@ -8,7 +8,7 @@ from tierwise.core.ids import DeviceId
 
 
 class Selector(Protocol):
-    """Chooses the participants of a round: a plugin, made as ``Class(options)``, or as ``Class()`` if it has none."""
+    """Chooses the participants of a round: a plugin, made as ``Class(options)`` or ``Class()``."""
 
     def select(self, candidates: Mapping[DeviceId, HardwareProfile], *, seed: int) -> Sequence[DeviceId]:
         """Return at least three of the candidates, each once, in any order.

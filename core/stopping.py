@@ -42,7 +42,7 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StopRule(Protocol):
-    """Decides when a group has learned enough: a plugin, made as ``Class(options)``, or as ``Class()`` if it has none."""
+    """Decides when a group has learned enough: a plugin, made as ``Class(options)`` or ``Class()``."""
 
     def check(self, history: Sequence[RoundRecord]) -> str | None:
         """Return why the group should stop, for people (``"30 rounds"``), or None.

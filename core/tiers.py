@@ -98,7 +98,7 @@ class Tier(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TierProvider(Protocol):
-    """Sizes models: a plugin, made as ``Class(options)``, or as ``Class()`` if it has none."""
+    """Sizes models: a plugin, made as ``Class(options)`` or ``Class()``."""
 
     def offers(self, task: Task) -> Sequence[Tier]:
         """Return the tiers on offer (at least one), from the smallest to the largest `Cost`."""

@@ -89,6 +89,8 @@ def perform(job: Job, learner: Learner, data: LocalData, stop: StopToken) -> Job
     ------
     DeviceError
         If the model is damaged or the training gave values that are not finite.
+    LayoutError
+        If the model, or what was trained, is not of the tier's layout.
     FitStopped
         If ``stop`` was told to.
     """
@@ -101,10 +103,12 @@ def perform(job: Job, learner: Learner, data: LocalData, stop: StopToken) -> Job
     if job.purpose is Purpose.EVALUATE:
         return JobDone(metrics)
     fit = learner.fit(start, data.train, seed=job.seed, budget=job.budget, stop=stop)
-    if not np.isfinite(fit.weights.buffer).all():
-        raise DeviceError("training gave values that are not finite: a smaller learning rate may help")
+    job.tier.layout.require(fit.weights.layout, "the trained model")
     after = fit.weights.part(Role.AGGREGATE)
-    delta = Weights(after.layout, after.buffer - base.part(Role.AGGREGATE).buffer)
+    with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is seen in the next line
+        delta = Weights(after.layout, after.buffer - base.part(Role.AGGREGATE).buffer)
+    if not (np.isfinite(delta.buffer).all() and np.isfinite(fit.weights.buffer).all()):
+        raise DeviceError("training gave values that are not finite: a smaller learning rate may help")
     body = to_bytes(delta)
     blob = BlobHash(hashlib.sha256(body).hexdigest())
     local = fit.weights.part(Role.LOCAL)

@@ -30,7 +30,7 @@ class MlpLadderOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         Samples in a minibatch, the same for all tiers.
     """
 
-    hidden: Annotated[tuple[Rung, ...], msgspec.Meta(min_length=1)] = ((8,), (32,), (128,), (1024,))
+    hidden: Annotated[tuple[Rung, ...], msgspec.Meta(min_length=1)] = ((8,), (32,), (128,), (512,))
     learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 0.1
     batch_size: Annotated[int, msgspec.Meta(ge=1)] = 10
 

@@ -137,8 +137,7 @@ def _rows(text: str, source: str) -> Iterator[tuple[int, dict[str, str]]]:
 def _check_header(header: list[str], source: str) -> None:
     if DEVICE not in header:
         raise ConfigurationError(
-            f"has no column {DEVICE!r}{_meant(DEVICE, header)}; its first line is {', '.join(header)[:200]!r}, and "
-            "should name the columns",
+            f"has no column {DEVICE!r}; its first line should name the columns, and is {', '.join(header)[:200]!r}",
             source=source,
         )
     for name in header:
@@ -151,11 +150,6 @@ def _check_header(header: list[str], source: str) -> None:
                 key=name,
                 source=source,
             )
-
-
-def _meant(name: str, header: list[str]) -> str:
-    close = nearest(name, header).partition("'")[2].rpartition("'")[0]
-    return f" ({close!r} is meant?)" if close else ""
 
 
 def _is_quantity(name: str) -> bool:

@@ -3,6 +3,7 @@
 import math
 
 import pytest
+
 from tierwise.core import events as e
 from tierwise.core import inputs as i
 from tierwise.core.events import Refusal

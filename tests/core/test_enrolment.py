@@ -1,6 +1,7 @@
 """Devices join, report, are lost, come back and are removed; enrolment ends."""
 
 import pytest
+
 from tierwise.core import commands as c
 from tierwise.core import events as e
 from tierwise.core import inputs as i

@@ -4,6 +4,7 @@ import copy
 
 import msgspec
 import pytest
+
 from tierwise.core import commands as c
 from tierwise.core import events as e
 from tierwise.core import inputs as i

@@ -4,6 +4,7 @@ import math
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tierwise.core.metrics import Metric, add_metrics
 
 # whole numbers, so that sums are exact in any order

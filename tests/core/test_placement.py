@@ -1,6 +1,7 @@
 """Groups are formed and get tiers; who comes later gets a place."""
 
 import pytest
+
 from tierwise.core import commands as c
 from tierwise.core import events as e
 from tierwise.core import inputs as i

@@ -1,6 +1,7 @@
 """Rounds open, collect, close at their deadline or when all are in, or are abandoned; groups stop and are evaluated."""
 
 import pytest
+
 from tierwise.core import commands as c
 from tierwise.core import events as e
 from tierwise.core import inputs as i

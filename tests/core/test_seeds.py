@@ -5,6 +5,7 @@ import hashlib
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tierwise.core.seeds import derive_seed
 
 
@@ -15,10 +16,8 @@ def test_seeds_are_what_they_always_were() -> None:
 
 
 def test_the_cut_between_names_matters() -> None:
-    assert (
-        len({derive_seed(1, "a", "bc"), derive_seed(1, "ab", "c"), derive_seed(1, "abc"), derive_seed(1, "abc", "")})
-        == 4
-    )
+    names = [("a", "bc"), ("ab", "c"), ("abc",), ("abc", "")]
+    assert len({derive_seed(1, *some) for some in names}) == len(names)
 
 
 @given(st.integers(), st.lists(st.text(st.characters(codec="utf-8"))))

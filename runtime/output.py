@@ -1,0 +1,300 @@
+"""What a run leaves on disk: ``result.json``, and each group's target model with a card that describes it.
+
+A model is a safetensors file, which any reader of that format opens; its card is the JSON file of the same name, and
+says what the tensors are, for which task and hardware, and how good they were. Every file is written beside its name
+and then moved there, and ``result.json`` comes last: where it is, the files that it lists are whole.
+"""
+
+import contextlib
+import os
+import platform
+import re
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from tierwise.core.errors import ConfigurationError, StoreError
+from tierwise.core.hardware import HardwareEnvelope
+from tierwise.core.ids import BlobHash, GroupId, ModelVersion, TierName
+from tierwise.core.state import GroupState
+from tierwise.core.task import Task
+from tierwise.core.tiers import Cost, OptionValues, Tier
+from tierwise.core.weights import Layout
+from tierwise.ext import KERNELS
+from tierwise.runtime.figures import MetricFigure, Run, RunFigures, finished_groups, metric_figures
+
+RESULT: Final = "result.json"
+RESULT_FORMAT: Final = "tierwise.result.1"
+CARD_FORMAT: Final = "tierwise.card.1"
+
+
+class Versions(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run was computed with: with the same seed and these, it gives the same bytes.
+
+    Attributes
+    ----------
+    tierwise, python, numpy
+        Versions.
+    platform
+        Operating system and processor architecture.
+    kernels
+        ``cython``, or ``numpy`` where the compiled kernels are not there.
+    """
+
+    tierwise: str
+    python: str
+    numpy: str
+    platform: str
+    kernels: str
+
+    @classmethod
+    def here(cls) -> "Versions":
+        """Return those of this process."""
+        return cls(
+            tierwise=version("tierwise"),
+            python=platform.python_version(),
+            numpy=np.__version__,
+            platform=platform.platform(),
+            kernels=KERNELS,
+        )
+
+
+class Card(msgspec.Struct, frozen=True, kw_only=True):
+    """Describes a target model.
+
+    Attributes
+    ----------
+    file, sha256
+        The safetensors file beside the card, and the hash of its bytes, which is the model's identity.
+    task
+        What the model is for; features are divided by its scale before they reach the model.
+    learner, options
+        Which learner computes with it, and how it is set.
+    layout, cost
+        Its tensors, and what it asks of a device.
+    hardware
+        The envelope that the tier was sized for.
+    devices
+        How many are in the group.
+    rounds
+        How many rounds made it.
+    metrics
+        On the hold-outs of the group's devices.
+    reason, failed
+        Why the group ended, and whether that was because something went wrong.
+    """
+
+    format: str = CARD_FORMAT
+    file: str
+    sha256: BlobHash
+    group: GroupId
+    tier: TierName
+    task: Task
+    learner: str
+    options: OptionValues
+    layout: Layout
+    cost: Cost
+    hardware: HardwareEnvelope
+    devices: int
+    rounds: ModelVersion
+    metrics: dict[str, MetricFigure]
+    reason: str
+    failed: bool
+    seed: int
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """All of ``result.json`` but the event log.
+
+    Attributes
+    ----------
+    interrupted
+        Whether the run was cut short: groups that had not finished have no target model.
+    seed
+        The federation's.
+    run
+        The figures.
+    figures
+        What else was computed of them; a demonstration's comparison, for example.
+    configuration
+        What the run was told.
+    files
+        The target models and their cards.
+    """
+
+    format: str = RESULT_FORMAT
+    interrupted: bool
+    seed: int
+    run: RunFigures
+    figures: Any = None
+    configuration: Any = None
+    versions: Versions
+    files: tuple[str, ...] = ()
+
+
+class _Earlier(msgspec.Struct, frozen=True):
+    """What is read of the ``result.json`` of an earlier run."""
+
+    format: str
+    files: tuple[str, ...] = ()
+
+
+def make_report(
+    run: Run, *, configuration: object = None, figures: object = None, interrupted: bool = False
+) -> Report:
+    """Put together what is told of a run.
+
+    Parameters
+    ----------
+    run
+        The run.
+    configuration, figures
+        As in `Report`; anything that msgspec encodes.
+    interrupted
+        Whether it was cut short.
+    """
+    return Report(
+        interrupted=interrupted,
+        seed=run.state.settings.seed if run.state.settings else 0,
+        run=run.figures,
+        figures=figures,
+        configuration=configuration,
+        versions=Versions.here(),
+    )
+
+
+def claim(directory: Path) -> None:
+    """Make sure that a result can be written into a directory, before time is spent on the run; create it.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is no directory, cannot be written to, or holds files that are not an earlier result.
+    """
+    if directory.exists() and not directory.is_dir():
+        raise ConfigurationError("is a file; a result needs a directory of its own", source=str(directory))
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        empty = next(directory.iterdir(), None) is None
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        raise ConfigurationError(f"cannot be written to: {error.strerror}", source=str(directory)) from error
+    if not empty and _earlier(directory) is None:
+        raise ConfigurationError(
+            f"holds files, and no {RESULT} of tierwise: nothing was written there. Name a new or empty directory, "
+            "or that of an earlier result, which is then replaced",
+            source=str(directory),
+        )
+
+
+def write_result(directory: Path, run: Run, report: Report) -> Report:
+    """Write a run's result, in place of an earlier one.
+
+    Parameters
+    ----------
+    directory
+        Where to; it is `claim`\\ ed again.
+    run
+        Its event log and target models are written.
+    report
+        Goes into ``result.json``, before the log.
+
+    Returns
+    -------
+    Report
+        The report with the names of the files.
+
+    Raises
+    ------
+    ConfigurationError
+        As `claim`.
+    StoreError
+        If a file cannot be written.
+    """
+    claim(directory)
+    earlier = _earlier(directory)
+    files: list[str] = []
+    try:
+        for name, group in finished_groups(run.state).items():
+            if group.tier is not None and group.model is not None:
+                files += _write_model(directory, name, group, group.tier, group.model, run)
+        report = msgspec.structs.replace(report, files=tuple(files))
+        _replace(directory / RESULT, _document(report, run))
+        for name in sorted(set(earlier.files if earlier else ()) - set(files)):
+            if name == Path(name).name:  # what a damaged result names elsewhere is none of ours
+                (directory / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreError(f"the result cannot be written to {directory}: {error.strerror}") from error
+    return report
+
+
+def _write_model(
+    directory: Path, name: GroupId, group: GroupState, tier: Tier, model: BlobHash, run: Run
+) -> tuple[str, str]:
+    assert run.state.settings is not None
+    stem = re.sub(r"[^A-Za-z0-9._-]", "_", f"{name}-{tier.name}")
+    card = Card(
+        file=f"{stem}.safetensors",
+        sha256=model,
+        group=name,
+        tier=tier.name,
+        task=run.state.settings.task,
+        learner=tier.learner,
+        options=tier.options,
+        layout=tier.layout,
+        cost=tier.cost,
+        hardware=group.envelope,
+        devices=len(group.members),
+        rounds=group.version,
+        metrics=metric_figures(group.metrics),
+        reason=group.ending or "",
+        failed=group.failed,
+        seed=run.state.settings.seed,
+    )
+    _replace(directory / card.file, run.targets[model])
+    _replace(directory / f"{stem}.json", _pretty(card) + b"\n")
+    return card.file, f"{stem}.json"
+
+
+def _document(report: Report, run: Run) -> bytes:
+    """Return the report and the event log, of which each record has a line."""
+    head = _pretty(report).removesuffix(b"\n}")
+    lines = b",\n".join(b"    " + msgspec.json.encode(record) for record in run.records)
+    return head + b',\n  "events": [\n' + lines + b"\n  ]\n}\n"
+
+
+def _pretty(value: msgspec.Struct) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(value), indent=2)  # NaN and infinities become null
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Write a file so that it is there as a whole or not at all."""
+    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.chmod(beside, 0o666 & ~_umask())  # mkstemp's are for the owner alone
+        Path(beside).replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(beside).unlink()
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)  # reading it is only possible by setting it
+    os.umask(mask)
+    return mask
+
+
+def _earlier(directory: Path) -> _Earlier | None:
+    try:
+        earlier = msgspec.json.decode((directory / RESULT).read_bytes(), type=_Earlier)
+    except (OSError, msgspec.MsgspecError):
+        return None
+    return earlier if earlier.format.startswith("tierwise.result.") else None
