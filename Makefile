@@ -33,7 +33,7 @@ format: $(TOOLS)  ## let ruff put the code in order
 	$(BIN)/ruff format .
 
 bench: $(TOOLS)  ## every benchmark, each figure beside its baseline
-	for script in bus average simulation; do $(BIN)/python benchmarks/$$script.py $(ARGS) || exit 1; done
+	for script in $(filter-out benchmarks/report.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$script $(ARGS) || exit 1; done
 
 clean:  ## remove what building and testing left
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

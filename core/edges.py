@@ -1,6 +1,6 @@
 """The contracts of the edges: transports, stores, compute. What has the network, the disk and the threads."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -34,7 +34,7 @@ class CoordinatorTransport(Protocol):
         """Be connected as long as the context lasts."""
         ...
 
-    def receive(self) -> AsyncIterator[Arrived | ConnectionLost]:
+    def receive(self) -> AsyncGenerator[Arrived | ConnectionLost, None]:
         """Yield what devices send, while connected."""
         ...
 
@@ -57,7 +57,7 @@ class AgentTransport(Protocol):
         """Be connected as long as the context lasts."""
         ...
 
-    def receive(self) -> AsyncIterator[bytes]:
+    def receive(self) -> AsyncGenerator[bytes, None]:
         """Yield the envelopes for this device and for the group that it follows, while connected."""
         ...
 

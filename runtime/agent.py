@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
@@ -15,7 +15,7 @@ from anyio.abc import TaskGroup
 from tierwise.core import agent as a
 from tierwise.core.edges import AgentTransport, Compute
 from tierwise.core.envelope import open_from_coordinator, seal
-from tierwise.core.errors import ConfigurationError, DeviceError, ProtocolError
+from tierwise.core.errors import ConfigurationError, DeviceError, FederationError, ProtocolError
 from tierwise.core.framing import unframe
 from tierwise.core.hardware import HardwareProfile, Quantity
 from tierwise.core.ids import CohortId, DeviceId, GroupId, ModelVersion, is_device_id
@@ -27,6 +27,7 @@ from tierwise.core.work import Job, perform
 from tierwise.plugins.descriptors import Kind
 from tierwise.plugins.manager import Plugins
 from tierwise.runtime.compute import ThreadCompute
+from tierwise.runtime.exceptions import unwrapped
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -113,6 +114,7 @@ class Agent:
         self._stop = StopToken()
         self._wake = anyio.Event()
         self._left = anyio.Event()
+        self._stopped = False
         self._refusal: str | None = None
         self._target: Target | None = None
         self._tasks: TaskGroup | None = None
@@ -126,6 +128,8 @@ class Agent:
         )
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._transport.connect())
+            stack.callback(self._leave)
+            stack.enter_context(unwrapped())
             self._tasks = await stack.enter_async_context(anyio.create_task_group())
             self._tasks.start_soon(self._receive, self._machine)
             self._tasks.start_soon(self._keep_time, self._machine)
@@ -139,12 +143,11 @@ class Agent:
         assert self._tasks is not None
         self._stop.stop()
         self._tasks.cancel_scope.cancel()
-        try:
-            return await self._stack.__aexit__(kind, error, trace)
-        except BaseExceptionGroup as group:
-            if len(group.exceptions) == 1:  # a caller should not have to know that there is a task group inside
-                raise group.exceptions[0] from None
-            raise
+        return await self._stack.__aexit__(kind, error, trace)
+
+    def _leave(self) -> None:
+        self._stopped = not self._left.is_set()
+        self._left.set()
 
     async def target(self) -> Target | None:
         """Wait until the federation has ended for this device; return its target model, or None if it got none.
@@ -153,8 +156,12 @@ class Agent:
         ------
         DeviceError
             If the coordinator refused the device, with its reason.
+        FederationError
+            If the agent was stopped before the federation's end.
         """
         await self._left.wait()
+        if self._stopped:
+            raise FederationError(f"the agent of device {self.device!r} was stopped before the federation's end")
         if self._refusal is not None:
             raise DeviceError(f"the coordinator refused device {self.device!r}: {self._refusal}")
         return self._target
@@ -162,12 +169,13 @@ class Agent:
     # -- what happens
 
     async def _receive(self, machine: a.AgentMachine) -> None:
-        async for data in self._transport.receive():
-            try:
-                message, body = open_from_coordinator(data)
-            except ProtocolError:
-                continue  # not from our coordinator, or damaged: what matters is sent again
-            await self._act(machine.receive(message, body, _now()))
+        async with aclosing(self._transport.receive()) as arrivals:
+            async for data in arrivals:
+                try:
+                    message, body = open_from_coordinator(data)
+                except ProtocolError:
+                    continue  # not from our coordinator, or damaged: what matters is sent again
+                await self._act(machine.receive(message, body, _now()))
 
     async def _keep_time(self, machine: a.AgentMachine) -> None:
         while True:
@@ -221,9 +229,12 @@ class Agent:
 
     def _keep(self, kept: a.KeepTarget) -> None:
         assert self._machine is not None
-        model = unframe(kept.frame)
-        if model.identity != kept.model or self._machine.assignment is None:
+        try:
+            model = unframe(kept.frame)
+        except ProtocolError:
             return  # damaged on the way: the retained one comes again with the next connection
+        if model.identity != kept.model or self._machine.assignment is None:
+            return
         self._target = Target(kept.group, self._machine.assignment.tier, kept.version, model, kept.reason)
 
 

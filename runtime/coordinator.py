@@ -5,8 +5,7 @@ transport, the plugins' runners, timers, the operator) only puts inputs into its
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 from types import TracebackType
 from typing import Final, Self
 
@@ -20,18 +19,21 @@ from tierwise.core import messages as m
 from tierwise.core.bus import EventBus
 from tierwise.core.deciding import Rejected
 from tierwise.core.edges import Compute, CoordinatorTransport, Store
-from tierwise.core.errors import ConfigurationError
+from tierwise.core.errors import ConfigurationError, FederationError
 from tierwise.core.federation import Federation
 from tierwise.core.ids import DeviceId, GroupId
 from tierwise.core.settings import FederationSettings
 from tierwise.plugins.manager import Plugins
 from tierwise.runtime.compute import ThreadCompute
+from tierwise.runtime.exceptions import unwrapped
 from tierwise.runtime.policies import Policies, assemble
 from tierwise.runtime.post import Post
 from tierwise.runtime.reception import Reception
 from tierwise.runtime.result import FederationResult, read_result
 from tierwise.runtime.runners import Runners
+from tierwise.runtime.spool import Spool
 from tierwise.runtime.stores.memory import MemoryStore
+from tierwise.runtime.watching import EventStream, Happening
 
 _FREEING: Final = (e.RoundClosed, e.RoundAbandoned, e.GroupFinished, e.DeviceRemoved)
 """Events after which blobs may no longer be needed."""
@@ -90,13 +92,17 @@ class Coordinator:
         self.federation = Federation()
         self._post = Post(transport)
         self._inbox: asyncio.Queue[tuple[i.Input, asyncio.Future[None] | None]] = asyncio.Queue()
-        self._runners = Runners(settings, self._team, self._store, compute, self._submit)
-        self._reception = Reception(self.federation, self._judge, self._post, self._store, compute, self.bus)
+        self._spool = Spool(self._store, self.federation)
+        self._runners = Runners(settings, self._team, self._store, self._spool, compute, self._judge)
+        self._reception = Reception(
+            self.federation, self._judge, self._notify, self._post, self._store, self._spool, compute
+        )
         self._performed: set[str] = set()
         self._told: dict[DeviceId, GroupId] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._federation_start = 0.0  # federation time when this coordinator started
         self._started_at = 0.0  # loop time then
+        self._reached = 0.0  # federation time that a timer was set for and that has come
         self._ended = anyio.Event()
         self._tasks: TaskGroup | None = None
         self._stack = AsyncExitStack()
@@ -106,7 +112,8 @@ class Coordinator:
             await stack.enter_async_context(self._store.open())
             await self._replay()
             await stack.enter_async_context(self._transport.connect())
-            stack.callback(self.bus.close)
+            stack.callback(self._leave)
+            stack.enter_context(unwrapped())
             self._tasks = await stack.enter_async_context(anyio.create_task_group())
             await self._runners.start(self.bus, self._tasks)
             self._started_at = asyncio.get_running_loop().time()
@@ -121,35 +128,30 @@ class Coordinator:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
         assert self._tasks is not None
+        self._tasks.cancel_scope.cancel()
+        return await self._stack.__aexit__(kind, error, trace)
+
+    def _leave(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._tasks.cancel_scope.cancel()
-        try:
-            return await self._stack.__aexit__(kind, error, trace)
-        except BaseExceptionGroup as group:
-            if len(group.exceptions) == 1:  # a caller should not have to know that there is a task group inside
-                raise group.exceptions[0] from None
-            raise
+        self._ended.set()
+        self.bus.close()
 
     # -- for the caller
 
-    async def events(
-        self, *types: type[e.Event | e.Notice], lossless: bool = False
-    ) -> AsyncIterator[e.Event | e.Notice]:
-        """Yield what happens from the first step of the iteration on, until the federation ends.
+    def events(self, *types: type[Happening], lossless: bool = False) -> EventStream:
+        """Return what happens from the first step of the iteration on, until the federation ends.
 
         Parameters
         ----------
         *types
             Which events and notices; all, if none is named.
         lossless
-            An observer (the default) misses events when it is slow, the oldest first, and never slows the
-            federation. A lossless reader misses none, and the federation waits for it.
+            An observer (the default) misses events when it is slow, the oldest first, counted in
+            `EventStream.dropped`, and never slows the federation. A lossless reader misses none, and the federation
+            waits for it.
         """
-        wanted = types or (e.Event, e.Notice)
-        async with self.bus.subscribe(*wanted, observer=not lossless, name="events()") as subscription:
-            async for event in subscription:
-                yield event
+        return EventStream(self.bus, types or (e.Event, e.Notice), lossless=lossless)
 
     async def result(self) -> FederationResult:
         """Wait for the end and return the target models.
@@ -160,8 +162,14 @@ class Coordinator:
             If fewer than three devices reported their hardware.
         FederationFailedError
             If the federation ended without target models.
+        FederationError
+            If the coordinator was stopped before the federation's end.
         """
         await self._ended.wait()
+        if not self.federation.ended:
+            raise FederationError(
+                "the coordinator was stopped before the federation's end: enter a new one with the same store to go on"
+            )
         return await read_result(self.federation, self._store)
 
     def remove_device(self, device: DeviceId, reason: str) -> None:
@@ -174,14 +182,15 @@ class Coordinator:
         self._inbox.put_nowait((given, None))
 
     async def _judge(self, given: i.Input) -> None:
-        """Submit an input and wait until it is judged, logged and applied; raises `Rejected`."""
+        """Submit an input and wait until it is judged and, unless this raises `Rejected`, logged and applied."""
         judged = asyncio.get_running_loop().create_future()
         self._inbox.put_nowait((given, judged))
         await judged
 
     async def _receive(self) -> None:
-        async for arrived in self._transport.receive():
-            await self._reception.take(arrived)
+        async with aclosing(self._transport.receive()) as arrivals:
+            async for arrived in arrivals:
+                await self._reception.take(arrived)
 
     # -- the small step
 
@@ -190,8 +199,7 @@ class Coordinator:
             event = self.federation.apply(record)
             if isinstance(event, e.FederationOpened):
                 self._compare(event)
-        live = self.federation.live_blobs()
-        await self._store.delete([blob for blob in await self._store.blobs() if blob not in live])
+        await self._spool.discard(await self._store.blobs())
 
     def _compare(self, opened: e.FederationOpened) -> None:
         if opened.settings != self._settings:
@@ -207,24 +215,40 @@ class Coordinator:
             )
 
     def _now(self) -> float:
-        return self._federation_start + asyncio.get_running_loop().time() - self._started_at
+        now = self._federation_start + asyncio.get_running_loop().time() - self._started_at
+        return max(now, self._reached)
 
     async def _drive(self) -> None:
         self._federation_start = self.federation.latest_at
         if not self.federation.sequence:
             await self._step(i.OpenFederation(settings=self._settings, plugins=self._team.used))
+        for device, reason in self.federation.state.removed.items():
+            self._dismiss(device, reason)  # it may not have been told any more
         await self._settle()
         while not self.federation.ended:
-            given, judged = await self._inbox.get()
-            try:
-                await self._step(given)
-            except Rejected as rejected:
-                await self._refuse(given, rejected, judged)
-                continue
-            if judged is not None and not judged.done():
-                judged.set_result(None)
+            await self._take(*await self._inbox.get())
             await self._settle()
         await self._end()
+        while True:  # whoever comes too late still gets an answer
+            await self._take(*await self._inbox.get())
+
+    async def _take(self, given: i.Input, judged: asyncio.Future[None] | None) -> None:
+        try:
+            await self._step(given)
+        except Rejected as rejected:
+            await self._notify(
+                e.InputRejected(
+                    input=type(given).__name__,
+                    device=getattr(given, "device", None),
+                    refusal=rejected.refusal,
+                    reason=rejected.reason,
+                )
+            )
+            if judged is not None and not judged.done():
+                judged.set_exception(rejected)
+        else:
+            if judged is not None and not judged.done():
+                judged.set_result(None)
 
     async def _step(self, given: i.Input) -> bool:
         """Decide, log, apply, publish; tell whether anything changed."""
@@ -236,10 +260,11 @@ class Coordinator:
         live_before = self.federation.live_blobs() if freeing else set()
         events = [self.federation.apply(record) for record in records]
         for event in events:
-            await self._react(event)
+            if isinstance(event, e.DeviceRemoved):
+                self._dismiss(event.device, event.reason)
             await self.bus.publish(event)
-        dead = live_before - self.federation.live_blobs() if freeing else set()
-        await self._store.delete(sorted(dead))
+        if freeing:
+            await self._spool.discard(live_before)
         return True
 
     async def _settle(self) -> None:
@@ -253,18 +278,9 @@ class Coordinator:
             await self._perform(command)
         self._set_timer()
 
-    async def _refuse(self, given: i.Input, rejected: Rejected, judged: asyncio.Future[None] | None) -> None:
-        if judged is not None:
-            if not judged.done():
-                judged.set_exception(rejected)
-            return
-        notice = e.InputRejected(
-            input=type(given).__name__,
-            device=getattr(given, "device", None),
-            refusal=rejected.refusal,
-            reason=rejected.reason,
-        )
-        await self.bus.publish(notice)
+    async def _notify(self, notice: e.Notice) -> None:
+        if not self._ended.is_set():  # else the bus is closed, and nobody listens
+            await self.bus.publish(notice)
 
     def _set_timer(self) -> None:
         if self._timer is not None:
@@ -273,7 +289,12 @@ class Coordinator:
         due_at = self.federation.due_at
         if due_at is not None:
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_at(due_at - self._federation_start + self._started_at, self._submit, i.Tick())
+            self._timer = loop.call_at(due_at - self._federation_start + self._started_at, self._reach, due_at)
+
+    def _reach(self, due_at: float) -> None:
+        # The loop's time may be short of it by a rounding error. Asking again would not help where time stands still.
+        self._reached = due_at
+        self._submit(i.Tick())
 
     async def _end(self) -> None:
         reason = self.federation.state.failure or "the federation has finished"
@@ -285,9 +306,8 @@ class Coordinator:
 
     # -- performing
 
-    async def _react(self, event: e.Event) -> None:
-        if isinstance(event, e.DeviceRemoved):
-            self._post.to_device(event.device, m.Dismissed(reason=f"removed: {event.reason}"))
+    def _dismiss(self, device: DeviceId, reason: str) -> None:
+        self._post.to_device(device, m.Dismissed(reason=f"removed: {reason}"))
 
     async def _perform(self, command: c.Command) -> None:
         match command:

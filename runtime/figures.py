@@ -79,15 +79,12 @@ class RunFigures(msgspec.Struct, frozen=True, kw_only=True):
         Why there are no target models; None if there are, or might have been.
     simulated_s
         Federation time of the last record, in seconds.
-    plugins
-        Which ones the run used, and where they came from.
     """
 
     groups: tuple[GroupFigures, ...]
     unplaced: dict[DeviceId, str]
     failure: str | None
     simulated_s: float
-    plugins: tuple[PluginUsed, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +124,12 @@ class Run:
         """Count it all up."""
         return read_figures(self.records, self.state)
 
+    @property
+    def plugins(self) -> tuple[PluginUsed, ...]:
+        """Which plugins decided, and where they came from."""
+        opened = next((record.event for record in self.records if isinstance(record.event, e.FederationOpened)), None)
+        return opened.plugins if opened else ()
+
 
 def finished_groups(state: FederationState) -> dict[GroupId, GroupState]:
     """Return the groups whose model is final."""
@@ -145,13 +148,11 @@ def read_figures(records: Sequence[Record], state: FederationState) -> RunFigure
     """
     tallies = _tally(records)
     end = records[-1].at if records else 0.0
-    opened = next((r.event for r in records if isinstance(r.event, e.FederationOpened)), None)
     return RunFigures(
         groups=tuple(_group_figures(name, group, tallies.get(name), end) for name, group in state.groups.items()),
         unplaced={name: one.unplaced for name, one in sorted(state.devices.items()) if one.unplaced is not None},
         failure=state.failure,
         simulated_s=end,
-        plugins=opened.plugins if opened else (),
     )
 
 

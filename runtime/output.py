@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 
 from tierwise.core.errors import ConfigurationError, StoreError
+from tierwise.core.events import PluginUsed
 from tierwise.core.hardware import HardwareEnvelope
 from tierwise.core.ids import BlobHash, GroupId, ModelVersion, TierName
 from tierwise.core.state import GroupState
@@ -122,6 +123,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         What else was computed of them; a demonstration's comparison, for example.
     configuration
         What the run was told.
+    plugins
+        Which ones the run used, and where they came from.
     files
         The target models and their cards.
     """
@@ -132,6 +135,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     run: RunFigures
     figures: Any = None
     configuration: Any = None
+    plugins: tuple[PluginUsed, ...] = ()
     versions: Versions
     files: tuple[str, ...] = ()
 
@@ -144,7 +148,12 @@ class _Earlier(msgspec.Struct, frozen=True):
 
 
 def make_report(
-    run: Run, *, configuration: object = None, figures: object = None, interrupted: bool = False
+    run: Run,
+    *,
+    configuration: object = None,
+    figures: object = None,
+    also_used: tuple[PluginUsed, ...] = (),
+    interrupted: bool = False,
 ) -> Report:
     """Put together what is told of a run.
 
@@ -154,6 +163,8 @@ def make_report(
         The run.
     configuration, figures
         As in `Report`; anything that msgspec encodes.
+    also_used
+        Plugins that the event log does not name: the data source, the learners.
     interrupted
         Whether it was cut short.
     """
@@ -163,6 +174,7 @@ def make_report(
         run=run.figures,
         figures=figures,
         configuration=configuration,
+        plugins=(*run.plugins, *also_used),
         versions=Versions.here(),
     )
 
@@ -198,7 +210,7 @@ def write_result(directory: Path, run: Run, report: Report) -> Report:
     Parameters
     ----------
     directory
-        Where to; it is `claim`\\ ed again.
+        Where to; `claim` checks it once more.
     run
         Its event log and target models are written.
     report
@@ -225,9 +237,9 @@ def write_result(directory: Path, run: Run, report: Report) -> Report:
                 files += _write_model(directory, name, group, group.tier, group.model, run)
         report = msgspec.structs.replace(report, files=tuple(files))
         _replace(directory / RESULT, _document(report, run))
-        for name in sorted(set(earlier.files if earlier else ()) - set(files)):
-            if name == Path(name).name:  # what a damaged result names elsewhere is none of ours
-                (directory / name).unlink(missing_ok=True)
+        for left in sorted(set(earlier.files if earlier else ()) - set(files)):
+            if left == Path(left).name:  # what a damaged result names elsewhere is none of ours
+                (directory / left).unlink(missing_ok=True)
     except OSError as error:
         raise StoreError(f"the result cannot be written to {directory}: {error.strerror}") from error
     return report
@@ -237,7 +249,7 @@ def _write_model(
     directory: Path, name: GroupId, group: GroupState, tier: Tier, model: BlobHash, run: Run
 ) -> tuple[str, str]:
     assert run.state.settings is not None
-    stem = re.sub(r"[^A-Za-z0-9._-]", "_", f"{name}-{tier.name}")
+    stem = re.sub(r"[^A-Za-z0-9._-]", "_", f"{name}-{tier.name[:100]}")
     card = Card(
         file=f"{stem}.safetensors",
         sha256=model,
@@ -274,22 +286,14 @@ def _pretty(value: msgspec.Struct) -> bytes:
 
 def _replace(path: Path, data: bytes) -> None:
     """Write a file so that it is there as a whole or not at all."""
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(beside, 0o666 & ~_umask())  # mkstemp's are for the owner alone
-        Path(beside).replace(path)
+        beside.write_bytes(data)
+        beside.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
-            Path(beside).unlink()
+            beside.unlink()
         raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)  # reading it is only possible by setting it
-    os.umask(mask)
-    return mask
 
 
 def _earlier(directory: Path) -> _Earlier | None:

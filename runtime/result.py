@@ -1,6 +1,6 @@
 """What a federation gives in the end."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tierwise.core.edges import Store
 from tierwise.core.errors import FederationFailedError, TooFewDevicesError
@@ -55,15 +55,26 @@ class GroupResult:
 
 @dataclass(frozen=True, slots=True)
 class FederationResult:
-    """All groups' target models, weakest group first, and the devices that were in none, with the reason."""
+    """What all groups ended with.
+
+    Attributes
+    ----------
+    groups
+        Those with a target model, the weakest first.
+    unplaced
+        Why a device was in no group.
+    untiered
+        Why a group ended before it had a model.
+    """
 
     groups: tuple[GroupResult, ...]
     unplaced: dict[DeviceId, str]
+    untiered: dict[GroupId, str] = field(default_factory=dict)
 
     @property
     def failed(self) -> bool:
         """Tell whether any group ended because something went wrong."""
-        return any(group.failed for group in self.groups)
+        return bool(self.untiered) or any(group.failed for group in self.groups)
 
 
 async def read_result(federation: Federation, store: Store) -> FederationResult:
@@ -81,21 +92,24 @@ async def read_result(federation: Federation, store: Store) -> FederationResult:
         if state.too_few_devices is not None:
             raise TooFewDevicesError(state.too_few_devices)
         raise FederationFailedError(state.failure or "the federation failed")
-    groups = [await _group_result(name, group, store) for name, group in state.groups.items()]
+    groups = [
+        await _group_result(name, group, group.tier, group.model, store)
+        for name, group in state.groups.items()
+        if group.tier is not None and group.model is not None
+    ]
+    untiered = {name: group.ending or "" for name, group in state.groups.items() if group.model is None}
     unplaced = {name: one.unplaced for name, one in sorted(state.devices.items()) if one.unplaced is not None}
-    return FederationResult(tuple(groups), unplaced)
+    return FederationResult(tuple(groups), unplaced, untiered)
 
 
-async def _group_result(name: GroupId, group: GroupState, store: Store) -> GroupResult:
-    assert group.tier is not None
-    assert group.model is not None
+async def _group_result(name: GroupId, group: GroupState, tier: Tier, model: BlobHash, store: Store) -> GroupResult:
     return GroupResult(
         group=name,
         rank=group.rank,
         devices=tuple(sorted(group.members)),
-        tier=group.tier,
-        model=unframe(await store.get(group.model)),
-        identity=group.model,
+        tier=tier,
+        model=unframe(await store.get(model)),
+        identity=model,
         version=group.version,
         metrics=group.metrics,
         history=tuple(group.history),

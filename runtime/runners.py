@@ -6,14 +6,18 @@ as an input. So the machine never calls a plugin, and a new kind of participant 
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import suppress
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
+import msgspec
+import numpy as np
 from anyio.abc import TaskGroup
 
 from tierwise.core import commands as c
 from tierwise.core import inputs as i
 from tierwise.core.bus import EventBus
+from tierwise.core.deciding import Rejected
 from tierwise.core.edges import Compute, Store
 from tierwise.core.framing import to_bytes, unframe
 from tierwise.core.grouping import Grouping
@@ -24,16 +28,10 @@ from tierwise.core.weights import Weights
 from tierwise.plugins.descriptors import Kind
 from tierwise.runtime.aggregating import aggregate
 from tierwise.runtime.policies import Team
+from tierwise.runtime.reception import Judge
+from tierwise.runtime.spool import Spool, Writing
 
 O = TypeVar("O", bound=c.Order)  # noqa: E741
-
-
-class Submit(Protocol):
-    """Takes an input to the machine, without waiting for its judgement."""
-
-    def __call__(self, given: i.Input) -> None:
-        """Submit ``given``."""
-        ...
 
 
 class Runners:
@@ -45,22 +43,23 @@ class Runners:
         The federation's.
     team
         The plugins.
-    store
-        Where models and updates are read from and written to.
+    store, spool
+        Where models and updates are read from, and where models are written to.
     compute
         Where the plugins compute.
-    submit
-        Takes their answers.
+    judge
+        Judges their answers.
     """
 
     def __init__(
-        self, settings: FederationSettings, team: Team, store: Store, compute: Compute, submit: Submit
+        self, settings: FederationSettings, team: Team, store: Store, spool: Spool, compute: Compute, judge: Judge
     ) -> None:
         self._settings = settings
         self._team = team
         self._store = store
+        self._spool = spool
         self._compute = compute
-        self._submit = submit
+        self._judge = judge
         self._names = {use.kind: f"{use.kind} {use.name!r} ({use.distribution} {use.version})" for use in team.used}
 
     async def start(self, bus: EventBus, tasks: TaskGroup) -> None:
@@ -77,18 +76,21 @@ class Runners:
             handler = partial(_start_soon, tasks, partial(self._answer, kind, answer))
             await tasks.start(partial(bus.serve, handler, order, name=f"{kind} runner", essential=True))
 
-    async def _answer(self, kind: Kind, answer: Callable[[O], Awaitable[i.Answer]], order: O) -> None:
-        try:
-            given = await answer(order)
-        except Exception as error:
-            reason = f"{type(error).__name__}: {error}"
-            given = i.PluginFailed(order=order.key, plugin=self._names[kind], reason=reason)
-        self._submit(given)
+    async def _answer(self, kind: Kind, answer: Callable[[O, Writing], Awaitable[i.Answer]], order: O) -> None:
+        async with self._spool.writing() as writing:
+            try:
+                given = _checked(await answer(order, writing))
+            except Exception as error:
+                reason = f"{type(error).__name__}: {error}"
+                given = i.PluginFailed(order=order.key, plugin=self._names[kind], reason=reason)
+            with suppress(Rejected):  # nobody waits for the answer any more
+                await self._judge(given)
+                writing.logged = not isinstance(given, i.PluginFailed)
 
-    async def _form_groups(self, order: c.FormGroups) -> i.Answer:
+    async def _form_groups(self, order: c.FormGroups, _writing: Writing) -> i.Answer:
         return i.GroupsProposed(order=order.key, grouping=await self._compute.run(partial(self._group, order.fleet)))
 
-    async def _place_devices(self, order: c.PlaceDevices) -> i.Answer:
+    async def _place_devices(self, order: c.PlaceDevices, _writing: Writing) -> i.Answer:
         grouping = await self._compute.run(partial(self._group, order.fleet))
         placed = {}
         for newcomer in order.newcomers:
@@ -104,18 +106,18 @@ class Runners:
         offers = self._team.tiers.offers(self._settings.task)
         return self._team.grouping.group(fleet_table(fleet), offers, self._settings.rounds.limits)
 
-    async def _choose_tier(self, order: c.ChooseTier) -> i.Answer:
+    async def _choose_tier(self, order: c.ChooseTier, writing: Writing) -> i.Answer:
         task, provider = self._settings.task, self._team.tiers
         tier = await self._compute.run(partial(provider.choose, task, order.envelope, self._settings.rounds.limits))
         weights = await self._compute.run(partial(provider.initial, task, tier, order.seed))
         tier.layout.require(weights.layout, f"the initial model of tier {tier.name!r}")
-        return i.TierProposed(order=order.key, tier=tier, model=await self._keep(weights))
+        return i.TierProposed(order=order.key, tier=tier, model=await self._write(weights, writing))
 
-    async def _select(self, order: c.SelectParticipants) -> i.Answer:
+    async def _select(self, order: c.SelectParticipants, _writing: Writing) -> i.Answer:
         select = partial(self._team.selector.select, order.candidates, seed=order.seed)
         return i.ParticipantsSelected(order=order.key, devices=tuple(await self._compute.run(select)))
 
-    async def _reduce(self, order: c.ReduceCohort) -> i.Answer:
+    async def _reduce(self, order: c.ReduceCohort, writing: Writing) -> i.Answer:
         model = unframe(await self._store.get(order.model))
         state = {}
         if order.optimizer_state is not None:
@@ -127,20 +129,34 @@ class Runners:
         )
         return i.CohortReduced(
             order=order.key,
-            model=await self._keep(after),
-            optimizer_state=await self._keep(Weights.of(next_state)) if next_state else None,
+            model=await self._write(after, writing),
+            optimizer_state=await self._write(Weights.of(next_state), writing) if next_state else None,
         )
 
-    async def _check_stop(self, order: c.CheckStop) -> i.Answer:
+    async def _check_stop(self, order: c.CheckStop, _writing: Writing) -> i.Answer:
         reason = await self._compute.run(partial(self._team.stop.check, order.history))
         return i.StopRuled(order=order.key, reason=reason)
 
-    async def _keep(self, weights: Weights) -> BlobHash:
-        return await self._store.put(await self._compute.run(partial(to_bytes, weights)))
+    async def _write(self, weights: Weights, writing: Writing) -> BlobHash:
+        return await writing.put(await self._compute.run(partial(to_bytes, weights)))
 
 
 async def _start_soon(tasks: TaskGroup, function: Callable[[O], Coroutine[Any, Any, None]], order: O) -> None:
     tasks.start_soon(function, order)
+
+
+def _checked(given: i.Answer) -> i.Answer:
+    """Return an answer as it would come over a wire: what a log could not hold is refused here, not there.
+
+    NumPy's own scalars, which a plugin easily returns, become Python's.
+    """
+    return msgspec.msgpack.decode(msgspec.msgpack.encode(given, enc_hook=_plain), type=type(given))
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{value!r} is of type {type(value).__name__}, which no log can hold")
 
 
 def _nearest_group(newcomer: DeviceId, grouping: Grouping, order: c.PlaceDevices) -> GroupId:

@@ -11,6 +11,7 @@ from tierwise.core.settings import EnrolmentSettings, FederationSettings, RoundS
 from tierwise.core.task import Task
 from tierwise.core.tiers import Cost, Tier
 from tierwise.plugins.manager import Plugins
+from tierwise.runtime.fleet.catalogue import DeviceModel
 from tierwise.runtime.fleet.draw import draw_fleet
 from tierwise.runtime.policies import Choice, Policies
 from tierwise.runtime.simulation.fleet import DeviceSpec
@@ -42,7 +43,7 @@ class Plan:
     """
 
     seed: int
-    models: dict[DeviceId, str]
+    models: dict[DeviceId, DeviceModel]
     devices: dict[DeviceId, DeviceSpec]
     deadline_s: float
     grouped: "Arm"
@@ -69,7 +70,7 @@ def make_plan(seed: int, plugins: Plugins) -> Plan:
     stop = Choice(name="rounds", options={"rounds": ROUNDS})
     return Plan(
         seed=seed,
-        models={name: drawn[name].model.model for name in drawn},
+        models={name: drawn[name].model for name in drawn},
         devices=devices,
         deadline_s=deadline_s,
         grouped=Arm(settings, Policies(grouping=_quantile(GROUPS), stop=stop)),

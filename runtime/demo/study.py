@@ -1,6 +1,6 @@
-"""Running the demonstration, seed after seed, and putting its figures side by side."""
+"""Running the demonstration's federations, and putting their figures side by side."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from statistics import fmean
@@ -11,7 +11,7 @@ from tierwise.core import events as e
 from tierwise.core.learning import StopToken
 from tierwise.plugins.manager import Plugins
 from tierwise.runtime.demo.outcome import Outcome, read_outcome
-from tierwise.runtime.demo.plan import Arm, Plan, make_plan
+from tierwise.runtime.demo.plan import Plan
 from tierwise.runtime.figures import Run
 from tierwise.runtime.simulation.run import simulate
 
@@ -21,9 +21,6 @@ class ArmName(StrEnum):
 
     GROUPED = "tierwise"
     SINGLE = "one model for all"
-
-
-Watch = Callable[[Plan, ArmName, e.Event | e.Notice], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,37 +43,24 @@ class SeedResult:
     single: Outcome
 
 
-def run_study(seeds: Iterable[int], plugins: Plugins, stop: StopToken, watch: Watch) -> Iterator[SeedResult]:
-    """Run both federations for each seed, and yield each seed's result as it is there.
+def run_arm(
+    plan: Plan, name: ArmName, plugins: Plugins, stop: StopToken, watch: Callable[[e.Event | e.Notice], None]
+) -> Run:
+    """Simulate one of a plan's federations.
 
-    Parameters
-    ----------
-    seeds
-        One fleet and one partition of the data for each.
-    plugins
-        All that is installed.
-    stop
-        Ends the study when told to, with `FitStopped`.
-    watch
-        Called with every event of every federation.
+    Raises
+    ------
+    FitStopped
+        If ``stop`` was told to.
     """
-    for seed in seeds:
-        plan = make_plan(seed, plugins)
-        run = _run(plan, ArmName.GROUPED, plan.grouped, plugins, stop, watch)
-        single = _run(plan, ArmName.SINGLE, plan.single, plugins, stop, watch)
-        yield SeedResult(plan, run, read_outcome(run, plan.devices), read_outcome(single, plan.devices))
-
-
-def _run(plan: Plan, name: ArmName, arm: Arm, plugins: Plugins, stop: StopToken, watch: Watch) -> Run:
-    simulation = simulate(
-        arm.settings,
-        plan.devices,
-        policies=arm.policies,
-        plugins=plugins,
-        stop=stop,
-        watch=lambda event: watch(plan, name, event),
-    )
+    arm = plan.grouped if name is ArmName.GROUPED else plan.single
+    simulation = simulate(arm.settings, plan.devices, policies=arm.policies, plugins=plugins, stop=stop, watch=watch)
     return Run.of(simulation)
+
+
+def conclude(plan: Plan, grouped: Run, single: Run) -> SeedResult:
+    """Take the figures of both federations of a plan."""
+    return SeedResult(plan, grouped, read_outcome(grouped, plan.devices), read_outcome(single, plan.devices))
 
 
 # -- side by side

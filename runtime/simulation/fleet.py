@@ -8,7 +8,7 @@ computed. A task and a timer for each device would cost more than small models d
 import asyncio
 import heapq
 import itertools
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -18,7 +18,7 @@ from tierwise.core.envelope import open_from_coordinator, seal
 from tierwise.core.events import Purpose
 from tierwise.core.hardware import HardwareProfile
 from tierwise.core.ids import DeviceId, GroupId, TierName
-from tierwise.core.learning import Learner, LocalData, StopToken
+from tierwise.core.learning import FitStopped, Learner, LocalData, StopToken
 from tierwise.core.task import Task
 from tierwise.core.tiers import Tier
 from tierwise.core.work import Job, perform
@@ -49,6 +49,8 @@ class _Device:
 class SimulatedFleet:
     """All devices, and the network between them and the coordinator: its transport.
 
+    Like a real fleet it outlives a coordinator: what is said while there is none waits for the next.
+
     Parameters
     ----------
     devices
@@ -59,6 +61,8 @@ class SimulatedFleet:
         Makes the learner of a tier; one serves all devices, since learners are pure.
     stop
         Ends the training when told to.
+    settings
+        How the devices insist; they need to where a coordinator may die with what it was told.
     """
 
     def __init__(
@@ -67,10 +71,11 @@ class SimulatedFleet:
         task: Task,
         make_learner: Callable[[Tier], Learner],
         stop: StopToken,
+        settings: a.AgentSettings = RELIABLE,
     ) -> None:
         self._devices = {
             name: _Device(
-                a.AgentMachine(name, task.schema_hash, spec.profile, RELIABLE),
+                a.AgentMachine(name, task.schema_hash, spec.profile, settings),
                 spec.profile,
                 spec.data.divided(task.scale),
             )
@@ -92,7 +97,7 @@ class SimulatedFleet:
         """Nothing has to be connected."""
         yield
 
-    async def receive(self) -> AsyncIterator[Arrived | ConnectionLost]:
+    async def receive(self) -> AsyncGenerator[Arrived | ConnectionLost, None]:
         """Yield what devices send, when it arrives."""
         while True:
             yield await self._arrivals.get()
@@ -120,10 +125,12 @@ class SimulatedFleet:
             while self._heap and self._heap[0][0] <= loop.time():
                 heapq.heappop(self._heap)[2]()
             timer = loop.call_at(self._heap[0][0], self._wake.set) if self._heap else None
-            await self._wake.wait()
+            try:
+                await self._wake.wait()
+            finally:
+                if timer is not None:
+                    timer.cancel()
             self._wake.clear()
-            if timer is not None:
-                timer.cancel()
 
     def _schedule(self, due_at: float, happen: Callable[[], None]) -> None:
         if not self._heap or due_at < self._heap[0][0]:
@@ -177,10 +184,18 @@ class SimulatedFleet:
             if device.job is not job:
                 return  # it was stopped
             device.job = None
-            done = perform(job, self._learner(job.tier), device.data, self._stop)
-            self._act(name, device, device.machine.job_done(job.cohort, done, self._now()))
+            self._act(name, device, self._perform(device, job))
 
         self._schedule(self._now() + duration_s, finish)
+
+    def _perform(self, device: _Device, job: Job) -> tuple[a.Action, ...]:
+        try:
+            done = perform(job, self._learner(job.tier), device.data, self._stop)
+        except FitStopped:
+            raise
+        except Exception as error:  # as on a real device, a learner's mistake is told to the coordinator
+            return device.machine.job_failed(job.cohort, f"{type(error).__name__}: {error}")
+        return device.machine.job_done(job.cohort, done, self._now())
 
     def _schedule_tick(self, name: DeviceId, device: _Device) -> None:
         due_at = device.machine.due_at

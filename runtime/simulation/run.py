@@ -1,8 +1,9 @@
 """Running a simulation from beginning to end."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import anyio
 
@@ -16,11 +17,14 @@ from tierwise.core.tiers import Tier
 from tierwise.plugins.manager import Plugins
 from tierwise.runtime.compute import InlineCompute
 from tierwise.runtime.coordinator import Coordinator
+from tierwise.runtime.exceptions import unwrapped
 from tierwise.runtime.policies import Policies
 from tierwise.runtime.result import FederationResult
 from tierwise.runtime.simulation.clock import VirtualTimeLoop
 from tierwise.runtime.simulation.fleet import DeviceSpec, SimulatedFleet
 from tierwise.runtime.stores.memory import MemoryStore
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,8 @@ def simulate(
         If there are no target models.
     FitStopped
         If it was stopped.
+    SimulationStalledError
+        If it can never go on: enrolment waits for more devices than there are.
     """
     plugins = plugins or Plugins.discover()
     store = store or MemoryStore()
@@ -89,34 +95,34 @@ def simulate(
         coordinator = Coordinator(
             settings, transport=fleet, policies=policies, plugins=plugins, store=store, compute=InlineCompute()
         )
-        async with coordinator, anyio.create_task_group() as tasks:
-            if watch is not None:
-                tasks.start_soon(_watch, coordinator, watch)
-            tasks.start_soon(fleet.run)
-            result = await coordinator.result()
-            tasks.cancel_scope.cancel()
+        with unwrapped():
+            async with coordinator, anyio.create_task_group() as tasks:
+                tasks.start_soon(fleet.run)
+                if watch is not None:
+                    async for event in coordinator.events(lossless=True):
+                        watch(event)
+                result = await coordinator.result()
+                tasks.cancel_scope.cancel()
         return Simulation(result, await store.records(), coordinator.federation.latest_at)
 
-    loop = VirtualTimeLoop()
+    return run_virtually(main())
+
+
+def run_virtually(main: Coroutine[Any, Any, T], loop: VirtualTimeLoop | None = None) -> T:
+    """Run a coroutine to its end on virtual time, in this thread, and leave nothing behind.
+
+    Parameters
+    ----------
+    main
+        What to run.
+    loop
+        Where; it is closed afterwards. None for a new one.
+    """
+    loop = loop or VirtualTimeLoop()
     try:
-        return loop.run_until_complete(main())
-    except BaseExceptionGroup as group:
-        raise _only(group) from None
+        return loop.run_until_complete(main)
     finally:
         _close(loop)
-
-
-async def _watch(coordinator: Coordinator, watch: Callable[[e.Event | e.Notice], None]) -> None:
-    async for event in coordinator.events(lossless=True):
-        watch(event)
-
-
-def _only(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the one exception inside nested groups, or the group if there are several."""
-    found: BaseException = group
-    while isinstance(found, BaseExceptionGroup) and len(found.exceptions) == 1:
-        found = found.exceptions[0]
-    return found
 
 
 def _close(loop: asyncio.AbstractEventLoop) -> None:

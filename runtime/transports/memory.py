@@ -4,8 +4,8 @@ Envelopes pass as bytes, as they would over a wire, in order. A device whose que
 as it would at a broker; its agent asks again.
 """
 
-import math
-from collections.abc import AsyncIterator
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
@@ -28,7 +28,7 @@ class MemoryNetwork:
     """
 
     def __init__(self) -> None:
-        self._to_coordinator, self._from_agents = _channel()
+        self._inbound = _Inbound()
         self._agents: dict[DeviceId, MemoryObjectSendStream[bytes]] = {}
         self._following: dict[DeviceId, GroupId] = {}
         self._retained: dict[GroupId, bytes] = {}
@@ -54,7 +54,7 @@ class MemoryNetwork:
         finally:
             del self._agents[device]
             self._following.pop(device, None)
-            self._to_coordinator.send_nowait(ConnectionLost(device, "its agent disconnected"))
+            self._inbound.put(ConnectionLost(device, "its agent disconnected"))
 
     def follow(self, device: DeviceId, group: GroupId) -> None:
         """Subscribe a device to a group's topic, in place of its old one."""
@@ -76,21 +76,37 @@ class MemoryNetwork:
             with suppress(anyio.WouldBlock, anyio.BrokenResourceError):
                 queue.send_nowait(data)
 
-    async def report(self, arrived: Arrived) -> None:
+    def report(self, arrived: Arrived) -> None:
         """Put an envelope into the coordinator's queue."""
-        await self._to_coordinator.send(arrived)
+        self._inbound.put(arrived)
 
-    def inbound(self) -> MemoryObjectReceiveStream[Arrived | ConnectionLost]:
-        """Return the coordinator's queue, as a clone that its user closes."""
-        return self._from_agents.clone()
+    async def next_arrival(self) -> Arrived | ConnectionLost:
+        """Take what waits for the coordinator."""
+        return await self._inbound.get()
 
 
-def _channel() -> tuple[
-    MemoryObjectSendStream[Arrived | ConnectionLost], MemoryObjectReceiveStream[Arrived | ConnectionLost]
-]:
-    # Without a limit, because the word that a connection broke must never wait. An agent says little at a time:
-    # it waits for a receipt before it works on.
-    return anyio.create_memory_object_stream[Arrived | ConnectionLost](math.inf)
+class _Inbound:
+    """The coordinator's queue, which outlives every coordinator.
+
+    It has no limit, because the word that a connection broke must never wait. An agent says little at a time: it
+    waits for a receipt before it works on.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: deque[Arrived | ConnectionLost] = deque()
+        self._filled: anyio.Event | None = None  # set while somebody waits
+
+    def put(self, arrived: Arrived | ConnectionLost) -> None:
+        self._waiting.append(arrived)
+        if self._filled is not None:
+            self._filled.set()
+            self._filled = None
+
+    async def get(self) -> Arrived | ConnectionLost:
+        while not self._waiting:
+            self._filled = self._filled or anyio.Event()
+            await self._filled.wait()
+        return self._waiting.popleft()
 
 
 class _CoordinatorEnd:
@@ -101,10 +117,9 @@ class _CoordinatorEnd:
     async def connect(self) -> AsyncIterator[None]:
         yield
 
-    async def receive(self) -> AsyncIterator[Arrived | ConnectionLost]:
-        with self._network.inbound() as inbound:
-            async for arrived in inbound:
-                yield arrived
+    async def receive(self) -> AsyncGenerator[Arrived | ConnectionLost, None]:
+        while True:
+            yield await self._network.next_arrival()
 
     async def send(self, device: DeviceId, data: bytes) -> None:
         self._network.deliver(device, data)
@@ -124,13 +139,13 @@ class _AgentEnd:
         async with self._network.attached(self._device) as self._queue:
             yield
 
-    async def receive(self) -> AsyncIterator[bytes]:
+    async def receive(self) -> AsyncGenerator[bytes, None]:
         assert self._queue is not None, "receive() works within connect()"
         async for data in self._queue:
             yield data
 
     async def send(self, data: bytes) -> None:
-        await self._network.report(Arrived(self._device, data))
+        self._network.report(Arrived(self._device, data))
 
     async def follow(self, group: GroupId) -> None:
         self._network.follow(self._device, group)

@@ -158,24 +158,25 @@ def test_bytes_behind_the_end_are_refused(more: int) -> None:
 
 
 def test_every_bit_of_the_header_matters() -> None:
-    """A flipped bit is refused, or it spells another header (a letter of a name) that is canonical in its turn."""
+    """A flipped bit is refused; within a tensor's name it may spell another name, which is read as that."""
     data = to_bytes(sample())
     header, _ = frame(sample())
-    read = 0
+    starts = {name: header.index(name.encode()) for name in ("dense.bias", "dense.weight")}
+    letters = {place for name, start in starts.items() for place in range(start, start + len(name))}
     for place in range(len(header)):
         for bit in range(8):
             flipped = bytearray(data)
             flipped[place] ^= 1 << bit
+            if place not in letters:
+                with pytest.raises(ProtocolError):
+                    unframe(bytes(flipped))
+                continue
             try:
                 other = unframe(bytes(flipped))
             except ProtocolError:
                 continue
-            read += 1
             assert other.layout != sample().layout
             assert to_bytes(other) == bytes(flipped)
-            renamed = {spec.name for spec in other.layout.tensors} != {spec.name for spec in sample().layout.tensors}
-            assert renamed
-    assert read < 100  # of more than a thousand
 
 
 @given(st.binary(max_size=200))

@@ -68,8 +68,7 @@ def test_a_layout_that_cannot_be(tensors: list[tuple[str, tuple[int, ...]]], com
         ({"a": (2,), "b": (3,), "c": (1,)}, "the update of 'x' has a tensor 'c' that the model has not"),
         (
             {"a": (2,), "b": (4,)},
-            r"the update of 'x': tensor 'b' has shape \(4,\), dtype float32 and role aggregate, "
-            r"expected shape \(3,\), dtype float32 and role aggregate",
+            r"tensor 'b' has shape \(4,\), dtype float32 and role aggregate, expected shape \(3,\), dtype float32",
         ),
     ],
 )

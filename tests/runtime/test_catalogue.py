@@ -83,7 +83,7 @@ def test_every_figure_has_a_source(model: DeviceModel) -> None:
 @pytest.mark.data
 def test_measured_figures_equal_the_published_ones() -> None:
     if not HPL_RESULTS.exists():
-        pytest.skip(f"no {HPL_RESULTS.name} in {DATA} (set TIERWISE_DATA)")
+        pytest.skip(f"{HPL_RESULTS.name} is not in {DATA}: let TIERWISE_DATA name the folder of the data sets")
     with gzip.open(HPL_RESULTS, "rt", encoding="utf-8", newline="") as lines:
         published = {row["device"]: row for row in csv.DictReader(lines)}
     measured = {m.hpl_name: (m.cpu_flops, m.power_w) for m in MODELS}

@@ -1,0 +1,5 @@
+"""The command line: ``tierwise``."""
+
+from tierwise.runtime.cli.program import main
+
+__all__ = ["main"]

@@ -1,0 +1,134 @@
+"""``tierwise plugins``: what is installed."""
+
+import inspect
+from pkgutil import resolve_name
+from typing import Any
+
+import click
+import msgspec
+from msgspec.structs import fields
+from rich.table import Table
+
+from tierwise.core.errors import PluginLoadError
+from tierwise.plugins.descriptors import AnyDescriptor, Kind, PluginDescriptor
+from tierwise.plugins.manager import Plugins
+from tierwise.plugins.options import allowed
+from tierwise.runtime.cli import present
+
+_KINDS = {kind.value.replace(" ", "-"): kind for kind in Kind}
+
+
+class ListedOption(msgspec.Struct, frozen=True, kw_only=True):
+    """An option of a plugin: what it can be, what it is by default, and what it does."""
+
+    name: str
+    allowed: str
+    default: Any
+    meaning: str
+
+
+class ListedPlugin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A plugin and where it comes from; ``options`` only when they were asked for."""
+
+    kind: Kind
+    name: str
+    distribution: str
+    version: str
+    summary: str
+    options: tuple[ListedOption, ...] | None = None
+
+
+@click.command(
+    epilog="\b\nExamples:\n  tierwise plugins\n  tierwise plugins --kind grouping-policy --options\n"
+    "  tierwise plugins --json",
+)
+@click.option(
+    "--kind",
+    type=click.Choice(list(_KINDS), case_sensitive=False),
+    metavar="KIND",
+    help=f"Only plugins of one kind: {', '.join(_KINDS)}.",
+)
+@click.option("--options", "with_options", is_flag=True, help="Show each plugin's options too; loads the plugins.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document, a list, instead of a table.")
+def plugins(kind: str | None, with_options: bool, as_json: bool) -> None:
+    """List the plugins that are installed.
+
+    A configuration asks for a plugin by its name. Policy packs, which bring more of them, are installed with pip.
+    """
+    found = Plugins.discover()
+    kinds = list(Kind) if kind is None else [_KINDS[kind]]
+    listed = [_listed(found, one, with_options) for wanted in kinds for one in found.descriptors(wanted)]
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(listed), indent=2).decode())
+        return
+    console = present.output()
+    console.print(_table(listed))
+    for one in listed:
+        if one.options:
+            console.print()
+            console.print(_options_table(one))
+
+
+def _listed(found: Plugins, descriptor: AnyDescriptor, with_options: bool) -> ListedPlugin:
+    origin = found.provenance(descriptor.kind, descriptor.name)
+    return ListedPlugin(
+        kind=descriptor.kind,
+        name=descriptor.name,
+        distribution=origin.distribution,
+        version=origin.version,
+        summary=descriptor.summary,
+        options=_options(descriptor) if with_options else None,
+    )
+
+
+def _options(descriptor: AnyDescriptor) -> tuple[ListedOption, ...]:
+    if not isinstance(descriptor, PluginDescriptor) or not descriptor.options:
+        return ()
+    try:
+        kind = resolve_name(descriptor.options)
+        known = fields(kind)
+    except Exception as error:
+        raise PluginLoadError(
+            f"the options type {descriptor.options!r} of {descriptor.kind} {descriptor.name!r} cannot be loaded: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    meanings = _meanings(kind)
+    return tuple(
+        ListedOption(
+            name=field.encode_name,
+            allowed=allowed(field.type),
+            default=None if field.default is msgspec.NODEFAULT else field.default,
+            meaning=meanings.get(field.name, ""),
+        )
+        for field in known
+    )
+
+
+def _meanings(kind: type) -> dict[str, str]:
+    """Read what a type's docstring says of each attribute: a name, and the indented lines below it."""
+    _, _, section = (inspect.getdoc(kind) or "").partition("Attributes\n----------\n")
+    meanings: dict[str, str] = {}
+    names: list[str] = []
+    for line in section.splitlines():
+        if line.startswith("---"):
+            break  # another section, whose title was taken for a name
+        if line and not line.startswith(" "):
+            names = [name.strip() for name in line.split(":")[0].split(",")]
+        elif line.strip():
+            meanings |= {name: f"{meanings.get(name, '')} {line.strip()}".strip() for name in names}
+    return meanings
+
+
+def _table(listed: list[ListedPlugin]) -> Table:
+    table = present.table("kind", "name", "from", "what it does")
+    for one in listed:
+        table.add_row(one.kind.value, one.name, f"{one.distribution} {one.version}".rstrip(), one.summary)
+    return table
+
+
+def _options_table(one: ListedPlugin) -> Table:
+    table = present.table("option", "default", "allowed", "what it is", title=f"{one.kind.value} {one.name}")
+    for option in one.options or ():
+        default = present.MISSING if option.default is None else msgspec.json.encode(option.default).decode()
+        table.add_row(option.name, default, option.allowed, option.meaning)
+    return table

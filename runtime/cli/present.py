@@ -1,0 +1,110 @@
+"""How figures look to people: units, tables and consoles."""
+
+import os
+import sys
+from typing import Final
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+WIDTH: Final = 120
+"""Columns of what goes into a file or a pipe, where nobody's terminal sets a width."""
+MISSING: Final = "–"
+
+
+def output() -> Console:
+    """Return a console on standard output, for results."""
+    return _console(sys.stdout.isatty(), stderr=False)
+
+
+def messages() -> Console:
+    """Return a console on standard error, for progress and remarks."""
+    return _console(sys.stderr.isatty(), stderr=True)
+
+
+def _console(terminal: bool, *, stderr: bool) -> Console:
+    width = None if terminal or "COLUMNS" in os.environ else WIDTH
+    return Console(stderr=stderr, width=width, highlight=False, markup=False, emoji=False)
+
+
+def table(*columns: str, title: str = "", right: tuple[str, ...] = ()) -> Table:
+    """Return an empty table.
+
+    Parameters
+    ----------
+    *columns
+        Headings.
+    title
+        Above it.
+    right
+        Which columns hold numbers.
+    """
+    made = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False, show_edge=False)
+    for column in columns:
+        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    return made
+
+
+def count(value: int | None) -> str:
+    """Write a number of things: ``76,810``."""
+    return MISSING if value is None else f"{value:,}"
+
+
+def share(value: float | None) -> str:
+    """Write a metric such as an accuracy: ``0.944``."""
+    return MISSING if value is None else f"{value:.3f}"
+
+
+def scaled(value: float, unit: str) -> str:
+    """Write a quantity with an SI prefix and three digits: ``12.3 GFLOP/s``."""
+    for prefix, factor in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if value >= 0.9995 * factor:
+            return f"{_digits(value / factor)} {prefix}{unit}"
+    return f"{_digits(value)} {unit}"
+
+
+def memory(size_bytes: float) -> str:
+    """Write a size of memory in binary units, as it is built in: ``512 MiB``."""
+    for prefix, factor in (("Ti", 2**40), ("Gi", 2**30), ("Mi", 2**20), ("Ki", 2**10)):
+        if size_bytes >= 0.9995 * factor:
+            return f"{_digits(size_bytes / factor)} {prefix}B"
+    return f"{size_bytes:.0f} B"
+
+
+def duration(seconds: float) -> str:
+    """Write a time in the unit that suits it: ``12 µs``, ``340 ms``, ``1.2 s``, ``2 min 5 s``, ``3 h 20 min``."""
+    if seconds < 59.95:
+        for unit, factor in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+            if seconds >= 0.9995 * factor:
+                return f"{_digits(seconds / factor)} {unit}"
+        return "0 s" if seconds == 0 else f"{seconds:.1g} s"
+    for (name, size), (lesser, part) in (
+        (("d", 86400), ("h", 3600)),
+        (("h", 3600), ("min", 60)),
+        (("min", 60), ("s", 1)),
+    ):
+        parts = round(seconds / part)
+        if parts * part >= size:
+            whole, rest = divmod(parts, size // part)
+            return f"{whole} {name} {rest} {lesser}" if rest else f"{whole} {name}"
+    raise AssertionError("a minute or more has minutes")
+
+
+def quantity(name: str, value: float) -> str:
+    """Write a hardware quantity in the unit that its name ends with."""
+    for suffix, unit in (("_flops", "FLOP/s"), ("_bytes_per_s", "B/s"), ("_w", "W"), ("_hz", "Hz"), ("_j", "J")):
+        if name.endswith(suffix):
+            return scaled(value, unit)
+    if name.endswith("_bytes"):
+        return memory(value)
+    if name.endswith("_s"):
+        return duration(value)
+    return f"{value:g}"
+
+
+def _digits(value: float) -> str:
+    """Write three digits, without zeros that tell nothing."""
+    places = 0 if value >= 99.95 else 1 if value >= 9.995 else 2
+    text = f"{value:.{places}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -1,0 +1,133 @@
+"""The program: its commands, what it exits with, and how it tells an error.
+
+Exit codes: 0 done; 1 the run failed; 2 wrong usage or configuration; 128 and the signal's number when it was
+interrupted, which is 130 for Ctrl-C. An error is told on standard error, each line beginning with ``error:``;
+``TIERWISE_TRACEBACK=1`` shows where it came from.
+"""
+
+import io
+import os
+import signal
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+from typing import Final, NoReturn
+
+import click
+
+from tierwise.core.errors import (
+    ConfigurationError,
+    PluginClashError,
+    PluginLoadError,
+    TierwiseError,
+    UnknownPluginError,
+)
+from tierwise.runtime.cli.lazy import LazyCommand, LazyGroup
+
+DONE: Final = 0
+FAILED: Final = 1
+MISUSED: Final = 2
+_MISUSES: Final = (ConfigurationError, UnknownPluginError, PluginLoadError, PluginClashError)
+_TRACEBACK: Final = "TIERWISE_TRACEBACK"
+
+COMMANDS: Final = {
+    "demo": LazyCommand(
+        "tierwise.runtime.demo.command:demo",
+        "Watch a fleet of unequal devices being grouped and trained on real data, in under a minute.",
+    ),
+    "simulate": LazyCommand(
+        "tierwise.runtime.cli.simulate:simulate",
+        "Run a federation that a TOML file describes: simulated devices and time, real training.",
+    ),
+    "probe": LazyCommand(
+        "tierwise.runtime.cli.probe:probe",
+        "Measure this machine as a device of a federation is measured.",
+    ),
+    "plugins": LazyCommand(
+        "tierwise.runtime.cli.plugins:plugins",
+        "List the plugins that are installed, with their options.",
+    ),
+}
+
+
+def _print_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+    if not wanted or ctx.resilient_parsing:
+        return
+    from importlib.metadata import version  # takes longer than all the rest of the help
+
+    click.echo(f"tierwise {version('tierwise')}")
+    ctx.exit()
+
+
+@click.group(
+    cls=LazyGroup,
+    lazy=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 done, 1 the run failed, 2 wrong usage or configuration, 130 interrupted by Ctrl-C.",
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_print_version,
+    help="Show the version and exit.",
+)
+def program() -> None:
+    """Train models over fleets of unequal devices without moving their data.
+
+    tierwise measures what each device's hardware can carry, groups the devices by it, gives every group a model of
+    fitting size, and trains each group's model together.
+    """
+
+
+def main() -> NoReturn:
+    """Run the command line of this process, and exit."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without a character is no reason to fail
+    warnings.showwarning = _show_warning  # type: ignore[assignment]  # the rest is taken as it comes
+    code = run(sys.argv[1:])
+    if code > 128:
+        # What was interrupted may still compute in an abandoned thread, and an ordinary exit could wait for it.
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command and return what to exit with."""
+    try:
+        code = program.main(list(arguments), prog_name="tierwise", standalone_mode=False)
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "tierwise"
+        return _tell(f"{error.format_message()} (see `{command} --help`)", MISUSED)
+    except click.ClickException as error:
+        return _tell(error.format_message(), MISUSED)
+    except (click.Abort, KeyboardInterrupt):
+        return 128 + signal.SIGINT
+    except TierwiseError as error:
+        return _tell(str(error), MISUSED if isinstance(error, _MISUSES) else FAILED)
+    except Exception as error:
+        text = f"{type(error).__name__}: {error}".rstrip(": ")
+        return _tell(f"{text}; this should not happen, {_TRACEBACK}=1 shows where it did", FAILED)
+    except BaseException as error:
+        signum = getattr(error, "signum", None)  # an Interrupted, whose module nobody has to import for the help
+        if signum is None:
+            raise
+        return 128 + int(signum)
+    return code if isinstance(code, int) else DONE
+
+
+def _tell(text: str, code: int) -> int:
+    if os.environ.get(_TRACEBACK) == "1":
+        traceback.print_exc()
+    for line in text.splitlines() or [""]:
+        click.echo(f"error: {line}", err=True)
+    return code
+
+
+def _show_warning(message: Warning | str, *_where: object) -> None:
+    click.echo(f"warning: {message}", err=True)

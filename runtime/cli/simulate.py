@@ -1,0 +1,134 @@
+"""``tierwise simulate``: a federation from a TOML file, on virtual time."""
+
+import asyncio
+from pathlib import Path
+
+import click
+import msgspec
+
+from tierwise.core.errors import ConfigurationError, FederationError
+from tierwise.core.events import PluginUsed
+from tierwise.core.learning import StopToken
+from tierwise.plugins.descriptors import Kind
+from tierwise.plugins.manager import Plugins
+from tierwise.runtime.cli import present
+from tierwise.runtime.cli.interrupt import Interrupted, run_abandonable
+from tierwise.runtime.cli.progress import Progress
+from tierwise.runtime.cli.tables import show_report
+from tierwise.runtime.config import RunConfig, load_config
+from tierwise.runtime.figures import Run
+from tierwise.runtime.output import Report, claim, make_report, write_result
+from tierwise.runtime.simulation import run as simulation
+from tierwise.runtime.simulation.fleet import DeviceSpec
+from tierwise.runtime.stores.memory import MemoryStore
+from tierwise.runtime.tables import located
+
+
+@click.command(
+    epilog="\b\nExamples:\n  tierwise simulate examples/digits.toml\n"
+    "  tierwise simulate examples/digits.toml --seed 3 --out runs/3\n"
+    "  tierwise simulate examples/digits.toml --json | jq .run.groups",
+)
+@click.argument("file", metavar="FILE.toml", type=click.Path(path_type=Path))
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), metavar="N", help="Instead of the file's federation.seed.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Write result.json, with the event log, and each group's target model with a card. Created if need be.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document, result.json without the event log.")
+@click.pass_context
+def simulate(ctx: click.Context, file: Path, seed: int | None, out: Path | None, as_json: bool) -> None:
+    """Run a federation that a TOML file describes.
+
+    The devices and the time are simulated: hardware profiles decide how long everything takes. The coordinator is the
+    real one, and the training really trains. The same file and seed give the same models on the same machine.
+
+    Ctrl-C ends it within a second; with --out, the event log and the models of groups that had finished are kept.
+    """
+    plugins = Plugins.discover()
+    config = load_config(file, plugins)
+    if seed is not None:
+        config = config.with_seed(seed)
+    if out is not None:
+        claim(out)
+    command = _Simulation(file, config, plugins, out, as_json)
+    ctx.exit(command.run())
+
+
+class _Simulation:
+    """One call of the command."""
+
+    def __init__(self, file: Path, config: RunConfig, plugins: Plugins, out: Path | None, as_json: bool) -> None:
+        self._file = file
+        self._config = config
+        self._plugins = plugins
+        self._out = out
+        self._as_json = as_json
+        self._store = MemoryStore()  # made here, so that it is there whatever becomes of the run
+        self._messages = present.messages()
+
+    def run(self) -> int:
+        """Run it, show it, keep it; return what to exit with."""
+        progress = Progress(self._messages, self._config.federation.name)
+        try:
+            with progress.shown():
+                run_abandonable(lambda stop: self._work(stop, progress))
+        except Interrupted:
+            self._conclude(interrupted=True)
+            raise
+        except FederationError:
+            self._conclude()
+            raise  # the reason is told with all other errors
+        failed = [group for group in self._conclude().run.groups if group.failed]
+        for group in failed:
+            click.echo(f"error: group {group.group} failed: {group.reason}", err=True)
+        return 1 if failed else 0
+
+    def _work(self, stop: StopToken, progress: Progress) -> None:
+        progress.say("reading data")
+        profiles = self._config.profiles(self._file.parent)
+        source = self._config.data_source(self._plugins)
+        try:
+            settings = self._config.settings(source.task, len(profiles))
+            devices = {
+                name: DeviceSpec(profile, source.load(part, len(profiles), self._config.seed))
+                for part, (name, profile) in enumerate(profiles.items())
+            }
+        except ConfigurationError as error:
+            raise located(error, str(self._file), "data") from error
+        progress.say("waiting for devices")
+        simulation.simulate(
+            settings,
+            devices,
+            policies=self._config.policies,
+            plugins=self._plugins,
+            store=self._store,
+            stop=stop,
+            watch=progress.watch,
+        )
+
+    def _conclude(self, *, interrupted: bool = False) -> Report:
+        """Write and show what there is."""
+        run = asyncio.run(Run.read(self._store))
+        report = make_report(
+            run,
+            configuration=self._config,
+            also_used=self._also_used(run),
+            interrupted=interrupted,
+        )
+        if self._out is not None:
+            report = write_result(self._out, run, report)
+        if self._as_json:
+            click.echo(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
+        else:
+            show_report(report, self._out)
+        return report
+
+    def _also_used(self, run: Run) -> tuple[PluginUsed, ...]:
+        learners = {group.tier.learner for group in run.state.groups.values() if group.tier is not None}
+        return (
+            self._plugins.provenance(Kind.DATA_SOURCE, self._config.data.name),
+            *(self._plugins.provenance(Kind.LEARNER, name) for name in sorted(learners)),
+        )

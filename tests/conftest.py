@@ -1,0 +1,32 @@
+"""Shared by all tests: what a skip means."""
+
+import os
+
+import pytest
+
+NO_SKIPS = os.environ.get("TIERWISE_NO_SKIPS") == "1"
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Where nothing may be skipped, a skip is a failure."""
+    if NO_SKIPS and exitstatus == pytest.ExitCode.OK and _skipped(session.config):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say last which tests were skipped, and how to have them run."""
+    skipped = _skipped(config)
+    if skipped:
+        verdict = "nothing may be skipped here (TIERWISE_NO_SKIPS=1)" if NO_SKIPS else "all else ran"
+        terminalreporter.write_line(f"{len(skipped)} skipped: {'; '.join(sorted(set(skipped)))}. {verdict}")
+
+
+def _skipped(config: pytest.Config) -> list[str]:
+    """Return the reason of each skipped test, which says how to get what it lacks."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    assert reporter is not None
+    reasons = []
+    for report in reporter.stats.get("skipped", []):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        reasons.append(reason.removeprefix("Skipped: "))
+    return reasons
