@@ -130,9 +130,9 @@ def _show(comparison: Comparison, report: Report, out: Path | None) -> None:
     show.print(tables.comparison_table(comparison))
     show.print()
     show.print(
-        "Where tierwise is behind in accuracy, it is because groups learn alone: each model has seen only its own "
-        "group's data. One model for all leaves out the data of every device that misses the deadline, and is of a "
-        "size that they do not carry in time; its accuracy is measured on them all the same."
+        "What to make of it: tierwise's groups learn alone for now, so each of its models has seen a third of the data, "
+        "and the smallest is small. One model for all has seen only the data of the devices that meet the deadline, and "
+        "is of a size that the others do not carry in time; it is scored on their hold-outs all the same."
     )
     if out is not None:
         show.print(f"\nWritten to {out}: result.json, {', '.join(report.files)}")

@@ -125,7 +125,7 @@ def _verdict(ours: Spread, theirs: Spread, write: Callable[[float], str], more_i
     ahead = (ours.mean > theirs.mean) == more_is_better
     differences = [mine - other for mine, other in zip(ours.values, theirs.values, strict=True)]
     agreeing = sum((difference > 0) == (ours.mean > theirs.mean) and difference != 0 for difference in differences)
-    seeds = f" ({agreeing} of {len(differences)} seeds)" if len(differences) > 1 else ""
+    seeds = f", {agreeing}/{len(differences)} seeds" if len(differences) > 1 else ""
     difference = write(abs(ours.mean - theirs.mean)).replace(" %", " points")
     return f"{'ahead' if ahead else 'behind'} by {difference}{seeds}"
 

@@ -1,0 +1,365 @@
+"""Configuration files: what they give, and the whole text of every fault that a file can have."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tierwise.core.errors import ConfigurationError
+from tierwise.core.settings import EnrolmentSettings, RoundSettings
+from tierwise.core.task import Task
+from tierwise.plugins import Plugins
+from tierwise.runtime.config import EnrolmentTable, RoundsTable, RunConfig, load_config, parse_config
+from tierwise.runtime.policies import AggregatorChoice, Choice, Policies
+
+PLUGINS = Plugins.discover()
+TASK = Task(name="test", features=4, classes=("a", "b"))
+EXAMPLE = Path(__file__).parents[2] / "examples/digits.toml"
+LISTED = "`tierwise plugins` lists them all; a policy pack that brings"
+
+
+def parse(text):
+    return parse_config(tomllib.loads(text), "run.toml", PLUGINS)
+
+
+def fault(text):
+    with pytest.raises(ConfigurationError) as caught:
+        parse(text)
+    return caught.value
+
+
+# What a file gives
+
+
+def test_an_empty_file_gives_the_defaults() -> None:
+    config = parse("")
+    assert config == RunConfig()
+    settings = config.settings(TASK, 60)
+    assert (settings.name, settings.seed, settings.task) == ("federation", 0, TASK)
+    assert settings.enrolment == EnrolmentSettings(min_devices=60, window_s=None)
+    assert settings.rounds == RoundSettings()
+    assert config.policies == Policies()
+    assert len(config.profiles()) == 60
+
+
+def test_every_key_arrives() -> None:
+    config = parse("""
+        [federation]
+        name = "kitchen"
+        seed = 7
+        [data]
+        source = "digits"
+        partition = "iid"
+        [fleet]
+        devices = 12
+        [enrolment]
+        min_devices = 9
+        window_s = 30
+        [rounds]
+        deadline_s = 2.5
+        epochs = 3
+        max_samples = 50
+        grace_s = 5
+        evaluation_deadline_s = 9
+        [grouping]
+        policy = "kmeans"
+        k = 2
+        [tiers]
+        provider = "mlp"
+        hidden = [[4], [8]]
+        [selection]
+        selector = "random"
+        [aggregation]
+        aggregator = "mean"
+        [aggregation.server_optimizer]
+        learning_rate = 0.5
+        [stop]
+        rule = "target"
+        value = 0.8
+    """)
+    settings = config.settings(TASK, 12)
+    assert (settings.name, settings.seed) == ("kitchen", 7)
+    assert settings.enrolment == EnrolmentSettings(min_devices=9, window_s=30)
+    assert settings.rounds == RoundSettings(
+        deadline_s=2.5, epochs=3, max_samples=50, grace_s=5, evaluation_deadline_s=9
+    )
+    assert config.data == Choice(name="digits", options={"partition": "iid"})
+    assert config.policies == Policies(
+        grouping=Choice(name="kmeans", options={"k": 2}),
+        tiers=Choice(name="mlp", options={"hidden": [[4], [8]]}),
+        selection=Choice(name="random"),
+        aggregation=AggregatorChoice(name="mean", server_optimizer={"learning_rate": 0.5}),
+        stop=Choice(name="target", options={"value": 0.8}),
+    )
+    assert config.data_source(PLUGINS).task.name == "digits"
+
+
+def test_the_tables_have_the_keys_and_defaults_of_what_they_become() -> None:
+    assert RoundsTable.__struct_fields__ == RoundSettings.__struct_fields__
+    assert EnrolmentTable.__struct_fields__ == EnrolmentSettings.__struct_fields__
+    assert RunConfig().settings(TASK, 3).rounds == RoundSettings()
+
+
+def test_a_window_alone_does_not_wait_for_all_devices() -> None:
+    settings = parse("[enrolment]\nwindow_s = 5").settings(TASK, 60)
+    assert settings.enrolment == EnrolmentSettings(min_devices=None, window_s=5)
+
+
+def test_a_seed_can_be_put_in_place_of_the_file_s() -> None:
+    assert parse("[federation]\nname='x'\nseed = 7").with_seed(8) == parse("[federation]\nname='x'\nseed = 8")
+
+
+def test_a_fleet_is_read_from_the_folder_of_the_file(tmp_path) -> None:
+    (tmp_path / "fleet.csv").write_text("device,cpu_flops\na,1e9\nb,2e9\nc,3e9\n")
+    path = tmp_path / "run.toml"
+    path.write_text("[fleet]\nhardware = 'fleet.csv'")
+    profiles = load_config(path, PLUGINS).profiles(tmp_path)
+    assert {name: profile.value("cpu_flops") for name, profile in profiles.items()} == {"a": 1e9, "b": 2e9, "c": 3e9}
+
+
+def test_the_example_is_right() -> None:
+    assert load_config(EXAMPLE).federation.name == "digits"
+
+
+# Faults in the file
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "message"),
+    [
+        pytest.param(
+            "[round]",
+            "round",
+            "there is no table of this name (did you mean 'rounds'?); the tables: federation, data, fleet, enrolment, "
+            "rounds, grouping, tiers, selection, aggregation, stop",
+            id="unknown table",
+        ),
+        pytest.param(
+            "seed = 3",
+            "seed",
+            "is 3 and stands outside of any table, where nothing is read: it belongs under [federation]",
+            id="key outside of its table",
+        ),
+        pytest.param(
+            "colour = 'red'",
+            "colour",
+            "is 'red' and stands outside of any table, where nothing is read: there is no key of this name",
+            id="unknown key outside of tables",
+        ),
+        pytest.param(
+            "rounds = 3",
+            "rounds",
+            "is 3, it must be a table: write [rounds] and its keys on the lines below",
+            id="no table",
+        ),
+        pytest.param(
+            "[[stop]]\nrule = 'rounds'",
+            "stop",
+            "is a list of tables: write [stop], with single brackets, once",
+            id="list of tables",
+        ),
+        pytest.param(
+            "[rounds]\ndeadlin_s = 3",
+            "rounds.deadlin_s",
+            "[rounds] has no option 'deadlin_s' (did you mean 'deadline_s'?), which is set to 3; its options: "
+            "deadline_s, epochs, evaluation_deadline_s, grace_s, max_samples",
+            id="unknown key",
+        ),
+        pytest.param(
+            "[rounds]\nepochs = 'two'",
+            "rounds.epochs",
+            "option 'epochs' of [rounds] is 'two', allowed is an integer of at least 1",
+            id="wrong type",
+        ),
+        pytest.param(
+            "[rounds]\ndeadline_s = 0",
+            "rounds.deadline_s",
+            "option 'deadline_s' of [rounds] is 0, allowed is a number greater than 0 and of at most 1e+09",
+            id="out of bounds",
+        ),
+        pytest.param(
+            "[rounds]\ndeadline_s = inf",
+            "rounds.deadline_s",
+            "deadline_s is inf, only finite numbers are allowed",
+            id="infinite",
+        ),
+        pytest.param(
+            "[stop]\nrule = 'target'\nvalue = nan",
+            "stop.value",
+            "value is nan, only finite numbers are allowed",
+            id="not a number",
+        ),
+        pytest.param(
+            "[federation]\nseed = -1",
+            "federation.seed",
+            "option 'seed' of [federation] is -1, allowed is an integer of at least 0 and of at most 9.22337e+18",
+            id="negative seed",
+        ),
+        pytest.param(
+            "[enrolment]\nmin_devices = 2",
+            "enrolment.min_devices",
+            "option 'min_devices' of [enrolment] is 2, allowed is an integer of at least 3",
+            id="too few devices to enrol",
+        ),
+        pytest.param(
+            "[fleet]\ndevices = 2",
+            "fleet.devices",
+            "option 'devices' of [fleet] is 2, allowed is an integer of at least 3",
+            id="too few devices",
+        ),
+        pytest.param(
+            "[fleet]\nhardware = 'catalog'",
+            "fleet.hardware",
+            "hardware is 'catalog' (did you mean 'catalogue'?), and there is no such file: it is 'catalogue', or the "
+            "path of a CSV file, from the folder of this one",
+            id="no such fleet",
+        ),
+        pytest.param(
+            "[fleet]\nhardware = '/'",
+            "fleet.hardware",
+            "hardware is '/', and that is a directory: it is 'catalogue', or the path of a CSV file, from the folder "
+            "of this one",
+            id="fleet is a directory",
+        ),
+        pytest.param(
+            "[data]\nsource = 'digit'",
+            "data.source",
+            f"there is no data source named 'digit' (did you mean 'digits'?); installed: digits. {LISTED} 'digit' is "
+            "installed with pip.",
+            id="unknown data source",
+        ),
+        pytest.param(
+            "[data]\nalpha = 0",
+            "data.alpha",
+            "option 'alpha' of data source 'digits' is 0, allowed is a number of at least 0.001",
+            id="data source's option",
+        ),
+        pytest.param(
+            "[grouping]\npolicy = 'quantil'",
+            "grouping.policy",
+            "there is no grouping policy named 'quantil' (did you mean 'quantile'?); installed: kmeans, quantile. "
+            f"{LISTED} 'quantil' is installed with pip.",
+            id="unknown policy",
+        ),
+        pytest.param(
+            "[grouping]\npolicy = 3",
+            "grouping.policy",
+            "policy is 3, allowed is a text: the name of one that `tierwise plugins` lists",
+            id="name that is no text",
+        ),
+        pytest.param(
+            "[grouping]\ngroup = 3",
+            "grouping.group",
+            "grouping policy 'quantile' has no option 'group' (did you mean 'groups'?), which is set to 3; its "
+            "options: by, groups",
+            id="unknown option",
+        ),
+        pytest.param(
+            "[tiers]\nhidden = [[4], [4]]",
+            "tiers",
+            "tier provider 'mlp' does not accept {'hidden': [[4], [4]]}: hidden has one tier twice: [[4], [4]]",
+            id="options that do not go together",
+        ),
+        pytest.param(
+            "[aggregation]\naggregator = 'mena'",
+            "aggregation.aggregator",
+            f"there is no aggregator named 'mena' (did you mean 'mean'?); installed: mean. {LISTED} 'mena' is "
+            "installed with pip.",
+            id="unknown aggregator",
+        ),
+        pytest.param(
+            "[aggregation]\nlearning_rate = 3",
+            "aggregation.learning_rate",
+            "[aggregation] has no key 'learning_rate', which is set to 3; its keys: aggregator, reducer, "
+            "server_optimizer. Options stand in [aggregation.reducer] and [aggregation.server_optimizer]",
+            id="unknown key of the aggregation",
+        ),
+        pytest.param(
+            "[aggregation]\nreducer = 'mean'",
+            "aggregation.reducer",
+            "reducer is 'mean', it must be a table: write [aggregation.reducer]",
+            id="reducer is no table",
+        ),
+        pytest.param(
+            "[aggregation.server_optimizer]\nlearning_rate = 0",
+            "aggregation.server_optimizer.learning_rate",
+            "option 'learning_rate' of server optimizer 'plain' is 0, allowed is a number greater than 0",
+            id="server optimizer's option",
+        ),
+    ],
+)
+def test_a_fault_names_file_key_value_and_what_is_allowed(text, key, message) -> None:
+    error = fault(text)
+    assert str(error) == f"run.toml: {key}: {message}"
+    assert (error.source, error.key) == ("run.toml", key)
+
+
+def test_a_file_with_several_faults_is_told_all_of_them() -> None:
+    error = fault("[rounds]\nepochs = 0\ngrace_s = 'x'\n[stop]\nrounds = 0\n[grouping]\npolicy = 'x'")
+    assert [line.split(": ")[:2] for line in str(error).splitlines()] == [
+        ["run.toml", "rounds.epochs"],
+        ["run.toml", "rounds.grace_s"],
+        ["run.toml", "grouping.policy"],
+        ["run.toml", "stop.rounds"],
+    ]
+    assert (error.source, error.key) == ("run.toml", "rounds.epochs")
+
+
+def test_a_fleet_has_a_number_or_a_table(tmp_path) -> None:
+    table = tmp_path / "fleet.csv"
+    table.write_text("device\na\nb\nc\n")
+    path = tmp_path / "run.toml"
+    path.write_text("[fleet]\ndevices = 5\nhardware = 'fleet.csv'")
+    with pytest.raises(ConfigurationError) as caught:
+        load_config(path, PLUGINS)
+    assert str(caught.value) == (
+        f"{path}: fleet.devices: devices is 5, but [fleet] takes its devices from 'fleet.csv': leave devices out, or "
+        "hardware"
+    )
+
+
+def test_enrolment_cannot_wait_for_more_devices_than_there_are() -> None:
+    config = parse("[enrolment]\nmin_devices = 9")
+    with pytest.raises(ConfigurationError) as caught:
+        config.settings(TASK, 8)
+    assert str(caught.value) == (
+        "enrolment.min_devices: min_devices is 9, and the fleet has 8: enrolment would never end. Take 8 at the most, "
+        "or set window_s too"
+    )
+    assert parse("[enrolment]\nmin_devices = 9\nwindow_s = 5").settings(TASK, 8).enrolment.min_devices == 9
+
+
+# Faults of the file itself
+
+
+def load_fault(path):
+    with pytest.raises(ConfigurationError) as caught:
+        load_config(path, PLUGINS)
+    return str(caught.value).removeprefix(f"{path}: ")
+
+
+def test_a_missing_file(tmp_path) -> None:
+    (tmp_path / "digits.toml").touch()
+    assert load_fault(tmp_path / "digit.toml") == "there is no such file (did you mean 'digits.toml'?)"
+    assert load_fault(tmp_path / "none/digit.toml") == "there is no such file"
+
+
+def test_a_directory(tmp_path) -> None:
+    assert load_fault(tmp_path) == "is a directory, not a TOML file"
+
+
+def test_a_file_in_a_file(tmp_path) -> None:
+    (tmp_path / "a").touch()
+    assert load_fault(tmp_path / "a/b.toml") == "cannot be read: Not a directory"
+
+
+def test_bad_syntax_is_told_with_its_place(tmp_path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text("[rounds]\ndeadline_s = \n")
+    assert load_fault(path) == "is not TOML: Invalid value (at line 2, column 14)"
+
+
+def test_another_encoding(tmp_path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_bytes("# é\n".encode("latin-1"))
+    assert load_fault(path) == "is not a text in UTF-8 (byte 2)"
