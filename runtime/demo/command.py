@@ -130,9 +130,9 @@ def _show(comparison: Comparison, report: Report, out: Path | None) -> None:
     show.print(tables.comparison_table(comparison))
     show.print()
     show.print(
-        "What to make of it: tierwise's groups learn alone for now, so each of its models has seen a third of the data, "
-        "and the smallest is small. One model for all has seen only the data of the devices that meet the deadline, and "
-        "is of a size that the others do not carry in time; it is scored on their hold-outs all the same."
+        "What to make of it: tierwise's groups learn alone for now, so each of its models has seen a third of the "
+        "data, and the smallest is small. One model for all has seen only the data of the devices that meet the "
+        "deadline, and the others do not carry its size in time; it is scored on their hold-outs all the same."
     )
     if out is not None:
         show.print(f"\nWritten to {out}: result.json, {', '.join(report.files)}")

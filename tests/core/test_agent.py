@@ -1,0 +1,494 @@
+"""The device's machine: what it says and does, message by message."""
+
+import dataclasses
+import hashlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tierwise.core import messages as m
+from tierwise.core.agent import (
+    AgentMachine,
+    AgentSettings,
+    AgentStage,
+    Follow,
+    KeepTarget,
+    Leave,
+    Send,
+    StartJob,
+    StopJob,
+)
+from tierwise.core.events import Purpose, Refusal
+from tierwise.core.hardware import HardwareProfile
+from tierwise.core.ids import BlobHash, CohortId, DeviceId, GroupId, ModelVersion, TierName
+from tierwise.core.learning import FitBudget
+from tierwise.core.metrics import Metric
+from tierwise.core.seeds import derive_seed
+from tierwise.core.tiers import Cost, Tier
+from tierwise.core.weights import Layout, Role, TensorSpec, Weights
+from tierwise.core.work import JobDone, Trained
+
+ME = DeviceId("me")
+PROFILE = HardwareProfile.declared(cpu_flops=1e9)
+RETRY_S, LIMIT_S, DEADLINE_S = 5.0, 15.0, 100.0
+METRICS = {"accuracy": Metric(sum=1.0, count=2)}
+MODEL = BlobHash("0" * 64)
+COST = Cost(parameters=4, fit_flops_per_sample=1, evaluate_flops_per_sample=1, bytes=16, memory_bytes=16)
+
+
+def tier(name="small"):
+    return Tier(name=TierName(name), learner="mlp", options={}, layout=Layout.of({"w": (4,)}), cost=COST)
+
+
+def assignment(group="g1", name="small"):
+    return m.Assignment(group=GroupId(group), tier=tier(name))
+
+
+def welcome(assigned=None):
+    return m.Welcome(federation="f", assignment=assigned)
+
+
+def announced(cohort="g1.r1", *, purpose=Purpose.FIT, participants=None, seed=3, deadline_s=DEADLINE_S):
+    return m.RoundAnnounced(
+        group=GroupId(cohort.partition(".")[0]),
+        cohort=CohortId(cohort),
+        purpose=purpose,
+        model=MODEL,
+        participants=participants,
+        budget=FitBudget(epochs=2, max_samples=9),
+        seed=seed,
+        deadline_in_s=deadline_s,
+    )
+
+
+def receipt(cohort="g1.r1", refusal=None):
+    return m.Receipt(cohort=CohortId(cohort), refusal=refusal, reason="" if refusal is None else "because")
+
+
+def done(body=b"delta", local=None):
+    trained = Trained(body, BlobHash(hashlib.sha256(body).hexdigest()), samples=7, local=local)
+    return JobDone(METRICS, trained)
+
+
+def target(group="g1", body=b"frame"):
+    return m.TargetAnnounced(group=GroupId(group), version=ModelVersion(3), model=MODEL, reason="3 rounds")
+
+
+class Device:
+    """A machine and its clock."""
+
+    def __init__(self, settings=None):
+        given = settings or AgentSettings(retry_s=RETRY_S, retry_limit_s=LIMIT_S)
+        self.machine = AgentMachine(ME, "schema", PROFILE, given)
+        self.now = 0.0
+
+    def start(self):
+        return self.machine.start(self.now)
+
+    def hear(self, message, body=b""):
+        return self.machine.receive(message, memoryview(body), self.now)
+
+    def at(self, now):
+        self.now = now
+        return self.machine.tick(now)
+
+    def finish(self, cohort="g1.r1", given=None):
+        return self.machine.job_done(CohortId(cohort), given or done(), self.now)
+
+
+def joined(**settings):
+    device = Device(AgentSettings(**settings) if settings else None)
+    device.start()
+    assert device.hear(welcome(assignment())) == (Follow(GroupId("g1")),)
+    return device
+
+
+def training(**settings):
+    device = joined(**settings)
+    (started,) = device.hear(announced(), b"model")
+    assert isinstance(started, StartJob)
+    return device
+
+
+def delivered(body=b"delta"):
+    device = training()
+    (sent,) = device.finish(given=done(body))
+    return device, sent
+
+
+# -- joining
+
+
+def test_it_says_hello_until_it_is_welcome():
+    device = Device()
+    (hello,) = device.start()
+    assert hello == Send(m.Hello(schema_hash="schema", profile=PROFILE))
+    assert device.machine.due_at == 5
+    assert device.at(4.9) == ()
+    assert device.at(5) == (hello,)
+    assert device.machine.due_at == 15  # twice as long
+    assert device.at(15) == (hello,)
+    assert device.machine.due_at == 30  # the limit
+    assert device.at(30) == (hello,)
+    assert device.machine.due_at == 45
+    assert device.hear(welcome(assignment())) == (Follow(GroupId("g1")),)
+    assert device.machine.stage is AgentStage.JOINED
+    assert device.machine.due_at is None
+
+
+def test_without_a_place_yet_it_asks_again_now_and_then():
+    device = Device()
+    (hello,) = device.start()
+    assert device.hear(welcome()) == ()
+    assert device.machine.due_at == LIMIT_S
+    assert device.at(LIMIT_S) == (hello,)  # the word that groups were formed may be lost
+    assert device.hear(m.Assigned(assignment=assignment())) == (Follow(GroupId("g1")),)
+    assert device.machine.due_at is None
+
+
+def test_on_a_network_that_loses_nothing_it_says_everything_once():
+    device = Device(AgentSettings(retry_s=None))
+    device.start()
+    assert device.machine.due_at is None
+    assert device.at(1e9) == ()
+
+
+def test_a_repeated_welcome_or_assignment_changes_nothing():
+    device = joined()
+    assert device.hear(welcome(assignment())) == ()
+    assert device.hear(m.Assigned(assignment=assignment())) == ()
+    assert device.hear(welcome()) == ()
+
+
+def test_another_tier_for_the_same_group_is_followed_without_stopping():
+    device = training()
+    assert device.hear(m.Assigned(assignment=assignment("g1", "large"))) == (Follow(GroupId("g1")),)
+    assert device.machine.assignment.tier.name == "large"
+
+
+@pytest.mark.parametrize(
+    ("message", "stage", "leave"),
+    [
+        (m.Refused(refusal=Refusal.WRONG_TASK, reason="no"), AgentStage.REFUSED, Leave("no", refused=True)),
+        (m.Dismissed(reason="over"), AgentStage.DISMISSED, Leave("over", refused=False)),
+    ],
+)
+def test_refused_or_dismissed_it_stops_and_hears_nothing_more(message, stage, leave):
+    device = training()
+    assert device.hear(message) == (StopJob(CohortId("g1.r1")), leave)
+    assert device.machine.stage is stage
+    assert device.machine.due_at is None
+    assert device.hear(announced("g1.r2")) == ()
+    assert device.hear(welcome(assignment("g2"))) == ()
+    assert device.start() == ()
+    assert device.finish() == ()
+    assert device.at(1e9) == ()
+
+
+def test_a_message_of_no_known_class_is_ignored():
+    assert joined().hear(m.CoordinatorMessage()) == ()
+
+
+# -- rounds
+
+
+def test_a_round_becomes_a_job():
+    device = joined()
+    (started,) = device.hear(announced(), b"model")
+    job = started.job
+    assert (job.cohort, job.purpose, job.tier, job.base) == ("g1.r1", Purpose.FIT, tier(), MODEL)
+    assert (bytes(job.model), job.budget, job.local) == (b"model", FitBudget(epochs=2, max_samples=9), None)
+    assert job.seed == derive_seed(3, ME)
+    assert device.machine.due_at == DEADLINE_S
+
+
+def test_a_round_of_another_group_or_before_a_place_is_not_ours():
+    device = Device()
+    device.start()
+    assert device.hear(announced()) == ()
+    device.hear(welcome(assignment()))
+    assert device.hear(announced("g2.r1")) == ()
+
+
+def test_a_round_without_us_stops_the_older_one():
+    device = training()
+    others = (DeviceId("a"), DeviceId("b"), DeviceId("c"))
+    assert device.hear(announced("g1.r2", participants=others)) == (StopJob(CohortId("g1.r1")),)
+    (started,) = device.hear(announced("g1.r3", participants=(*others, ME)))
+    assert isinstance(started, StartJob)
+
+
+def test_a_newer_round_stops_the_older_job():
+    device = training()
+    stopped, started = device.hear(announced("g1.r2"))
+    assert stopped == StopJob(CohortId("g1.r1"))
+    assert started.job.cohort == "g1.r2"
+    assert device.finish("g1.r1") == ()  # what the stopped job still gives is ignored
+    assert device.machine.job_failed(CohortId("g1.r1"), "late") == ()
+    (sent,) = device.finish("g1.r2")
+    assert sent.message.cohort == "g1.r2"
+
+
+def test_an_older_round_that_arrives_late_is_ignored():
+    device = joined()
+    device.hear(announced("g1.r10"))
+    assert device.hear(announced("g1.r9")) == ()
+    device.finish("g1.r10")
+    device.hear(receipt("g1.r10"))
+    assert device.hear(announced("g1.r9")) == ()
+    assert device.hear(announced("g1.r10")) == ()
+
+
+def test_at_the_deadline_the_job_stops_and_nothing_is_sent():
+    device = training()
+    assert device.at(99.9) == ()
+    assert device.at(100) == (StopJob(CohortId("g1.r1")),)
+    assert device.finish() == ()
+    assert device.machine.due_at is None
+
+
+def test_a_round_announced_again_after_its_job_was_stopped_is_done_after_all():
+    device = training()
+    device.at(100)  # by our clock it was over, but the coordinator was down and has time left
+    (started,) = device.hear(announced(), b"model")
+    assert started.job.cohort == "g1.r1"
+
+
+def test_announced_again_while_it_runs_a_round_has_the_time_that_is_left_by_the_coordinators_clock():
+    device = training()
+    device.now = 90.0
+    assert device.hear(announced(deadline_s=50.0)) == ()
+    assert device.machine.due_at == 140
+    assert device.at(100) == ()
+    assert device.at(140) == (StopJob(CohortId("g1.r1")),)
+
+
+# -- delivering
+
+
+def test_an_update_names_what_it_is():
+    _, sent = delivered(b"delta")
+    assert sent.body == b"delta"
+    assert sent.message == m.UpdateSent(
+        cohort=CohortId("g1.r1"),
+        base=MODEL,
+        blob=BlobHash(hashlib.sha256(b"delta").hexdigest()),
+        samples=7,
+        metrics=METRICS,
+    )
+
+
+def test_an_evaluation_has_no_body():
+    device = joined()
+    device.hear(announced(purpose=Purpose.EVALUATE))
+    (sent,) = device.finish(given=JobDone(METRICS))
+    assert sent == Send(m.EvaluationSent(cohort=CohortId("g1.r1"), base=MODEL, metrics=METRICS))
+    assert device.at(5) == (sent,)
+
+
+def test_an_update_is_repeated_byte_for_byte_until_the_receipt():
+    device, sent = delivered()
+    assert device.at(5) == (sent,)
+    assert device.at(14) == ()
+    assert device.at(15) == (sent,)
+    assert device.at(30) == (sent,)
+    assert device.hear(receipt("g1.r7")) == ()
+    assert device.at(45) == (sent,)  # that was another cohort's
+    assert device.hear(receipt()) == ()
+    assert device.machine.due_at is None
+    assert device.at(1e9) == ()
+
+
+def test_asked_again_before_the_receipt_it_sends_the_same_bytes_and_after_it_nothing():
+    device, sent = delivered()
+    assert device.hear(announced()) == (sent,)  # the coordinator died before it had it in its log
+    assert device.hear(announced(seed=99)) == (sent,)
+    device.hear(receipt())
+    assert device.hear(announced()) == ()
+
+
+@pytest.mark.parametrize("refusal", [Refusal.LATE, Refusal.MALFORMED, Refusal.WRONG_BASE, Refusal.NOT_SELECTED])
+def test_a_refusal_ends_the_repetition(refusal):
+    device, _ = delivered()
+    assert device.hear(receipt(refusal=refusal)) == ()
+    assert device.machine.due_at is None
+    assert device.hear(announced()) == ()
+
+
+def test_a_coordinator_that_does_not_know_us_is_greeted_again():
+    device, _ = delivered()
+    (hello,) = device.hear(receipt(refusal=Refusal.UNKNOWN_DEVICE))[:1]
+    assert isinstance(hello.message, m.Hello)
+    assert device.machine.stage is AgentStage.JOINING
+    assert device.at(5)[0] == hello
+
+
+def test_a_newer_round_ends_the_repetition_of_an_older_update():
+    device, _ = delivered()
+    (started,) = device.hear(announced("g1.r2"))
+    assert started.job.cohort == "g1.r2"
+    assert device.machine.due_at == DEADLINE_S
+    assert device.hear(receipt("g1.r1")) == ()
+
+
+def test_a_job_that_failed_is_declined_and_declined_again_when_asked_again():
+    device = training()
+    refused = device.machine.job_failed(CohortId("g1.r1"), "no memory")
+    assert refused == (Send(m.TaskRefused(cohort=CohortId("g1.r1"), reason="no memory")),)
+    assert device.machine.due_at is None
+    assert device.hear(announced()) == refused  # the coordinator may have died before it knew
+    assert device.finish() == ()
+
+
+def test_back_from_a_broken_connection_it_greets_and_delivers_and_insists_on_both():
+    device, sent = delivered()
+    device.now = 50.0
+    hello, follow, again = device.start()
+    assert isinstance(hello.message, m.Hello)
+    assert (follow, again) == (Follow(GroupId("g1")), sent)
+    device.hear(receipt())
+    assert hello in device.at(55)  # else the coordinator would go on thinking that it is lost
+    device.hear(welcome(assignment()))
+    assert device.machine.due_at is None
+
+
+def test_back_without_anything_to_deliver_it_greets_and_follows():
+    device = joined()
+    hello, follow = device.start()
+    assert isinstance(hello.message, m.Hello)
+    assert follow == Follow(GroupId("g1"))
+
+
+# -- groups and targets
+
+
+def test_moved_to_another_group_it_stops_and_follows_that():
+    device = training()
+    moved = device.hear(m.Assigned(assignment=assignment("g2")))
+    assert moved == (StopJob(CohortId("g1.r1")), Follow(GroupId("g2")))
+    assert device.hear(announced("g1.r2")) == ()
+    (started,) = device.hear(announced("g2.r1"))
+    assert started.job.cohort == "g2.r1"
+
+
+def test_a_target_is_kept_and_ends_the_work_for_the_group():
+    device = training()
+    stopped, kept = device.hear(target(), b"frame")
+    assert stopped == StopJob(CohortId("g1.r1"))
+    assert kept == KeepTarget(GroupId("g1"), ModelVersion(3), MODEL, b"frame", "3 rounds")
+    assert device.hear(target("g2"), b"frame") == ()
+
+
+def test_a_target_before_a_place_is_not_ours():
+    device = Device()
+    device.start()
+    assert device.hear(target(), b"frame") == ()
+
+
+# -- tensors that stay on the device
+
+LOCAL = Weights(Layout((TensorSpec(name="n", shape=(2,), role=Role.LOCAL),)), np.ones(2, np.float32))
+
+
+def test_local_tensors_come_back_with_the_next_round_of_the_group_and_are_never_sent():
+    device = training()
+    (sent,) = device.finish(given=done(local=LOCAL))
+    assert LOCAL.buffer.tobytes() not in sent.body
+    (started,) = device.hear(announced("g1.r2"))
+    assert started.job.local is LOCAL
+    device.hear(m.Assigned(assignment=assignment("g2")))
+    (started,) = device.hear(announced("g2.r1"))
+    assert started.job.local is None  # another group's model
+
+
+def test_local_tensors_of_a_stopped_job_are_not_kept():
+    device = training()
+    device.hear(announced("g1.r2"))
+    device.finish("g1.r1", done(local=LOCAL))
+    (_, started) = device.hear(announced("g1.r3"))
+    assert started.job.local is None
+
+
+# -- whatever comes
+
+groups = st.sampled_from(["g1", "g2"])
+cohorts = st.builds("{}.r{}".format, groups, st.integers(1, 3)) | st.sampled_from(["", "g1", "g1.r", "g1.rx", "g1.r²"])
+assigned = st.builds(assignment, groups, st.sampled_from(["small", "large"]))
+heard = st.one_of(
+    st.builds(welcome, st.none() | assigned),
+    st.builds(lambda one: m.Assigned(assignment=one), assigned),
+    st.builds(
+        announced,
+        cohorts,
+        purpose=st.sampled_from(Purpose),
+        participants=st.sampled_from([None, (), (ME,), (DeviceId("you"),)]),
+        seed=st.integers(0, 2),
+        deadline_s=st.sampled_from([0.0, 1.0, 30.0]),
+    ),
+    st.builds(receipt, cohorts, st.none() | st.sampled_from(Refusal)),
+    st.builds(target, groups),
+    st.just(m.Refused(refusal=Refusal.LATE, reason="")) | st.just(m.Dismissed(reason="")),
+)
+steps = st.one_of(
+    heard,
+    heard,
+    st.sampled_from(["start", "finish", "fail"]),
+    st.floats(0, 40),
+)
+
+
+class Storm:
+    """A device in a storm: jobs give bodies that depend on everything they were given."""
+
+    def __init__(self):
+        self.device = Device()
+        self.jobs = []
+        self.bodies = {}
+        self.running = None
+
+    def take(self, step):
+        if isinstance(step, m.Message):
+            self.perform(self.device.hear(step, b"model"))
+        elif isinstance(step, float):
+            self.perform(self.device.at(self.device.now + step))
+        elif step == "start":
+            self.perform(self.device.start())
+        elif self.jobs:  # any job that ever ran may still say something
+            job = self.jobs[-1 if len(self.jobs) % 3 else 0]
+            if step == "fail":
+                self.perform(self.device.machine.job_failed(job.cohort, "broken"))
+            else:
+                body = repr((job, len(self.jobs))).encode()
+                local = dataclasses.replace(done(body).trained, local=LOCAL)
+                self.perform(self.device.machine.job_done(job.cohort, JobDone(METRICS, local), self.device.now))
+
+    def perform(self, actions):
+        for action in actions:
+            match action:
+                case StartJob():
+                    assert self.running is None, "two jobs at once"
+                    self.running = action.job.cohort
+                    self.jobs.append(action.job)
+                case StopJob():
+                    assert self.running == action.cohort
+                    self.running = None
+                case Send(message=m.UpdateSent() | m.EvaluationSent() | m.TaskRefused()):
+                    cohort = action.message.cohort
+                    if self.running == cohort:
+                        self.running = None
+                    said = self.bodies.setdefault(cohort, action)
+                    assert said == action, "two answers for one cohort"
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(steps, max_size=60))
+def test_no_storm_of_messages_raises_or_makes_it_answer_twice_in_two_ways(storm):
+    device = Storm()
+    device.take("start")
+    device.take(welcome(assignment()))
+    for step in storm:
+        device.take(step)
+        due_at = device.device.machine.due_at
+        assert due_at is None or due_at >= 0

@@ -1,0 +1,421 @@
+"""The command line as a user has it: real processes, their output, their exit codes, and Ctrl-C."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from tierwise.core.framing import unframe
+
+EXAMPLE = Path(__file__).parents[2] / "examples/digits.toml"
+PROGRAM = (sys.executable, "-c", "from tierwise.runtime.cli import main; main()")
+SMALL = """
+[federation]
+name = "small"
+[fleet]
+devices = 6
+[rounds]
+deadline_s = 5
+max_samples = 20
+[grouping]
+groups = 2
+[tiers]
+hidden = [[4]]
+[stop]
+rounds = 2
+"""
+
+# A learner that hangs in C, without the GIL, when it is asked to: as a long linear algebra call would.
+PACK = """
+import time
+from tierwise.core.tiers import Tier
+from tierwise.plugins import Kind, PluginDescriptor, hookimpl
+from tierwise.plugins.learners.mlp import MlpLearner, MlpOptions
+from tierwise.plugins.tiers.mlp import MlpLadderOptions, MlpTierProvider
+import msgspec
+
+@hookimpl
+def tierwise_learners():
+    yield PluginDescriptor(kind=Kind.LEARNER, name="hanging", target="slow_pack:Hanging",
+                           options="tierwise.plugins.learners.mlp:MlpOptions", summary="Hangs with more than 2 rounds.")
+    yield PluginDescriptor(kind=Kind.LEARNER, name="raising", target="slow_pack:Raising",
+                           options="tierwise.plugins.learners.mlp:MlpOptions", summary="Raises.")
+
+@hookimpl
+def tierwise_tier_providers():
+    yield PluginDescriptor(kind=Kind.TIER_PROVIDER, name="hanging", target="slow_pack:Provider", summary="Strong hang.")
+    yield PluginDescriptor(kind=Kind.TIER_PROVIDER, name="broken", target="slow_pack:Broken", summary="Raises.")
+
+class Hanging(MlpLearner):
+    def fit(self, weights, data, **rest):
+        if weights.buffer.any():
+            time.sleep(60)
+        return super().fit(weights, data, **rest)
+
+class Provider(MlpTierProvider):
+    '''The strongest group's learner hangs; the weakest one's does not.'''
+
+    def __init__(self):
+        super().__init__(MlpLadderOptions(hidden=((4,), (5,))))
+
+    def choose(self, task, envelope, limits):
+        weak, strong = self.offers(task)
+        if envelope.least("cpu_flops") < 1e10:
+            return weak
+        return msgspec.structs.replace(strong, learner="hanging")
+
+    def initial(self, task, tier, seed):
+        return super().initial(task, msgspec.structs.replace(tier, learner="mlp"), seed)
+
+class Broken(MlpTierProvider):
+    def __init__(self):
+        super().__init__(MlpLadderOptions())
+
+    def choose(self, task, envelope, limits):
+        raise RuntimeError("no idea")
+"""
+
+
+def tierwise(*arguments, cwd=None, **environment):
+    """Run the program; return its exit code, standard output and standard error."""
+    done = subprocess.run(
+        [*PROGRAM, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, **environment},
+        timeout=60,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr or environment.get("TIERWISE_TRACEBACK")
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture
+def small(tmp_path):
+    path = tmp_path / "small.toml"
+    path.write_text(SMALL)
+    return path
+
+
+@pytest.fixture
+def pack(tmp_path):
+    """Install a policy pack in a folder of its own; return that folder, for PYTHONPATH."""
+    folder = tmp_path / "pack"
+    metadata = folder / "slow_pack-1.0.dist-info"
+    metadata.mkdir(parents=True)
+    (folder / "slow_pack.py").write_text(textwrap.dedent(PACK))
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: slow-pack\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[tierwise]\nslow = slow_pack\n")
+    return folder
+
+
+# Help and usage
+
+
+def test_help_lists_the_commands() -> None:
+    code, out, err = tierwise("--help")
+    assert (code, err) == (0, "")
+    for words in ("demo", "simulate", "probe", "plugins", "Exit codes: 0 done", "--version"):
+        assert words in out
+
+
+@pytest.mark.parametrize("command", ["simulate", "probe", "plugins"])
+def test_each_command_explains_itself_with_examples(command) -> None:
+    code, out, err = tierwise(command, "--help")
+    assert (code, err) == (0, "")
+    assert "--json" in out
+    assert f"Examples:\n    tierwise {command}" in out
+
+
+def test_version() -> None:
+    code, out, _ = tierwise("--version")
+    assert code == 0
+    assert out.startswith("tierwise 0.")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["simulat"],
+            "there is no command 'simulat' (did you mean 'simulate'?); the commands: demo, simulate, probe, plugins "
+            "(see `tierwise --help`)",
+        ),
+        (["simulate"], "Missing argument 'FILE.toml'. (see `tierwise simulate --help`)"),
+        (["simulate", "none.toml"], "none.toml: there is no such file"),
+        (["simulate", "x.toml", "--seed", "-1"], None),
+        (["plugins", "--kind", "prob"], None),
+        (["--nonsense"], None),
+    ],
+)
+def test_wrong_usage_is_one_line_and_2(tmp_path, arguments, message) -> None:
+    code, out, err = tierwise(*arguments, cwd=tmp_path)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("error: ")
+    assert message is None or err == f"error: {message}\n"
+
+
+def test_every_fault_of_a_file_has_a_line(tmp_path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text("[rounds]\nepochs = 0\n[grouping]\npolicy = 'quantil'")
+    code, out, err = tierwise("simulate", path)
+    assert (code, out) == (2, "")
+    first, second = err.splitlines()
+    assert first.startswith(f"error: {path}: rounds.epochs: ")
+    assert second.startswith(f"error: {path}: grouping.policy: there is no grouping policy named 'quantil' (did you")
+
+
+def test_a_traceback_on_request(tmp_path) -> None:
+    code, _, err = tierwise("simulate", tmp_path / "none.toml", TIERWISE_TRACEBACK="1")
+    assert code == 2
+    assert "Traceback" in err
+
+
+def test_a_directory_with_other_files_is_refused_before_the_run(tmp_path, small) -> None:
+    code, out, err = tierwise("simulate", small, "--out", tmp_path)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: {tmp_path}: holds files, and no result.json of tierwise")
+
+
+# probe and plugins
+
+
+def test_probe() -> None:
+    code, out, err = tierwise("probe", "--json")
+    assert (code, err) == (0, "")
+    quantities = json.loads(out)["quantities"]
+    assert quantities["cpu_flops"]["origin"] == "measured"
+    assert quantities["uplink_bytes_per_s"] == {"value": 1e6, "origin": "default"}
+    code, out, _ = tierwise("probe")
+    assert code == 0
+    assert "GFLOP/s" in out
+    assert "GiB" in out
+
+
+def test_plugins() -> None:
+    code, out, err = tierwise("plugins")
+    assert (code, err) == (0, "")
+    assert "quantile" in out
+    code, out, err = tierwise("plugins", "--json", "--options", "--kind", "stop-rule")
+    assert (code, err) == (0, "")
+    listed = {plugin["name"]: plugin for plugin in json.loads(out)}
+    assert set(listed) == {"rounds", "target", "time"}
+    assert listed["rounds"]["distribution"] == "tierwise"
+    assert listed["rounds"]["options"] == [
+        {
+            "name": "rounds",
+            "allowed": "an integer of at least 1",
+            "default": 30,
+            "meaning": "Closed rounds after which a group stops; abandoned ones do not count.",
+        }
+    ]
+    assert all(option["meaning"] for plugin in listed.values() for option in plugin["options"])
+    code, out, _ = tierwise("plugins", "--options")
+    assert code == 0
+    assert "stop rule rounds" in out
+
+
+def test_a_broken_plugin_is_2(pack) -> None:
+    (pack / "slow_pack.py").write_text("import nothing_like_this")
+    code, out, err = tierwise("plugins", PYTHONPATH=str(pack))
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ")
+    assert "slow-pack 1.0" in err
+
+
+# simulate
+
+
+def test_simulate_shows_progress_and_a_table(small) -> None:
+    code, out, err = tierwise("simulate", small)
+    assert code == 0
+    assert [line.split()[:5] for line in out.splitlines()[2:4]] == [
+        ["g1", "3", "mlp-4", "310", "2"],
+        ["g2", "3", "mlp-4", "310", "2"],
+    ]
+    assert "accuracy" in out
+    assert "g1 mlp-4: finished: 2 rounds, accuracy 0." in err
+
+
+def test_simulate_json_is_one_document(tmp_path, small) -> None:
+    out_dir = tmp_path / "out"
+    code, out, _ = tierwise("simulate", small, "--json", "--out", out_dir, "--seed", 3)
+    assert code == 0
+    printed, written = json.loads(out), json.loads((out_dir / "result.json").read_bytes())
+    events = written.pop("events")
+    assert printed == written
+    assert printed["seed"] == printed["configuration"]["federation"]["seed"] == 3
+    assert {plugin["kind"] for plugin in printed["plugins"]} >= {"data source", "learner"}
+    assert len(events) > 20
+    assert len(printed["files"]) == 4
+
+
+def test_the_same_seed_gives_the_same_files(tmp_path, small) -> None:
+    for name in ("a", "b"):
+        assert tierwise("simulate", small, "--out", tmp_path / name)[0] == 0
+    names = sorted(path.name for path in (tmp_path / "a").iterdir())
+    assert [(tmp_path / "a" / name).read_bytes() for name in names] == [
+        (tmp_path / "b" / name).read_bytes() for name in names
+    ]
+
+
+def test_a_group_that_failed_is_1(tmp_path, small, pack) -> None:
+    small.write_text(SMALL.replace("hidden = [[4]]", "provider = 'broken'"))
+    code, out, err = tierwise("simulate", small, "--out", tmp_path / "out", PYTHONPATH=str(pack))
+    assert code == 1
+    assert "error: " in err
+    assert "RuntimeError: no idea" in err
+    assert (tmp_path / "out/result.json").exists()
+
+
+def test_a_federation_that_failed_is_1_and_its_log_is_kept(tmp_path, small) -> None:
+    small.write_text(SMALL.replace("groups = 2", "by = 'battery_j'"))
+    code, out, err = tierwise("simulate", small, "--json", "--out", tmp_path / "out")
+    assert code == 1
+    assert "battery_j" in json.loads(out)["run"]["failure"]
+    assert "error: " in err
+    assert json.loads((tmp_path / "out/result.json").read_bytes())["events"]
+
+
+def test_too_few_samples_for_so_many_devices_is_the_files_fault(small) -> None:
+    small.write_text(SMALL.replace("devices = 6", "devices = 1000"))
+    code, _, err = tierwise("simulate", small)
+    assert code == 2
+    assert f"error: {small}: data: data source 'digits' has 1797 samples" in err
+
+
+def test_the_example_runs() -> None:
+    code, out, _ = tierwise("simulate", EXAMPLE, "--json")
+    assert code == 0
+    groups = json.loads(out)["run"]["groups"]
+    assert [group["devices"] for group in groups] == [20, 20, 20]
+    assert len({group["tier"] for group in groups}) > 1
+    assert all(group["metrics"]["accuracy"]["mean"] > 0.7 for group in groups)
+
+
+# Ctrl-C
+
+
+def start(*arguments, until, **environment):
+    """Start the program and wait until a line of its standard error contains a text."""
+    process = subprocess.Popen(
+        [*PROGRAM, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment},
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if until in line:
+            return process
+    raise AssertionError(f"it ended with {process.wait()} and never said {until!r}")
+
+
+def interrupt(process, signum=signal.SIGINT):
+    """Send a signal; return exit code, the seconds that the end took, and standard output."""
+    asked_at = time.monotonic()
+    process.send_signal(signum)
+    out, err = process.communicate(timeout=20)
+    took_s = time.monotonic() - asked_at
+    assert "Traceback" not in err
+    return process.returncode, took_s, out
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupt_ends_a_long_run_and_keeps_its_log(tmp_path, small, signum, code) -> None:
+    small.write_text(SMALL.replace("rounds = 2", "rounds = 1000000"))
+    process = start("simulate", small, "--json", "--out", tmp_path / "out", until="g1 mlp-4: round")
+    ended = interrupt(process, signum)
+    assert ended[0] == code
+    assert ended[1] < 2  # a second, and what a busy machine adds
+    report = json.loads(ended[2])
+    assert report["interrupted"] is True
+    assert [group["finished"] for group in report["run"]["groups"]] == [False, False]
+    written = json.loads((tmp_path / "out/result.json").read_bytes())
+    assert len(written["events"]) > 10
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["result.json"]
+
+
+def test_ctrl_c_ends_a_learners_long_call_and_keeps_finished_groups(tmp_path, small, pack) -> None:
+    """The strong group hangs in its first fit on virtual time, after the weak one has finished."""
+    small.write_text(
+        SMALL.replace("hidden = [[4]]", "provider = 'hanging'").replace("devices = 6", "hardware = 'f.csv'")
+    )
+    # The strong devices' downlink is so slow that they train when the weak ones are done.
+    rows = [*(f"w{k},1e9,1e8,1e8" for k in range(3)), *(f"s{k},1e11,2000,1e8" for k in range(3))]
+    small.with_name("f.csv").write_text("\n".join(["device,cpu_flops,downlink_bytes_per_s,uplink_bytes_per_s", *rows]))
+    out_dir = tmp_path / "out"
+    process = start("simulate", small, "--out", out_dir, until="g1 mlp-4: finished", PYTHONPATH=str(pack))
+    code, took_s, out = interrupt(process)
+    assert code == 130
+    assert took_s < 2
+    assert "interrupted" in out
+    report = json.loads((out_dir / "result.json").read_bytes())
+    assert [(group["group"], group["finished"]) for group in report["run"]["groups"]] == [("g1", True), ("g2", False)]
+    assert report["files"] == ["g1-mlp-4.safetensors", "g1-mlp-4.json"]
+    assert unframe((out_dir / "g1-mlp-4.safetensors").read_bytes()).layout.size == 310
+
+
+# Weight
+
+
+def modules(code):
+    done = subprocess.run(
+        [sys.executable, "-c", f"{textwrap.dedent(code)}\nimport sys\nprint(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return set(done.stdout.split())
+
+
+def test_help_is_light() -> None:
+    loaded = modules("""
+        import contextlib, io
+        from tierwise.runtime.cli.program import run
+        with contextlib.redirect_stdout(io.StringIO()):
+            assert run(["--help"]) == 0
+    """)
+    assert not loaded & {"polars", "sklearn", "numpy", "rich", "msgspec", "anyio", "psutil"}
+
+
+def test_core_is_light() -> None:
+    assert not modules("import tierwise.core") & {"polars", "sklearn", "psutil", "rich", "click"}
+
+
+def test_an_agent_with_a_numpy_learner_is_light() -> None:
+    """It enrols, measures itself, fits rounds and gets its target, and never loads what only a coordinator needs."""
+    loaded = modules("""
+        import asyncio
+        import numpy as np
+        from tierwise.core.learning import Dataset, LocalData, FitBudget, StopToken
+        from tierwise.core.task import Task
+        from tierwise.plugins import Plugins
+        from tierwise.runtime import Agent, MemoryNetwork
+
+        task = Task(name="halves", features=4, classes=("a", "b"))
+        features = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
+        data = Dataset(features, (features[:, 0] > 0).astype(np.int64))
+        plugins = Plugins.discover()
+
+        async def main():
+            network = MemoryNetwork()
+            async with Agent("a", task=task, data=LocalData(data, data), transport=network.agent("a"), plugins=plugins):
+                pass
+
+        asyncio.run(main())
+        learner = plugins.learner("mlp", {"hidden": [4]}, task)
+        learner.fit(learner.initial(0), data, seed=0, budget=FitBudget(), stop=StopToken())
+        learner.evaluate(learner.initial(0), data)
+    """)
+    assert "tierwise.plugins.learners.mlp" in loaded
+    assert not loaded & {"polars", "sklearn", "rich", "click"}
