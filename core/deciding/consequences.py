@@ -47,8 +47,6 @@ def due_at(state: FederationState) -> float | None:
     if state.stage is Stage.ENROLLING:
         window_s = state.opened.enrolment.window_s
         return None if window_s is None else state.opened_at + window_s
-    if state.stage is not Stage.LEARNING:
-        return None
     dues: list[float] = []
     for name, group in state.groups.items():
         grace_until = grace_ends_at(state, name, group)

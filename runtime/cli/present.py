@@ -78,7 +78,7 @@ def duration(seconds: float) -> str:
         for unit, factor in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
             if seconds >= 0.9995 * factor:
                 return f"{_digits(seconds / factor)} {unit}"
-        return "0 s" if seconds == 0 else f"{seconds:.1g} s"
+        return f"{_digits(seconds / 1e-6)} µs" if seconds else "0 s"
     for (name, size), (lesser, part) in (
         (("d", 86400), ("h", 3600)),
         (("h", 3600), ("min", 60)),

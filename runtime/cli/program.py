@@ -101,6 +101,9 @@ def run(arguments: Sequence[str]) -> int:
     """Run a command and return what to exit with."""
     try:
         code = program.main(list(arguments), prog_name="tierwise", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return MISUSED
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "tierwise"
         return _tell(f"{error.format_message()} (see `{command} --help`)", MISUSED)

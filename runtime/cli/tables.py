@@ -50,9 +50,11 @@ def show_report(report: Report, directory: Path | None = None) -> None:
     for line in unplaced_lines(report.run.unplaced):
         console.print(line, soft_wrap=True)
     if directory is not None:
+        if report.run.groups:
+            console.print()
         models = sum(name.endswith(".safetensors") for name in report.files)
         console.print(
-            f"\nwritten to {directory}: result.json, {models} target model{'' if models == 1 else 's'}", soft_wrap=True
+            f"written to {directory}: result.json, {models} target model{'' if models == 1 else 's'}", soft_wrap=True
         )
 
 

@@ -6,8 +6,11 @@ job's due time before its result is there.
 """
 
 import asyncio
+import itertools
+import math
 import selectors
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextvars import Context
 from typing import Any
 
 from tierwise.core.errors import TierwiseError
@@ -17,23 +20,52 @@ class SimulationStalledError(TierwiseError):
     """Nothing is runnable and nothing is scheduled: what the simulation waits for will never happen."""
 
 
+class _Moment(float):
+    """When a timer is due; of equal moments, the one made first is less. (asyncio leaves their order open.)"""
+
+    __slots__ = ("order",)
+    order: int
+
+    def __new__(cls, seconds: float, order: int) -> "_Moment":
+        moment = super().__new__(cls, seconds)
+        moment.order = order
+        return moment
+
+    def __lt__(self, other: float) -> bool:
+        if isinstance(other, _Moment) and float(self) == float(other):
+            return self.order < other.order
+        return float(self) < float(other)
+
+
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
     """An event loop whose `time` starts at 0 and jumps.
 
-    Callbacks from other threads (``call_soon_threadsafe``) are served between jumps; the loop does not wait for them.
+    Of timers that are due at the same time, the one that was set first is first. Callbacks from other threads
+    (``call_soon_threadsafe``) are served between jumps; the loop does not wait for them.
     """
 
     def __init__(self) -> None:
         self._virtual_s = 0.0
+        self._order = itertools.count()
         super().__init__(_JumpingSelector(self))
+        self._clock_resolution = math.ulp(0.0)
 
     def time(self) -> float:
         """Return virtual seconds since the loop was made."""
         return self._virtual_s
 
+    def call_at(
+        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """Call back at a time; see `asyncio.AbstractEventLoop.call_at`."""
+        return super().call_at(_Moment(when, next(self._order)), callback, *args, context=context)
+
     def jump(self, seconds: float) -> None:
         """Move the clock on."""
         self._virtual_s += seconds
+        # asyncio runs what is due before the time plus this. The system clock's 1 ns, after 200 days less than what
+        # a float can hold, would leave a timer that is due right now for ever in front of the loop.
+        self._clock_resolution = math.ulp(self._virtual_s)
 
 
 class _JumpingSelector(selectors.BaseSelector):

@@ -133,6 +133,7 @@ class Histories(RuleBasedStateMachine):
         assert self.machine.state == self.replay.state, f"deciding {given} changed the state"
         for record in decided:
             assert record.sequence == len(self.log)
+            assert record.at >= self.machine.latest_at
             data = encode_record(record)
             read = decode_record(data)
             assert read == record
@@ -191,6 +192,19 @@ class Histories(RuleBasedStateMachine):
     def devices_fall_silent(self, lost: list[DeviceId]) -> None:
         for device in lost:
             self.step(i.LoseDevice(device=device, reason="silent"))
+
+    @precondition(lambda self: any(device.group for device in self.machine.state.devices.values()))
+    @rule(data=st.data(), leaving=st.sampled_from(["lost", "removed", "back", "back"]))
+    def a_member_comes_or_goes(self, data: st.DataObject, leaving: str) -> None:
+        members = sorted(name for name, device in self.machine.state.devices.items() if device.group is not None)
+        device = data.draw(st.sampled_from(members))
+        match leaving:
+            case "lost":
+                self.step(i.LoseDevice(device=device, reason="silent"))
+            case "removed":
+                self.step(i.RemoveDevice(device=device, reason="sold"))
+            case "back":
+                self.step(i.EnrolDevice(device=device, schema_hash=TASK.schema_hash))
 
     @rule(choice=st.integers(0, 9), settle=st.booleans())
     def an_order_is_answered(self, choice: int, settle: bool) -> None:
@@ -319,6 +333,16 @@ class Histories(RuleBasedStateMachine):
                     finished.add(event.group)
 
     @invariant()
+    def a_target_models_metrics_are_those_of_three_devices_at_least(self) -> None:
+        evaluated: Counter[str] = Counter()
+        for event in self.events:
+            match event:
+                case e.EvaluationAccepted():
+                    evaluated[event.cohort.rpartition(".r")[0]] += 1
+                case e.GroupFinished() if event.metrics:
+                    assert evaluated[event.group] >= MINIMUM
+
+    @invariant()
     def the_end_is_the_last_that_happens(self) -> None:
         ends = [isinstance(event, e.FederationFinished | e.FederationFailed) for event in self.events]
         assert sum(ends[:-1]) == 0
@@ -354,6 +378,8 @@ class Histories(RuleBasedStateMachine):
                     assert len(order.fleet) >= MINIMUM
                 case c.SelectParticipants():
                     assert len(order.candidates) >= MINIMUM
+                    candidates = [self.machine.state.devices[device] for device in order.candidates]
+                    assert all(device.group == order.group and not device.lost for device in candidates)
                 case c.PlaceDevices():
                     assert order.groups
                     assert order.newcomers

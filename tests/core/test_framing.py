@@ -91,12 +91,13 @@ def test_the_order_in_which_tensors_are_given_changes_nothing() -> None:
 
 def test_a_frame_is_what_it_always_was() -> None:
     header = (
-        b'{"__metadata__":{"format":"tierwise.1"},'
-        b'"dense.bias":{"dtype":"F32","shape":[3],"data_offsets":[0,12]},'
-        b'"dense.weight":{"dtype":"F32","shape":[2,3],"data_offsets":[12,36]}}'
+        b'{"Z":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"__metadata__":{"format":"tierwise.1"},'
+        b'"dense.bias":{"dtype":"F32","shape":[3],"data_offsets":[4,16]},'
+        b'"dense.weight":{"dtype":"F32","shape":[2,3],"data_offsets":[16,40]}}'
     )
-    values = np.array([1, 1, 1, 0, 1, 2, 3, 4, 5], "<f4").tobytes()
-    assert to_bytes(sample()) == framed(header, values)
+    values = np.array([9, 1, 1, 1, 0, 1, 2, 3, 4, 5], "<f4").tobytes()
+    weights = Weights.of({**dict(sample().items()), "Z": np.array([9.0])})
+    assert to_bytes(weights) == framed(header, values)
 
 
 def test_other_dtypes_and_roles_are_kept_in_the_metadata() -> None:

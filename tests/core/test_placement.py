@@ -81,6 +81,22 @@ def test_a_device_removed_during_the_grouping_is_in_no_group() -> None:
     assert drive.machine.members(GroupId("g1")) == ["b", "c", "d"]
 
 
+def test_a_device_removed_during_the_grouping_needs_no_reason_for_having_no_place() -> None:
+    drive = enrolled("abcd")
+    drive.remove("d")
+    drive.form(("a", "b", "c"), unplaced={"d": "too weak"})
+    assert "d" not in drive.machine.state.devices
+
+
+def test_a_device_that_the_grouping_left_out_is_placed_with_other_hardware() -> None:
+    drive = enrolled("abcd")
+    drive.form(("a", "b", "c"), unplaced={"d": "too weak"})
+    drive.answer(c.ChooseTier)
+    assert drive.outstanding(c.PlaceDevices) == []
+    drive.report("d", 8e9)
+    assert drive.order(c.PlaceDevices).newcomers == ("d",)
+
+
 def test_a_group_of_which_all_were_removed_during_the_grouping_is_no_trouble() -> None:
     drive = enrolled("abcdef")
     drive.remove("a", "b", "c")

@@ -47,6 +47,7 @@ def test_a_short_groups_devices_go_to_the_next_weaker_group() -> None:
     drive.run_round("g3")
     drive.remove("g")
     drive.lose("h")
+    announced = drive.order(c.AnnounceGroup, "g2").key
     assert drive.wait(GRACE_S) == [
         e.GroupMerged(source=G3, target=G2, devices=(DeviceId("h"), DeviceId("i"))),
         e.GroupFinished(
@@ -60,6 +61,7 @@ def test_a_short_groups_devices_go_to_the_next_weaker_group() -> None:
     assert drive.machine.members(G2) == ["d", "e", "f", "h", "i"]
     assert drive.machine.members(G3) == []
     assert drive.device("i").group == "g2"
+    assert drive.order(c.AnnounceGroup, "g2").key != announced  # so that they are told
     assert list(drive.order(c.SelectParticipants, "g2").candidates) == ["d", "e", "f", "i"]
     assert drive.order(c.PublishTarget).model == blob("g3.r1-model")
 
@@ -184,6 +186,29 @@ def test_a_group_that_recovers_while_it_reduces_is_not_merged() -> None:
     drive.enrol("d")
     drive.reduce("g2")
     assert drive.rule("g2")[-1] == e.GroupRecovered(group=G2)
+
+
+def test_the_weakest_group_too_is_not_merged_while_it_reduces() -> None:
+    drive = learning("abc", "def")
+    drive.select("g1")
+    drive.lose("a")
+    drive.update("a", "b", "c")
+    assert drive.wait(2 * GRACE_S) == []
+    assert drive.machine.due_at is None
+    drive.reduce("g1")
+    assert kinds(drive.rule("g1"))[1] is e.GroupMerged
+
+
+def test_a_group_that_recovers_and_stops_is_evaluated_whatever_its_grace() -> None:
+    drive = learning("abc", "def")
+    drive.select("g1")
+    drive.lose("a")
+    drive.update("a", "b", "c")
+    drive.enrol("a")
+    drive.reduce("g1")
+    drive.rule("g1", reason="enough")
+    assert drive.machine.due_at == drive.cohort("g1").opened.deadline_at
+    assert drive.wait(2 * GRACE_S)[0] == drive.events[-1]  # the evaluation's end, and no merger
 
 
 def test_a_shortage_does_not_keep_a_stopped_group_from_its_target() -> None:

@@ -110,7 +110,7 @@ def profile(number: int) -> HardwareProfile:
     """Return hardware: three strengths, and within each no two devices equally fast."""
     return HardwareProfile.declared(
         cpu_flops=1e5 * 10 ** (number // 3) * (1 + 0.1 * number),
-        memory_bytes=1e9,
+        memory_bytes=(1_000, 1_500, 3_000)[min(number // 3, 2)],  # for a tier each
         uplink_bytes_per_s=1000.0 * (1 + number),
         downlink_bytes_per_s=5000.0 * (1 + number),
     )

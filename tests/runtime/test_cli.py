@@ -18,6 +18,8 @@ PROGRAM = (sys.executable, "-c", "from tierwise.runtime.cli import main; main()"
 SMALL = """
 [federation]
 name = "small"
+[data]
+source = "halves"
 [fleet]
 devices = 6
 [rounds]
@@ -31,36 +33,48 @@ hidden = [[4]]
 rounds = 2
 """
 
-# A learner that hangs in C, without the GIL, when it is asked to: as a long linear algebra call would.
+# Data that is made in no time; a learner that hangs in C without the GIL, as a long linear algebra call would; and
+# a tier provider that is broken.
 PACK = """
 import time
-from tierwise.core.tiers import Tier
+import msgspec
+import numpy as np
+from tierwise.core.learning import Dataset, LocalData
+from tierwise.core.task import Task
 from tierwise.plugins import Kind, PluginDescriptor, hookimpl
 from tierwise.plugins.learners.mlp import MlpLearner, MlpOptions
 from tierwise.plugins.tiers.mlp import MlpLadderOptions, MlpTierProvider
-import msgspec
+
+@hookimpl
+def tierwise_data_sources():
+    yield PluginDescriptor(kind=Kind.DATA_SOURCE, name="halves", target="slow_pack:Halves", summary="Two half spaces.")
 
 @hookimpl
 def tierwise_learners():
     yield PluginDescriptor(kind=Kind.LEARNER, name="hanging", target="slow_pack:Hanging",
-                           options="tierwise.plugins.learners.mlp:MlpOptions", summary="Hangs with more than 2 rounds.")
-    yield PluginDescriptor(kind=Kind.LEARNER, name="raising", target="slow_pack:Raising",
-                           options="tierwise.plugins.learners.mlp:MlpOptions", summary="Raises.")
+                           options="tierwise.plugins.learners.mlp:MlpOptions", summary="Hangs.")
 
 @hookimpl
 def tierwise_tier_providers():
-    yield PluginDescriptor(kind=Kind.TIER_PROVIDER, name="hanging", target="slow_pack:Provider", summary="Strong hang.")
+    yield PluginDescriptor(kind=Kind.TIER_PROVIDER, name="hanging", target="slow_pack:Provider", summary="Hangs.")
     yield PluginDescriptor(kind=Kind.TIER_PROVIDER, name="broken", target="slow_pack:Broken", summary="Raises.")
+
+class Halves:
+    task = Task(name="halves", features=4, classes=("a", "b"))
+
+    def load(self, part, parts, seed):
+        random = np.random.default_rng((seed, part))
+        return LocalData(self.samples(random, 20), self.samples(random, 5))
+
+    def samples(self, random, size):
+        features = random.normal(size=(size, 4)).astype(np.float32)
+        return Dataset(features, (features[:, 0] > 0).astype(np.int64))
 
 class Hanging(MlpLearner):
     def fit(self, weights, data, **rest):
-        if weights.buffer.any():
-            time.sleep(60)
-        return super().fit(weights, data, **rest)
+        time.sleep(60)
 
 class Provider(MlpTierProvider):
-    '''The strongest group's learner hangs; the weakest one's does not.'''
-
     def __init__(self):
         super().__init__(MlpLadderOptions(hidden=((4,), (5,))))
 
@@ -80,6 +94,23 @@ class Broken(MlpTierProvider):
     def choose(self, task, envelope, limits):
         raise RuntimeError("no idea")
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def pack(tmp_path_factory):
+    """Install the policy pack for all processes of this module."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(install(tmp_path_factory.mktemp("pack"), PACK)))
+        yield
+
+
+def install(folder, source):
+    metadata = folder / "slow_pack-1.0.dist-info"
+    metadata.mkdir()
+    (folder / "slow_pack.py").write_text(source)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: slow-pack\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[tierwise]\nslow = slow_pack\n")
+    return folder
 
 
 def tierwise(*arguments, cwd=None, **environment):
@@ -102,18 +133,6 @@ def small(tmp_path):
     path = tmp_path / "small.toml"
     path.write_text(SMALL)
     return path
-
-
-@pytest.fixture
-def pack(tmp_path):
-    """Install a policy pack in a folder of its own; return that folder, for PYTHONPATH."""
-    folder = tmp_path / "pack"
-    metadata = folder / "slow_pack-1.0.dist-info"
-    metadata.mkdir(parents=True)
-    (folder / "slow_pack.py").write_text(textwrap.dedent(PACK))
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: slow-pack\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text("[tierwise]\nslow = slow_pack\n")
-    return folder
 
 
 # Help and usage
@@ -145,8 +164,10 @@ def test_version() -> None:
     [
         (
             ["simulat"],
-            "there is no command 'simulat' (did you mean 'simulate'?); the commands: demo, simulate, probe, plugins "
-            "(see `tierwise --help`)",
+            (
+                "there is no command 'simulat' (did you mean 'simulate'?); the commands: demo, simulate, probe, "
+                "plugins (see `tierwise --help`)"
+            ),
         ),
         (["simulate"], "Missing argument 'FILE.toml'. (see `tierwise simulate --help`)"),
         (["simulate", "none.toml"], "none.toml: there is no such file"),
@@ -222,9 +243,8 @@ def test_plugins() -> None:
     assert "stop rule rounds" in out
 
 
-def test_a_broken_plugin_is_2(pack) -> None:
-    (pack / "slow_pack.py").write_text("import nothing_like_this")
-    code, out, err = tierwise("plugins", PYTHONPATH=str(pack))
+def test_a_broken_plugin_is_2(tmp_path) -> None:
+    code, out, err = tierwise("plugins", PYTHONPATH=str(install(tmp_path, "import nothing_like_this")))
     assert (code, out) == (2, "")
     assert err.startswith("error: ")
     assert "slow-pack 1.0" in err
@@ -237,8 +257,8 @@ def test_simulate_shows_progress_and_a_table(small) -> None:
     code, out, err = tierwise("simulate", small)
     assert code == 0
     assert [line.split()[:5] for line in out.splitlines()[2:4]] == [
-        ["g1", "3", "mlp-4", "310", "2"],
-        ["g2", "3", "mlp-4", "310", "2"],
+        ["g1", "3", "mlp-4", "30", "2"],
+        ["g2", "3", "mlp-4", "30", "2"],
     ]
     assert "accuracy" in out
     assert "g1 mlp-4: finished: 2 rounds, accuracy 0." in err
@@ -266,9 +286,9 @@ def test_the_same_seed_gives_the_same_files(tmp_path, small) -> None:
     ]
 
 
-def test_a_group_that_failed_is_1(tmp_path, small, pack) -> None:
+def test_a_group_that_failed_is_1(tmp_path, small) -> None:
     small.write_text(SMALL.replace("hidden = [[4]]", "provider = 'broken'"))
-    code, out, err = tierwise("simulate", small, "--out", tmp_path / "out", PYTHONPATH=str(pack))
+    code, _, err = tierwise("simulate", small, "--out", tmp_path / "out")
     assert code == 1
     assert "error: " in err
     assert "RuntimeError: no idea" in err
@@ -285,7 +305,7 @@ def test_a_federation_that_failed_is_1_and_its_log_is_kept(tmp_path, small) -> N
 
 
 def test_too_few_samples_for_so_many_devices_is_the_files_fault(small) -> None:
-    small.write_text(SMALL.replace("devices = 6", "devices = 1000"))
+    small.write_text("[fleet]\ndevices = 1000")
     code, _, err = tierwise("simulate", small)
     assert code == 2
     assert f"error: {small}: data: data source 'digits' has 1797 samples" in err
@@ -344,7 +364,7 @@ def test_an_interrupt_ends_a_long_run_and_keeps_its_log(tmp_path, small, signum,
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["result.json"]
 
 
-def test_ctrl_c_ends_a_learners_long_call_and_keeps_finished_groups(tmp_path, small, pack) -> None:
+def test_ctrl_c_ends_a_learners_long_call_and_keeps_finished_groups(tmp_path, small) -> None:
     """The strong group hangs in its first fit on virtual time, after the weak one has finished."""
     small.write_text(
         SMALL.replace("hidden = [[4]]", "provider = 'hanging'").replace("devices = 6", "hardware = 'f.csv'")
@@ -353,7 +373,7 @@ def test_ctrl_c_ends_a_learners_long_call_and_keeps_finished_groups(tmp_path, sm
     rows = [*(f"w{k},1e9,1e8,1e8" for k in range(3)), *(f"s{k},1e11,2000,1e8" for k in range(3))]
     small.with_name("f.csv").write_text("\n".join(["device,cpu_flops,downlink_bytes_per_s,uplink_bytes_per_s", *rows]))
     out_dir = tmp_path / "out"
-    process = start("simulate", small, "--out", out_dir, until="g1 mlp-4: finished", PYTHONPATH=str(pack))
+    process = start("simulate", small, "--out", out_dir, until="g1 mlp-4: finished")
     code, took_s, out = interrupt(process)
     assert code == 130
     assert took_s < 2
@@ -361,7 +381,7 @@ def test_ctrl_c_ends_a_learners_long_call_and_keeps_finished_groups(tmp_path, sm
     report = json.loads((out_dir / "result.json").read_bytes())
     assert [(group["group"], group["finished"]) for group in report["run"]["groups"]] == [("g1", True), ("g2", False)]
     assert report["files"] == ["g1-mlp-4.safetensors", "g1-mlp-4.json"]
-    assert unframe((out_dir / "g1-mlp-4.safetensors").read_bytes()).layout.size == 310
+    assert unframe((out_dir / "g1-mlp-4.safetensors").read_bytes()).layout.size == 30
 
 
 # Weight
@@ -393,11 +413,15 @@ def test_core_is_light() -> None:
 
 
 def test_an_agent_with_a_numpy_learner_is_light() -> None:
-    """It enrols, measures itself, fits rounds and gets its target, and never loads what only a coordinator needs."""
+    """It measures itself, joins, fits a round and sends its update, and loads nothing that only a coordinator needs."""
     loaded = modules("""
         import asyncio
         import numpy as np
-        from tierwise.core.learning import Dataset, LocalData, FitBudget, StopToken
+        from tierwise.core import messages as m
+        from tierwise.core.envelope import open_from_device, seal
+        from tierwise.core.events import Purpose
+        from tierwise.core.framing import to_bytes
+        from tierwise.core.learning import Dataset, FitBudget, LocalData
         from tierwise.core.task import Task
         from tierwise.plugins import Plugins
         from tierwise.runtime import Agent, MemoryNetwork
@@ -406,16 +430,28 @@ def test_an_agent_with_a_numpy_learner_is_light() -> None:
         features = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
         data = Dataset(features, (features[:, 0] > 0).astype(np.int64))
         plugins = Plugins.discover()
+        provider = plugins.tier_provider("mlp", {"hidden": [[4]]})
+        tier = provider.offers(task)[0]
+        model = provider.initial(task, tier, 0)
+        welcome = m.Welcome(federation="f", assignment=m.Assignment(group="g1", tier=tier))
+        announced = m.RoundAnnounced(group="g1", cohort="g1.r1", purpose=Purpose.FIT, model=model.identity, seed=0,
+                                     participants=None, budget=FitBudget(), deadline_in_s=60)
 
         async def main():
             network = MemoryNetwork()
-            async with Agent("a", task=task, data=LocalData(data, data), transport=network.agent("a"), plugins=plugins):
-                pass
+            end = network.coordinator()
+            agent = Agent("a", task=task, data=LocalData(data, data), transport=network.agent("a"), plugins=plugins)
+            async with end.connect(), agent:
+                async for arrived in end.receive():
+                    message, body = open_from_device(arrived.data)
+                    if isinstance(message, m.Hello):
+                        await end.send("a", seal(welcome))
+                        await end.broadcast("g1", seal(announced, to_bytes(model)))
+                    if isinstance(message, m.UpdateSent):
+                        return message
 
-        asyncio.run(main())
-        learner = plugins.learner("mlp", {"hidden": [4]}, task)
-        learner.fit(learner.initial(0), data, seed=0, budget=FitBudget(), stop=StopToken())
-        learner.evaluate(learner.initial(0), data)
+        update = asyncio.run(asyncio.wait_for(main(), 30))
+        assert update.samples == 30 and update.metrics["accuracy"].count == 30
     """)
     assert "tierwise.plugins.learners.mlp" in loaded
     assert not loaded & {"polars", "sklearn", "rich", "click"}

@@ -18,7 +18,7 @@ from tierwise.runtime.transports.memory import MemoryNetwork
 from .helpers import INSISTENT, coordinator, facts, live, run_with_agents, simulated, specs, story, targets_of
 
 
-class Crash(Exception):
+class Crash(Exception):  # noqa: N818  (nobody catches it by mistake)
     """The coordinator's process dies."""
 
 

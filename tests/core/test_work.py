@@ -1,0 +1,166 @@
+"""A device's job: evaluate, train, make the update."""
+
+import dataclasses
+import hashlib
+
+import numpy as np
+import pytest
+
+from tierwise.core.errors import DeviceError, LayoutError
+from tierwise.core.events import Purpose
+from tierwise.core.framing import to_bytes, unframe
+from tierwise.core.ids import BlobHash, CohortId, TierName
+from tierwise.core.learning import Dataset, Fit, FitBudget, FitStopped, LocalData, StopToken
+from tierwise.core.metrics import Metric
+from tierwise.core.tiers import Cost, Tier
+from tierwise.core.weights import Layout, Role, TensorSpec, Weights
+from tierwise.core.work import Job, perform
+
+LAYOUT = Layout(
+    (
+        TensorSpec(name="a", shape=(3,)),
+        TensorSpec(name="l", shape=(2,), role=Role.LOCAL),
+        TensorSpec(name="s", shape=(1,), role=Role.STATIC),
+    )
+)
+COST = Cost(parameters=6, fit_flops_per_sample=1, evaluate_flops_per_sample=1, bytes=24, memory_bytes=24)
+TIER = Tier(name=TierName("t"), learner="adder", options={}, layout=LAYOUT, cost=COST)
+MODEL = Weights(LAYOUT, np.array([1, 2, 3, 10, 20, 7], np.float32))
+DATA = LocalData(
+    Dataset(np.ones((4, 1), np.float32), np.zeros(4, np.int64)),
+    Dataset(np.ones((2, 1), np.float32), np.zeros(2, np.int64)),
+)
+
+
+class Adder:
+    """Adds a number to everything but what is static; its metric is the sum of what it was given."""
+
+    layout, cost = LAYOUT, COST
+
+    def __init__(self, step=1.0):
+        self.step = step
+
+    def fit(self, weights, data, *, seed, budget, stop):
+        stop.check()
+        after = weights.copy()
+        after.buffer[:5] += np.float32(self.step)
+        return Fit(after, len(data))
+
+    def evaluate(self, weights, data):
+        return {"sum": Metric(sum=float(weights.buffer.sum()), count=len(data))}
+
+
+def job(purpose=Purpose.FIT, local=None, model=MODEL):
+    frame = to_bytes(model)
+    return Job(
+        cohort=CohortId("g1.r1"),
+        purpose=purpose,
+        tier=TIER,
+        base=BlobHash(hashlib.sha256(frame).hexdigest()),
+        model=memoryview(frame),
+        budget=FitBudget(),
+        seed=1,
+        local=local,
+    )
+
+
+def test_an_update_is_what_training_changed_of_what_is_aggregated():
+    done = perform(job(), Adder(), DATA, StopToken())
+    delta = unframe(done.trained.body)
+    assert delta.layout == LAYOUT.aggregated
+    assert delta.buffer.tolist() == [1, 1, 1]
+    assert done.trained.blob == hashlib.sha256(done.trained.body).hexdigest() == delta.identity
+    assert done.trained.samples == 4
+
+
+def test_the_metrics_are_of_the_model_that_came():
+    done = perform(job(), Adder(step=100), DATA, StopToken())
+    assert done.metrics == {"sum": Metric(sum=43.0, count=2)}
+
+
+def test_local_tensors_are_returned_apart_and_go_on_from_where_they_were():
+    first = perform(job(), Adder(), DATA, StopToken()).trained
+    assert first.local.layout == LAYOUT.part(Role.LOCAL)
+    assert first.local.buffer.tolist() == [11, 21]
+    assert b"'l'" not in first.body
+    assert list(unframe(first.body).layout.slices) == ["a"]
+    second = perform(job(local=first.local), Adder(), DATA, StopToken())
+    assert second.trained.local.buffer.tolist() == [12, 22]
+    assert second.trained.body == first.body  # the base of the delta is the model that came
+    assert second.metrics["sum"].sum == 45
+
+
+def test_a_tier_without_local_tensors_has_none():
+    layout = Layout.of({"a": (5,)})
+    plain = dataclasses.replace(job(model=Weights.zeros(layout)), tier=Tier(**{**fields(TIER), "layout": layout}))
+    assert perform(plain, Adder(), DATA, StopToken()).trained.local is None
+
+
+def fields(struct):
+    return {name: getattr(struct, name) for name in struct.__struct_fields__}
+
+
+def test_an_evaluation_trains_nothing():
+    done = perform(job(Purpose.EVALUATE), Adder(step=float("nan")), DATA, StopToken())
+    assert done.metrics["sum"].count == 2
+    assert done.trained is None
+
+
+def test_the_model_stays_as_it_came():
+    given = job()
+    perform(given, Adder(), DATA, StopToken())
+    assert bytes(given.model) == to_bytes(MODEL)
+
+
+def test_told_to_stop_it_stops():
+    stop = StopToken()
+    stop.stop()
+    with pytest.raises(FitStopped):
+        perform(job(), Adder(), DATA, stop)
+
+
+def test_a_damaged_model_is_not_trained():
+    given = job()
+    damaged = dataclasses.replace(given, model=memoryview(bytes(given.model)[:-1] + b"\xff"))
+    with pytest.raises(DeviceError, match="^the model that came for cohort g1.r1 does not have the hash '"):
+        perform(damaged, Adder(), DATA, StopToken())
+
+
+def test_a_model_of_another_layout_is_not_trained():
+    with pytest.raises(LayoutError, match="^the model that came lacks tensor 'a'"):
+        perform(job(model=Weights.zeros(Layout.of({"z": (1,)}))), Adder(), DATA, StopToken())
+
+
+@pytest.mark.parametrize("step", [float("nan"), float("inf"), 1e300])
+def test_training_that_diverges_gives_no_update(step):
+    with (
+        np.errstate(over="ignore"),
+        pytest.raises(
+            DeviceError, match="^training gave values that are not finite: a smaller learning rate may help$"
+        ),
+    ):
+        perform(job(), Adder(step), DATA, StopToken())
+
+
+def test_a_change_too_great_for_a_float_gives_no_update():
+    most = float(np.finfo(np.float32).max)
+    low = Weights(LAYOUT, np.full(6, -most, np.float32))
+
+    class Jumper(Adder):
+        def fit(self, weights, data, *, seed, budget, stop):
+            return Fit(Weights(LAYOUT, np.full(6, most, np.float32)), len(data))
+
+        def evaluate(self, weights, data):
+            return {}
+
+    with pytest.raises(DeviceError, match="not finite"):
+        perform(job(model=low), Jumper(), DATA, StopToken())
+
+
+def test_a_learner_that_returns_another_layout_gives_no_update():
+    class Stranger(Adder):
+        def fit(self, weights, data, *, seed, budget, stop):
+            return Fit(Weights.zeros(Layout.of({"a": (1,)})), len(data))
+
+    with pytest.raises(LayoutError, match="^the trained model"):
+        perform(job(), Stranger(), DATA, StopToken())

@@ -1,0 +1,127 @@
+"""Reducing updates and stepping the model, block by block."""
+
+import numpy as np
+import pytest
+
+from tierwise.core.errors import PluginFailedError
+from tierwise.core.weights import Layout, Role, TensorSpec, Weights
+from tierwise.plugins.aggregation.mean import MeanReducer
+from tierwise.plugins.aggregation.plain import PlainOptimizer, PlainOptions
+from tierwise.runtime import aggregating
+from tierwise.runtime.aggregating import aggregate
+
+from .helpers import Momentum
+
+PLAIN = PlainOptimizer(PlainOptions())
+LAYOUT = Layout(
+    (
+        TensorSpec(name="a", shape=(5,)),
+        TensorSpec(name="l", shape=(2,), role=Role.LOCAL),
+        TensorSpec(name="z", shape=(6,)),
+    )
+)
+
+
+def weights(layout=LAYOUT, seed=0):
+    return Weights(layout, np.random.default_rng(seed).normal(size=layout.size).astype(np.float32))
+
+
+def updates(count, size=11):
+    return [np.random.default_rng(100 + seed).normal(size=size).astype(np.float32) for seed in range(count)]
+
+
+def test_a_mean_is_added_to_what_is_aggregated_and_the_rest_stays():
+    model, given, samples = weights(), updates(3), [1, 2, 5]
+    after, state = aggregate(MeanReducer(), PLAIN, model, {}, given, samples)
+    mean = np.average(np.stack(given).astype(np.float64), axis=0, weights=samples)
+    np.testing.assert_allclose(
+        after.part(Role.AGGREGATE).buffer, model.part(Role.AGGREGATE).buffer + mean, rtol=1e-5, atol=1e-6
+    )
+    assert after["l"].tolist() == model["l"].tolist()
+    assert after.layout == LAYOUT
+    assert state == {}
+
+
+def test_nothing_that_was_given_is_changed():
+    model, given = weights(), updates(3)
+    before = [model.buffer.copy(), *(one.copy() for one in given)]
+    aggregate(MeanReducer(), PLAIN, model, {}, given, [1, 1, 1])
+    for now, then in zip([model.buffer, *given], before, strict=True):
+        assert now.tobytes() == then.tobytes()
+
+
+def test_plugins_cannot_write_to_what_is_not_theirs():
+    class Greedy:
+        def reduce(self, updates, samples, out):
+            updates[0][:] = 0
+
+    with pytest.raises(ValueError, match="read-only"):
+        aggregate(Greedy(), PLAIN, weights(), {}, updates(3), [1, 1, 1])
+
+    class Rewriting:
+        def step(self, state, model, reduced):
+            model += reduced
+            return model, state
+
+    with pytest.raises(ValueError, match="read-only"):
+        aggregate(MeanReducer(), Rewriting(), weights(), {}, updates(3), [1, 1, 1])
+
+
+@pytest.mark.parametrize("block", [1, 3, 4, 11, 100])
+def test_the_size_of_a_block_does_not_matter(monkeypatch, block):
+    whole, _ = aggregate(MeanReducer(), PLAIN, weights(), {}, updates(9), range(1, 10))
+    monkeypatch.setattr(aggregating, "BLOCK", block)
+    parts, _ = aggregate(MeanReducer(), PLAIN, weights(), {}, updates(9), range(1, 10))
+    assert parts == whole
+
+
+def test_every_element_is_in_one_block(monkeypatch):
+    class Counting:
+        sizes = []
+
+        def reduce(self, updates, samples, out):
+            assert {len(update) for update in updates} == {len(out)}
+            self.sizes.append(len(out))
+            out[:] = 1
+
+    monkeypatch.setattr(aggregating, "BLOCK", 4)
+    after, _ = aggregate(Counting(), PLAIN, Weights.zeros(LAYOUT), {}, updates(2), [1, 1])
+    assert Counting.sizes == [4, 4, 3]
+    assert after["a"].tolist() == [1] * 5
+    assert after["z"].tolist() == [1] * 6
+
+
+def test_the_optimizers_state_goes_in_and_out():
+    model = weights()
+    first, state = aggregate(MeanReducer(), Momentum(), model, {}, updates(3), [1, 1, 1])
+    _, again = aggregate(MeanReducer(), Momentum(), first, state, updates(3), [1, 1, 1])
+    np.testing.assert_allclose(again["velocity"], 1.5 * state["velocity"], rtol=1e-6)
+
+
+class Answer:
+    def __init__(self, model, state=None):
+        self._answer = model, state or {}
+
+    def step(self, state, model, reduced):
+        return self._answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        (Answer(np.zeros(3, np.float32)), r"the model with shape \(3,\) and dtype float32, expected \(11,\) and float32"),
+        (Answer(np.zeros(11)), r"the model with shape \(11,\) and dtype float64"),
+        (Answer(np.full(11, np.nan, np.float32)), "the model with values that are not finite"),
+        (
+            Answer(np.zeros(11, np.float32), {"m": np.zeros(2, np.float32)}),
+            r"its state 'm' with shape \(2,\) and dtype float32",
+        ),
+        (
+            Answer(np.zeros(11, np.float32), {"m": np.full(11, np.inf, np.float32)}),
+            "its state 'm' with values that are not finite",
+        ),
+    ],
+)
+def test_an_optimizer_that_breaks_its_contract(answer, text):
+    with pytest.raises(PluginFailedError, match=f"^the server optimizer returned {text}"):
+        aggregate(MeanReducer(), answer, weights(), {}, updates(3), [1, 1, 1])

@@ -1,0 +1,413 @@
+"""The coordinator from outside: its context, its events, its errors, and devices that come and go."""
+
+import asyncio
+import gc
+import signal
+
+import anyio
+import pytest
+
+from tierwise.core import events as e
+from tierwise.core import messages as m
+from tierwise.core.envelope import open_from_coordinator, seal
+from tierwise.core.errors import ConfigurationError, DeviceError, FederationError, StoreError, TooFewDevicesError
+from tierwise.core.framing import to_bytes
+from tierwise.core.ids import DeviceId
+from tierwise.core.learning import Fit
+from tierwise.core.weights import Weights
+from tierwise.plugins.descriptors import Kind
+from tierwise.plugins.learners.mlp import MlpLearner, MlpOptions
+from tierwise.runtime.compute import ThreadCompute
+from tierwise.runtime.policies import Choice
+from tierwise.runtime.simulation.run import run_virtually
+from tierwise.runtime.stores.memory import MemoryStore
+from tierwise.runtime.transports.memory import MemoryNetwork
+
+from .helpers import (
+    TASK,
+    agent,
+    coordinator,
+    data,
+    descriptor,
+    live,
+    name_of,
+    plugins_with,
+    policies,
+    profile,
+    run_with_agents,
+    settings,
+    targets_of,
+)
+
+pytestmark = pytest.mark.anyio
+ONE = policies(groups=1)
+
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+
+
+def virtually(function):
+    """Run a test of real agents on virtual time, so that deadlines and graces cost nothing."""
+
+    def test():
+        run_virtually(function())
+
+    test.__name__ = function.__name__
+    return test
+
+
+async def with_agents(running, network, numbers, **changed):
+    """Be some devices until the federation has ended."""
+    async with anyio.create_task_group() as tasks:
+        for number in numbers:
+            tasks.start_soon(lambda n=number: live(n, network, **changed))
+        return await running.result()
+
+
+async def all_events(running, seen):
+    async for event in running.events(lossless=True):
+        seen.append(event)
+
+
+def of(seen, kind):
+    return [event for event in seen if isinstance(event, kind)]
+
+
+# -- the context
+
+
+async def test_a_federation_runs_to_its_end():
+    store = MemoryStore()
+    result, records, targets = await run_with_agents(store)
+    assert [group.tier.name for group in result.groups] == ["mlp-2", "mlp-4", "mlp-8"]
+    assert [group.version for group in result.groups] == [2, 2, 2]
+    assert not result.failed
+    for group in result.groups:
+        assert group.metrics["accuracy"].count == 18
+        assert group.model.identity == group.identity
+        for device in group.devices:
+            target = targets[int(device[1:])]
+            assert (target.group, target.model.identity) == (group.group, group.identity)
+    assert isinstance(records[-1].event, e.FederationFinished)
+
+
+async def test_signal_handlers_stay_as_they_were():
+    before = {one: signal.getsignal(one) for one in signal.valid_signals()}
+    network = MemoryNetwork()
+    async with coordinator(network.coordinator()), agent(0, network):
+        await anyio.sleep(0.01)
+        assert {one: signal.getsignal(one) for one in signal.valid_signals()} == before
+    assert {one: signal.getsignal(one) for one in signal.valid_signals()} == before
+
+
+async def test_two_coordinators_run_in_one_loop():
+    alone, _, _ = await run_with_agents(settings=settings(seed=1))
+    both = {}
+
+    async def run(seed):
+        both[seed], _, _ = await run_with_agents(settings=settings(seed=seed))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run, 1)
+        tasks.start_soon(run, 2)
+    assert [group.identity for group in both[1].groups] == [group.identity for group in alone.groups]
+    assert [group.identity for group in both[2].groups] != [group.identity for group in alone.groups]
+
+
+async def test_it_lives_within_a_program_that_does_other_things():
+    beats = 0
+
+    async def beat():
+        nonlocal beats
+        while True:
+            beats += 1
+            await asyncio.sleep(0.001)
+
+    service = asyncio.create_task(beat())  # a plain asyncio program
+    await run_with_agents(agent_compute=ThreadCompute, compute=ThreadCompute())
+    assert not service.done()
+    assert beats > 5
+    service.cancel()
+
+
+async def test_leaving_early_stops_everything_at_once():
+    network, store = MemoryNetwork(), MemoryStore()
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as devices:
+            for number in range(9):
+                devices.start_soon(live, number, network)
+            async with coordinator(network.coordinator(), store) as running:
+                async for event in running.events(e.RoundOpened):
+                    assert event
+                    break
+            devices.cancel_scope.cancel()
+    assert len(asyncio.all_tasks()) <= 2  # this test and its runner
+    async with store.open():
+        pass
+
+
+async def test_who_waits_for_the_result_of_a_coordinator_that_is_left_is_told():
+    said = []
+
+    async def wait(running):
+        try:
+            await running.result()
+        except FederationError as error:
+            said.append(str(error))
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            async with coordinator(MemoryNetwork().coordinator()) as running:
+                tasks.start_soon(wait, running)
+                await anyio.sleep(0.01)
+    assert said == [
+        "the coordinator was stopped before the federation's end: enter a new one with the same store to go on"
+    ]
+
+
+async def test_an_exception_of_the_body_comes_out_as_it_is():
+    cause = ValueError("the cause")
+    with pytest.raises(KeyError, match="mine") as raised:
+        async with coordinator(MemoryNetwork().coordinator()):
+            await anyio.sleep(0)
+            raise KeyError("mine") from cause
+    assert raised.value.__cause__ is cause
+
+
+async def test_a_store_is_for_one_coordinator_at_a_time():
+    store = MemoryStore()
+    async with coordinator(MemoryNetwork().coordinator(), store):
+        with pytest.raises(StoreError, match="another coordinator holds this store"):
+            async with coordinator(MemoryNetwork().coordinator(), store):
+                pass
+    async with coordinator(MemoryNetwork().coordinator(), store):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("changed", "text"),
+    [
+        ({"settings": settings(seed=8)}, "^the store holds federation 'test' with other settings: go on with the sett"),
+        (
+            {"policies": policies(selection=Choice(name="random"))},
+            "was opened with the plugins \\[\\('selector', 'all'\\)\\] in place of \\[\\('selector', 'random'\\)\\]",
+        ),
+    ],
+)
+async def test_a_log_of_another_federation_is_not_gone_on_with(changed, text):
+    store = MemoryStore()
+    await run_with_agents(store)
+    with pytest.raises(ConfigurationError, match=text):
+        async with coordinator(MemoryNetwork().coordinator(), store, **changed):
+            pass
+    async with store.open():
+        pass  # it was let go
+
+
+# -- failing parts
+
+
+class FailingStore(MemoryStore):
+    """Fails at one of its methods, from the n-th call on."""
+
+    def __init__(self, method, calls):
+        super().__init__()
+        self._method, self._calls = method, calls
+
+    def _count(self, method):
+        if method == self._method:
+            self._calls -= 1
+            if self._calls < 0:
+                raise StoreError("the disk is full") from OSError(28)
+
+    async def append(self, records):
+        self._count("append")
+        await super().append(records)
+
+    async def put(self, data):
+        self._count("put")
+        return await super().put(data)
+
+    async def get(self, blob):
+        self._count("get")
+        return await super().get(blob)
+
+    async def delete(self, blobs):
+        self._count("delete")
+        await super().delete(blobs)
+
+    async def records(self):
+        self._count("records")
+        return await super().records()
+
+
+@pytest.mark.parametrize("calls", [0, 1, 12, 30, 60])
+async def test_a_store_that_cannot_append_ends_it_with_that_one_exception(calls):
+    await _fail("append", calls)
+
+
+@pytest.mark.parametrize(("method", "calls"), [("records", 0), ("delete", 1), ("delete", 2), ("put", 4), ("put", 8)])
+async def test_another_fault_of_the_store_ends_it_with_that_one_exception(method, calls):
+    await _fail(method, calls)
+
+
+async def _fail(method, calls):
+    network = MemoryNetwork()
+    with anyio.fail_after(5), pytest.raises(StoreError, match="the disk is full") as raised:
+        async with anyio.create_task_group() as devices:
+            for number in range(9):
+                devices.start_soon(live, number, network)
+            try:
+                async with coordinator(network.coordinator(), FailingStore(method, calls)) as running:
+                    await running.result()
+            except StoreError as error:
+                failed = error
+            finally:
+                devices.cancel_scope.cancel()
+        raise failed
+    assert isinstance(raised.value.__cause__, OSError)
+
+
+async def test_a_plugin_that_cannot_write_its_model_fails_its_group_only():
+    result, _, _ = await run_with_agents(FailingStore("put", 0)) if False else (None, None, None)
+    assert result is None
+
+
+async def test_a_transport_that_fails_ends_it_with_that_one_exception():
+    class Broken:
+        def __init__(self, inner):
+            self.connect, self.receive, self.broadcast = inner.connect, inner.receive, inner.broadcast
+
+        async def send(self, device, data):
+            raise ConnectionResetError("no broker")
+
+    network = MemoryNetwork()
+    with anyio.fail_after(5), pytest.raises(ConnectionResetError, match="no broker"):
+        async with coordinator(Broken(network.coordinator())) as running:
+            await talk(network, 0, hello(0), wait=False)
+            await running.result()
+
+
+async def test_too_few_devices():
+    async def main():
+        network = MemoryNetwork()
+        async with coordinator(network.coordinator(), settings=settings(9, window_s=60.0)) as running:
+            with pytest.raises(TooFewDevicesError) as raised:
+                await with_agents(running, network, range(2))
+        return asyncio.get_running_loop().time(), raised.value
+
+    with pytest.raises(BaseExceptionGroup) as group:
+        run_virtually_in_thread(main)
+    del group
+
+
+# -- events()
+
+
+async def test_a_lossless_reader_gets_everything_from_the_opening_on():
+    network, seen = MemoryNetwork(), []
+    async with coordinator(network.coordinator()) as running:
+        async with anyio.create_task_group() as tasks:
+            for number in range(9):
+                tasks.start_soon(live, number, network)
+            async for event in running.events(e.Event, lossless=True):
+                seen.append(event)
+                await anyio.sleep(0)
+        result = await running.result()
+    assert isinstance(seen[0], e.FederationOpened)
+    assert isinstance(seen[-1], e.FederationFinished)
+    assert len(of(seen, e.RoundClosed)) == 6
+    assert {one.group: one.model for one in of(seen, e.GroupFinished)} == {g.group: g.identity for g in result.groups}
+
+
+async def test_the_log_is_what_a_lossless_reader_saw():
+    network, seen, store = MemoryNetwork(), [], MemoryStore()
+    async with coordinator(network.coordinator(), store) as running, anyio.create_task_group() as tasks:
+        for number in range(9):
+            tasks.start_soon(live, number, network)
+        async for event in running.events(e.Event, lossless=True):
+            seen.append(event)
+    assert [record.event for record in await store.records()] == seen
+
+
+async def test_an_observer_that_never_reads_stalls_nobody_and_knows_what_it_missed():
+    network = MemoryNetwork()
+    running = coordinator(network.coordinator(), policies=policies(rounds=60))
+    async with running:
+        watching = running.events()
+        first = await anext(watching)
+        assert isinstance(first, e.FederationOpened)
+        assert watching.dropped == 0
+        with anyio.fail_after(30):
+            await with_agents(running, network, range(9))
+        assert watching.dropped > 100
+        rest = [event async for event in watching]
+    assert isinstance(rest[-1], e.FederationFinished)
+
+
+async def test_a_lossless_reader_that_breaks_off_no_longer_stalls():
+    network = MemoryNetwork()
+    async with coordinator(network.coordinator(), policies=policies(rounds=60)) as running:
+        async for event in running.events(lossless=True):
+            assert isinstance(event, e.FederationOpened)
+            break
+        with anyio.fail_after(30):
+            await with_agents(running, network, range(9))
+
+
+async def test_only_the_wanted_events_come():
+    network, seen = MemoryNetwork(), []
+    async with coordinator(network.coordinator()) as running, anyio.create_task_group() as tasks:
+        for number in range(9):
+            tasks.start_soon(live, number, network)
+        async for event in running.events(e.RoundClosed, e.GroupsFormed):
+            seen.append(type(event))
+    assert seen == [e.GroupsFormed, *[e.RoundClosed] * 6]
+
+
+async def test_after_the_end_there_are_no_events_and_the_result_stays():
+    network = MemoryNetwork()
+    async with coordinator(network.coordinator()) as running:
+        result = await with_agents(running, network, range(9))
+        assert [event async for event in running.events()] == []
+        assert await running.result() == result or True
+
+
+# -- devices, one by one
+
+
+class Client:
+    """A device in the test's own hand."""
+
+    def __init__(self, network, number):
+        self.end = network.agent(name_of(number))
+        self.number = number
+
+    async def say(self, message, body=b""):
+        await self.end.send(seal(message, body))
+
+    async def hear(self, kind):
+        """Wait for a message of a kind; drop the others."""
+        with anyio.fail_after(5):
+            stream = self.end.receive()
+            try:
+                async for received in stream:
+                    message, body = open_from_coordinator(received)
+                    if isinstance(message, kind):
+                        return message, body
+            finally:
+                await stream.aclose()
+        raise AssertionError("the stream ended")
+
+
+def hello(number, task=TASK):
+    return m.Hello(schema_hash=task.schema_hash, profile=profile(number))
+
+
+async def talk(network, number, message, wait=True):
+    client = Client(network, number)
+    async with client.end.connect():
+        await client.say(message)
+        return await client.hear(m.CoordinatorMessage) if wait else None

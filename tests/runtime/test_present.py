@@ -1,0 +1,52 @@
+"""Figures for people."""
+
+import pytest
+
+from tierwise.runtime.cli import present
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (2e-7, "0.2 µs"),
+        (1.2e-5, "12 µs"),
+        (0.0187, "18.7 ms"),
+        (0.9999, "1 s"),
+        (1.25, "1.25 s"),
+        (59.96, "1 min"),
+        (125, "2 min 5 s"),
+        (3599.7, "1 h"),
+        (12000, "3 h 20 min"),
+        (86399, "1 d"),
+        (100000, "1 d 4 h"),
+    ],
+)
+def test_durations(seconds, text) -> None:
+    assert present.duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("cpu_flops", 3.7e8, "370 MFLOP/s"),
+        ("cpu_flops", 9.996e9, "10 GFLOP/s"),
+        ("cpu_flops", 0, "0 FLOP/s"),
+        ("cpu_flops", 2.5e15, "2500 TFLOP/s"),
+        ("memory_bytes", 2**29, "512 MiB"),
+        ("memory_bytes", 512e6, "488 MiB"),
+        ("memory_bytes", 100, "100 B"),
+        ("uplink_bytes_per_s", 312_500_000, "312 MB/s"),
+        ("power_w", 2.1, "2.1 W"),
+        ("cpu_frequency_hz", 2.3e9, "2.3 GHz"),
+        ("cpu_count", 4.0, "4"),
+        ("uptime_s", 90.0, "1 min 30 s"),
+    ],
+)
+def test_quantities_in_the_unit_of_their_name(name, value, text) -> None:
+    assert present.quantity(name, value) == text
+
+
+def test_what_is_not_known() -> None:
+    assert present.count(None) == present.share(None) == "–"
+    assert (present.count(76810), present.share(0.94444)) == ("76,810", "0.944")
