@@ -109,7 +109,10 @@ class Answer:
 @pytest.mark.parametrize(
     ("answer", "text"),
     [
-        (Answer(np.zeros(3, np.float32)), r"the model with shape \(3,\) and dtype float32, expected \(11,\) and float32"),
+        (
+            Answer(np.zeros(3, np.float32)),
+            r"the model with shape \(3,\) and dtype float32, expected \(11,\) and float32",
+        ),
         (Answer(np.zeros(11)), r"the model with shape \(11,\) and dtype float64"),
         (Answer(np.full(11, np.nan, np.float32)), "the model with values that are not finite"),
         (

@@ -211,9 +211,7 @@ def test_a_tier_provider_that_fails_for_every_group_ends_the_federation():
 def test_a_group_without_a_tier_is_named_in_the_result_of_the_others():
     result = run(tiers=named(TierForTheStrong)).result
     assert [group.group for group in result.groups] == ["g2", "g3"]
-    assert result.untiered == {
-        "g1": "tier provider 'tierforthestrong' (test-pack 1.2.3) failed: ZeroDivisionError: oh"
-    }
+    assert result.untiered == {"g1": "tier provider 'tierforthestrong' (test-pack 1.2.3) failed: ZeroDivisionError: oh"}
     assert result.failed
     assert not any(group.failed for group in result.groups)
 

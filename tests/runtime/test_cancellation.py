@@ -1,0 +1,214 @@
+"""Cancelled at any moment, a coordinator and its agents leave nothing behind, and another goes on to the same bytes.
+
+A moment is an iteration of the event loop: nothing of ours can be cancelled between two of them. Warnings are errors
+here, so a task that was destroyed, an exception that nobody retrieved or a coroutine that was never awaited fails.
+"""
+
+import asyncio
+import gc
+
+import anyio
+
+from tierwise.runtime.compute import ThreadCompute
+from tierwise.runtime.simulation.clock import VirtualTimeLoop
+from tierwise.runtime.simulation.run import run_virtually
+from tierwise.runtime.stores.memory import MemoryStore
+from tierwise.runtime.transports.memory import MemoryNetwork
+
+from .helpers import INSISTENT, agent, coordinator, live, policies, run_with_agents, simulated, specs, targets_of
+
+SMALL = {"devices": 3, "policies": policies(groups=1)}
+
+
+class WaitingStore(MemoryStore):
+    """Waits before and after everything that it does, as a disk would: each of its calls can be cancelled."""
+
+    async def append(self, records):
+        await wait()
+        await super().append(records)
+        await wait()
+
+    async def put(self, data):
+        await wait()
+        blob = await super().put(data)
+        await wait()
+        return blob
+
+    async def get(self, blob):
+        await wait()
+        return await super().get(blob)
+
+    async def delete(self, blobs):
+        await wait()
+        await super().delete(blobs)
+        await wait()
+
+
+class WaitingCompute:
+    """Waits before and after everything that it computes."""
+
+    async def run(self, function):
+        await wait()
+        result = function()
+        await wait()
+        return result
+
+
+async def wait():
+    await asyncio.sleep(0)
+
+
+class CountingLoop(VirtualTimeLoop):
+    """Calls something at the beginning of one of its iterations."""
+
+    def __init__(self):
+        super().__init__()
+        self.iterations = 0
+        self._at, self._call = 0, None
+
+    def arrange(self, iterations_from_now, call):
+        self._at, self._call = self.iterations + iterations_from_now, call
+
+    def _run_once(self):
+        self.iterations += 1
+        if self._call is not None and self.iterations >= self._at:
+            call, self._call = self._call, None
+            call()
+        super()._run_once()
+
+
+class Complaints:
+    """What the loop complains of: exceptions that nobody retrieved, tasks destroyed while they ran."""
+
+    def __init__(self, loop):
+        self.found = []
+        loop.set_exception_handler(lambda _, context: self.found.append(context))
+
+
+async def one_run(transport, store):
+    async with coordinator(transport, store, compute=WaitingCompute(), **SMALL) as running:
+        await running.result()
+
+
+def test_the_coordinator_is_cancelled_at_every_moment():
+    expected, whole = simulate_and_cancel(None)
+    moments = 0
+    for moment in range(1, 10_000):
+        targets, iterations = simulate_and_cancel(moment)
+        assert targets == expected, moment
+        if iterations is not None:
+            break
+        moments += 1
+    assert moments > 300
+    assert whole >= moments
+
+
+def simulate_and_cancel(moment):
+    """Run a federation whose owner is cancelled at a moment, then go on with another; tell the targets.
+
+    Returns
+    -------
+    tuple
+        The targets, and after how many iterations the first owner was done; None if it was cancelled.
+    """
+    loop, store = CountingLoop(), WaitingStore()
+    complaints = Complaints(loop)
+
+    async def main():
+        fleet = simulated(specs(3), INSISTENT)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(fleet.run)
+            others = asyncio.all_tasks()
+            first = asyncio.create_task(one_run(fleet, store))
+            before = loop.iterations
+            if moment is not None:
+                loop.arrange(moment, first.cancel)
+            await asyncio.wait([first])
+            took = None if first.cancelled() else loop.iterations - before
+            loop.arrange(10**9, None)
+            assert asyncio.all_tasks() == others, "something is still running"
+            if first.cancelled():
+                await one_run(fleet, store)
+            else:
+                first.result()
+            tasks.cancel_scope.cancel()
+        return targets_of(await store.records()), took
+
+    result = run_virtually(main(), loop)
+    gc.collect()
+    assert complaints.found == []
+    return result
+
+
+def test_coordinator_and_agents_are_cancelled_together_at_every_moment():
+    store = MemoryStore()
+    run_virtually(run_with_agents(store, **SMALL))
+    expected = targets_of(anyio.run(store.records))
+    for moment in range(1, 10_000):
+        loop, store = CountingLoop(), WaitingStore()
+        complaints = Complaints(loop)
+        done = run_virtually(cancel_and_run_again(loop, store, moment), loop)
+        gc.collect()
+        assert complaints.found == []
+        assert targets_of(anyio.run(store.records)) == expected, moment
+        if done:
+            assert moment > 300
+            return
+    raise AssertionError("no run came to its end")
+
+
+async def cancel_and_run_again(loop, store, moment):
+    first = asyncio.create_task(run_with_agents(store, compute=WaitingCompute(), agent_compute=WaitingCompute, **SMALL))
+    loop.arrange(moment, first.cancel)
+    await asyncio.wait([first])
+    loop.arrange(10**9, None)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    if not first.cancelled():
+        first.result()
+        return True
+    await run_with_agents(store, **SMALL)
+    return False
+
+
+def test_threads_that_still_compute_are_abandoned():
+    began = []
+
+    async def main():
+        for delay_s in (0.0, 0.001, 0.005, 0.02, 0.05):
+            network = MemoryNetwork()
+            with anyio.move_on_after(delay_s):
+                async with coordinator(network.coordinator(), compute=ThreadCompute(), **SMALL) as running:
+                    async with anyio.create_task_group() as tasks:
+                        for number in range(3):
+                            tasks.start_soon(lambda n=number: live(n, network, compute=ThreadCompute(workers=1)))
+                        await running.result()
+            began.append(delay_s)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    anyio.run(main)
+    assert len(began) == 5
+
+
+def test_an_agent_is_cancelled_at_every_moment_of_its_joining():
+    for moment in range(1, 30):
+        loop = CountingLoop()
+        complaints = Complaints(loop)
+
+        async def main(loop=loop, moment=moment):
+            network = MemoryNetwork()
+
+            async def join():
+                async with agent(0, network) as running:
+                    await running.target()
+
+            task = asyncio.create_task(join())
+            loop.arrange(moment, task.cancel)
+            await asyncio.wait([task])
+            assert task.cancelled()
+            assert asyncio.all_tasks() == {asyncio.current_task()}
+            async with network.agent("d0").connect():
+                pass  # its place in the network is free again
+
+        run_virtually(main(), loop)
+        gc.collect()
+        assert complaints.found == []
