@@ -88,6 +88,8 @@ class GroupState:
     phase: Phase = Phase.TIERING
     revision: int = 0
     """Counts changes of who is in it, who of them can be reached, and their hardware."""
+    counted: tuple[int, int] = field(default=(-1, 0), compare=False, repr=False)
+    """A revision, and how many could be reached then: see `FederationState.reachable_count`."""
     tier: Tier | None = None
     model: BlobHash | None = None
     version: ModelVersion = field(default=ModelVersion(0))
@@ -139,7 +141,12 @@ class FederationState:
 
     def reachable_count(self, group: GroupState) -> int:
         """Count a group's devices that are not lost."""
-        return sum(1 for _ in self.reachable(group))
+        # Every tick asks, and a group may have thousands; it is counted anew when its revision says so.
+        revision, count = group.counted
+        if revision != group.revision:
+            count = sum(1 for _ in self.reachable(group))
+            group.counted = group.revision, count
+        return count
 
     def active_by_rank(self) -> list[GroupId]:
         """Return the groups that still learn, weakest first."""

@@ -44,6 +44,18 @@ COMMANDS: Final = {
         "tierwise.runtime.cli.probe:probe",
         "Measure this machine as a device of a federation is measured.",
     ),
+    "enrol": LazyCommand(
+        "tierwise.runtime.cli.enrol:enrol",
+        "Let a device take part: make its key, register it, write the bundle that it is given.",
+    ),
+    "revoke": LazyCommand(
+        "tierwise.runtime.cli.revoke:revoke",
+        "Shut a device out.",
+    ),
+    "acl": LazyCommand(
+        "tierwise.runtime.cli.acl:acl",
+        "Write a broker's access list: who may read and write which topics.",
+    ),
     "plugins": LazyCommand(
         "tierwise.runtime.cli.plugins:plugins",
         "List the plugins that are installed, with their options.",
