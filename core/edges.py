@@ -13,10 +13,22 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """An envelope that a device sent."""
+    """An envelope that a device sent.
+
+    Attributes
+    ----------
+    device
+        Its sender, as the transport knows it.
+    data
+        The envelope; a view of a large one may be of a file.
+    at
+        When its last byte came, by the event loop's clock in seconds: what a deadline is compared with. None where
+        that is now.
+    """
 
     device: DeviceId
-    data: bytes
+    data: bytes | memoryview
+    at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +37,11 @@ class ConnectionLost:
 
     device: DeviceId
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reconnected:
+    """A device's own connection broke and is there again, or the coordinator is a new one: it should say hello."""
 
 
 class CoordinatorTransport(Protocol):
@@ -57,8 +74,8 @@ class AgentTransport(Protocol):
         """Be connected as long as the context lasts."""
         ...
 
-    def receive(self) -> AsyncGenerator[bytes, None]:
-        """Yield the envelopes for this device and for the group that it follows, while connected."""
+    def receive(self) -> AsyncGenerator[bytes | memoryview | Reconnected, None]:
+        """Yield the envelopes for this device and for the group that it follows, and each reconnection."""
         ...
 
     async def send(self, data: bytes) -> None:

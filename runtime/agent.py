@@ -13,7 +13,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from tierwise.core import agent as a
-from tierwise.core.edges import AgentTransport, Compute
+from tierwise.core.edges import AgentTransport, Compute, Reconnected
 from tierwise.core.envelope import open_from_coordinator, seal
 from tierwise.core.errors import ConfigurationError, DeviceError, FederationError, ProtocolError
 from tierwise.core.framing import unframe
@@ -171,6 +171,9 @@ class Agent:
     async def _receive(self, machine: a.AgentMachine) -> None:
         async with aclosing(self._transport.receive()) as arrivals:
             async for data in arrivals:
+                if isinstance(data, Reconnected):
+                    await self._act(machine.start(_now()))
+                    continue
                 try:
                     message, body = open_from_coordinator(data)
                 except ProtocolError:

@@ -11,7 +11,7 @@ import math
 import selectors
 from collections.abc import Callable, Mapping
 from contextvars import Context
-from typing import Any
+from typing import Any, Self
 
 from tierwise.core.errors import TierwiseError
 
@@ -21,12 +21,12 @@ class SimulationStalledError(TierwiseError):
 
 
 class _Moment(float):
-    """When a timer is due; of equal moments, the one made first is less. (asyncio leaves their order open.)"""
+    """When a timer is due. Of equal moments, which asyncio leaves in any order, the one made first is less."""
 
     __slots__ = ("order",)
     order: int
 
-    def __new__(cls, seconds: float, order: int) -> "_Moment":
+    def __new__(cls, seconds: float, order: int) -> Self:
         moment = super().__new__(cls, seconds)
         moment.order = order
         return moment

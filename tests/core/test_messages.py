@@ -3,6 +3,7 @@
 import gc
 import json
 import tracemalloc
+from contextlib import suppress
 
 import msgspec
 import pytest
@@ -153,10 +154,8 @@ def test_a_changed_byte_is_another_message_or_a_protocol_error(opener, message):
         for change in (1, 0x80, 0xFF):
             changed = bytearray(sealed)
             changed[place] ^= change
-            try:
+            with suppress(ProtocolError):
                 opener(changed)
-            except ProtocolError:
-                pass
 
 
 def test_a_value_that_breaks_its_classes_rule_is_a_protocol_error():
@@ -175,14 +174,14 @@ def test_deep_nesting_is_a_protocol_error():
 
 def test_the_texts_say_what_is_wrong():
     sealed = bytearray(seal(HELLO))
-    with pytest.raises(ProtocolError, match="^an envelope has at least 8 bytes, got 3$"):
+    with pytest.raises(ProtocolError, match=r"^an envelope has at least 8 bytes, got 3$"):
         open_from_device(sealed[:3])
-    with pytest.raises(ProtocolError, match="^an envelope begins with b'tw', got b'GE'$"):
+    with pytest.raises(ProtocolError, match=r"^an envelope begins with b'tw', got b'GE'$"):
         open_from_device(b"GET / HTTP/1.1")
     sealed[2] = PROTOCOL_VERSION + 1
     with pytest.raises(
         ProtocolError,
-        match="^the sender speaks protocol version 2, this tierwise speaks 1: upgrade the older one of the two$",
+        match=r"^the sender speaks protocol version 2, this tierwise speaks 1: upgrade the older one of the two$",
     ):
         open_from_device(sealed)
 

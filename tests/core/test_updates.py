@@ -38,7 +38,7 @@ def test_a_good_update_is_read_without_a_copy():
 
 def test_another_hash_than_the_headers():
     with pytest.raises(
-        MalformedUpdateError, match="^the update of device 'kitchen' does not have the hash '000000000000' that its"
+        MalformedUpdateError, match=r"^the update of device 'kitchen' does not have the hash '000000000000' that its"
     ):
         check(to_bytes(DELTA), BlobHash("0" * 64))
 
@@ -47,7 +47,9 @@ def test_another_hash_than_the_headers():
 def test_values_that_are_not_finite(value):
     bad = DELTA.copy()
     bad.buffer[2:4] = value
-    with pytest.raises(MalformedUpdateError, match="^the update of device 'kitchen' has 2 values that are not finite$"):
+    with pytest.raises(
+        MalformedUpdateError, match=r"^the update of device 'kitchen' has 2 values that are not finite$"
+    ):
         check(to_bytes(bad))
 
 

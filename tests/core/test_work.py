@@ -122,12 +122,12 @@ def test_told_to_stop_it_stops():
 def test_a_damaged_model_is_not_trained():
     given = job()
     damaged = dataclasses.replace(given, model=memoryview(bytes(given.model)[:-1] + b"\xff"))
-    with pytest.raises(DeviceError, match="^the model that came for cohort g1.r1 does not have the hash '"):
+    with pytest.raises(DeviceError, match=r"^the model that came for cohort g1.r1 does not have the hash '"):
         perform(damaged, Adder(), DATA, StopToken())
 
 
 def test_a_model_of_another_layout_is_not_trained():
-    with pytest.raises(LayoutError, match="^the model that came lacks tensor 'a'"):
+    with pytest.raises(LayoutError, match=r"^the model that came lacks tensor 'a'"):
         perform(job(model=Weights.zeros(Layout.of({"z": (1,)}))), Adder(), DATA, StopToken())
 
 
@@ -136,7 +136,7 @@ def test_training_that_diverges_gives_no_update(step):
     with (
         np.errstate(over="ignore"),
         pytest.raises(
-            DeviceError, match="^training gave values that are not finite: a smaller learning rate may help$"
+            DeviceError, match=r"^training gave values that are not finite: a smaller learning rate may help$"
         ),
     ):
         perform(job(), Adder(step), DATA, StopToken())
@@ -162,5 +162,5 @@ def test_a_learner_that_returns_another_layout_gives_no_update():
         def fit(self, weights, data, *, seed, budget, stop):
             return Fit(Weights.zeros(Layout.of({"a": (1,)})), len(data))
 
-    with pytest.raises(LayoutError, match="^the trained model"):
+    with pytest.raises(LayoutError, match=r"^the trained model"):
         perform(job(), Stranger(), DATA, StopToken())

@@ -76,17 +76,17 @@ def test_the_size_of_a_block_does_not_matter(monkeypatch, block):
 
 
 def test_every_element_is_in_one_block(monkeypatch):
-    class Counting:
-        sizes = []
+    sizes = []
 
+    class Counting:
         def reduce(self, updates, samples, out):
             assert {len(update) for update in updates} == {len(out)}
-            self.sizes.append(len(out))
+            sizes.append(len(out))
             out[:] = 1
 
     monkeypatch.setattr(aggregating, "BLOCK", 4)
     after, _ = aggregate(Counting(), PLAIN, Weights.zeros(LAYOUT), {}, updates(2), [1, 1])
-    assert Counting.sizes == [4, 4, 3]
+    assert sizes == [4, 4, 3]
     assert after["a"].tolist() == [1] * 5
     assert after["z"].tolist() == [1] * 6
 

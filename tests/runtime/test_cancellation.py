@@ -165,6 +165,8 @@ async def cancel_and_run_again(loop, store, moment):
     await asyncio.wait([first])
     loop.arrange(10**9, None)
     assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert [timer for timer in loop._scheduled if not timer.cancelled()] == []
+    assert [one for one in loop._asyncgens if one.ag_frame is not None] == []
     if not first.cancelled():
         first.result()
         return True

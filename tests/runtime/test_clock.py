@@ -145,7 +145,7 @@ def test_calls_from_other_threads_are_served():
 @pytest.mark.parametrize("error", [ValueError("mine"), KeyboardInterrupt(), SystemExit(3), asyncio.CancelledError()])
 def test_an_exception_comes_out_and_the_loop_is_closed(error):
     async def main():
-        asyncio.get_running_loop().create_task(asyncio.sleep(1e9))  # noqa: RUF006  (left over on purpose)
+        asyncio.get_running_loop().create_task(asyncio.sleep(1e9))  # left over on purpose
         await asyncio.sleep(1)
         raise error
 

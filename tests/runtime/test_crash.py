@@ -11,11 +11,26 @@ import pytest
 
 from tierwise.core import events as e
 from tierwise.core.framing import unframe
+from tierwise.core.hardware import HardwareProfile
+from tierwise.runtime.simulation.fleet import DeviceSpec
 from tierwise.runtime.simulation.run import run_virtually
 from tierwise.runtime.stores.memory import MemoryStore
 from tierwise.runtime.transports.memory import MemoryNetwork
 
-from .helpers import INSISTENT, coordinator, facts, live, run_with_agents, simulated, specs, story, targets_of
+from .helpers import (
+    INSISTENT,
+    coordinator,
+    data,
+    facts,
+    live,
+    name_of,
+    policies,
+    run_with_agents,
+    simulated,
+    specs,
+    story,
+    targets_of,
+)
 
 
 class Crash(Exception):  # noqa: N818  (nobody catches it by mistake)
@@ -144,6 +159,32 @@ def test_time_during_which_it_is_down_does_not_count():
         records = simulate_with(store, downtime_s=downtime_s)
         assert_same(records, store)
         assert records[-1].at < downtime_s
+
+
+def test_a_deadline_has_as_much_time_left_as_before():
+    fleet_of_four = specs(4) | {name_of(3): DeviceSpec(HardwareProfile.declared(cpu_flops=1e-3), data(3))}
+    store = MemoryStore()
+
+    async def main():
+        fleet = simulated(fleet_of_four, INSISTENT)
+        own = {"devices": 4, "policies": policies(groups=1, rounds=1)}
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(fleet.run)
+            async with coordinator(fleet, store, **own):
+                await anyio.sleep(200)  # the first round's deadline is at 600 s, and one device will miss it
+            await anyio.sleep(1_000)
+            async with coordinator(fleet, store, **own) as running:
+                await running.result()
+            tasks.cancel_scope.cancel()
+        return await store.records()
+
+    records = run_virtually(main())
+    (opened, _) = (record for record in records if isinstance(record.event, e.RoundOpened))
+    (closed,) = (record for record in records if isinstance(record.event, e.CohortClosed))
+    assert closed.event.survivors == ("d0", "d1", "d2")
+    assert closed.at == pytest.approx(opened.event.deadline_at)
+    # It was up for 200 s, of which the log knows those up to its last record.
+    assert opened.at < 100
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])

@@ -172,13 +172,17 @@ def test_a_grouping_policy_may_return_numpys_own_strings():
         ({"stop": named(RaisingStop)}, "stop rule 'raisingstop' (test-pack 1.2.3) failed: ZeroDivisionError: oh"),
         (
             {"stop": named(TrueStop)},
-            "stop rule 'truestop' (test-pack 1.2.3) failed: ValidationError: Expected `str | null`, got `bool` - at "
-            "`$.reason`",
+            (
+                "stop rule 'truestop' (test-pack 1.2.3) failed: ValidationError: Expected `str | null`, got `bool` - "
+                "at `$.reason`"
+            ),
         ),
         (
             {"selection": named(ListsSelector)},
-            "selector 'listsselector' (test-pack 1.2.3) failed: ValidationError: Expected `str`, got `array` - at "
-            "`$.devices[0]`",
+            (
+                "selector 'listsselector' (test-pack 1.2.3) failed: ValidationError: Expected `str`, got `array` - at "
+                "`$.devices[0]`"
+            ),
         ),
     ],
 )

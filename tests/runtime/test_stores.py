@@ -93,7 +93,7 @@ async def test_a_blob_that_is_read_stays_readable_after_it_was_deleted(store):
 
 async def test_one_coordinator_at_a_time_has_it(store):
     async with store.open():
-        with pytest.raises(StoreError, match="^another coordinator holds this store: give each federation a store"):
+        with pytest.raises(StoreError, match=r"^another coordinator holds this store: give each federation a store"):
             async with store.open():
                 pass
         await store.append([record(0)])  # the first one is not disturbed

@@ -126,7 +126,7 @@ async def test_a_device_that_does_not_read_misses_what_its_queue_cannot_hold_and
 async def test_two_agents_cannot_have_one_name(network):
     first = network.agent(A)
     async with first.connect():
-        with pytest.raises(ConfigurationError, match="^a device 'a' is connected already: give each agent a name"):
+        with pytest.raises(ConfigurationError, match=r"^a device 'a' is connected already: give each agent a name"):
             async with network.agent(A).connect():
                 pass
         await network.coordinator().send(A, b"still there")
