@@ -30,9 +30,9 @@ from tierwise.core.stopping import StopRule
 from tierwise.core.task import Task
 from tierwise.core.tiers import OptionValues, TierProvider
 from tierwise.plugins import hookspecs
-from tierwise.plugins.options import read_options
 from tierwise.plugins._source import THIS_PROGRAM, Source, announced, check_hooks, load, name_of
 from tierwise.plugins.descriptors import AggregatorDescriptor, AnyDescriptor, Kind, PluginDescriptor
+from tierwise.plugins.options import read_options
 
 TRACE: Final = "TIERWISE_TRACE_PLUGINS"
 """Environment variable; ``1`` prints every call of a hook to standard error."""

@@ -1,6 +1,6 @@
 """Watching a federation."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -55,7 +55,7 @@ class EventStream(AsyncIterator[Happening]):
 
 async def _read(
     bus: EventBus, types: tuple[type[Happening], ...], lossless: bool, reading: _Reading
-) -> AsyncIterator[Happening]:
+) -> AsyncGenerator[Happening, None]:
     with suppress(anyio.ClosedResourceError):  # the federation has ended already
         async with bus.subscribe(*types, observer=not lossless, name="events()") as reading.subscription:
             async for happening in reading.subscription:

@@ -11,9 +11,11 @@ import math
 import selectors
 from collections.abc import Callable, Mapping
 from contextvars import Context
-from typing import Any, Self
+from typing import Any, Self, TypeVarTuple
 
 from tierwise.core.errors import TierwiseError
+
+Ts = TypeVarTuple("Ts")
 
 
 class SimulationStalledError(TierwiseError):
@@ -55,7 +57,11 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         return self._virtual_s
 
     def call_at(
-        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+        self,
+        when: float,
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
+        context: Context | None = None,
     ) -> asyncio.TimerHandle:
         """Call back at a time; see `asyncio.AbstractEventLoop.call_at`."""
         return super().call_at(_Moment(when, next(self._order)), callback, *args, context=context)
