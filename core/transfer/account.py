@@ -62,7 +62,9 @@ class Account:
         """Grants in a row that nothing came of."""
         self._patience_s = settings.regrant_s
         self._heard_at = now
-        """When the last grant was made, or the last chunk of it came."""
+        """When the last grant was made, or the last chunk came."""
+        self._answered = True
+        """Whether a chunk has come since the latest grant."""
         self._silent = True
         """Whether no chunk has come since the last loss or first grant, so that the next one tells no pace."""
         self._alive_at = now
@@ -114,6 +116,7 @@ class Account:
             self._flights[index] = _Flight(self._granted, self._grants)
         self._pool.free -= len(chosen)
         self._heard_at = now
+        self._answered = False
         return Grant(transfer=self.reassembly.outline.transfer, number=self._grants, ranges=to_ranges(sorted(chosen)))
 
     def done(self) -> Grant:
@@ -122,20 +125,30 @@ class Account:
         return Grant(transfer=self.reassembly.outline.transfer, number=self._grants, done=True)
 
     def note_offer(self, seen: int, now: float) -> None:
-        """Note that the sender has nothing left to send of the grants up to ``seen``."""
+        """Note that the sender has nothing left to send of the grants up to ``seen``.
+
+        They may be grants of a desk before this one: the numbers go on from there.
+        """
         self._alive_at = now
         self._unanswered = 0
+        self._grants = max(self._grants, seen)
+        if not self._answered and now >= self._heard_at + self._settings.regrant_s / 2:
+            seen = self._grants  # the latest grant was lost: an offer that crossed it would have come sooner
         self._lose([index for index, flight in self._flights.items() if flight.grant <= seen])
 
-    def note_chunk(self, index: int, now: float) -> None:
-        """Note a chunk that was taken; those granted a whole window before it are lost."""
-        self._alive_at = now
+    def note_word(self, now: float) -> None:
+        """Note a chunk that came, were it a copy: on a slow link, what counted as lost too soon fills the line."""
         self._unanswered = 0
         if not self._silent:
             pace_s = now - self._heard_at
             self._patience_s = min(max(self._settings.regrant_s, 2 * pace_s), self._settings.regrant_limit_s)
         self._heard_at = now
+        self._answered = True
         self._silent = False
+
+    def note_chunk(self, index: int, now: float) -> None:
+        """Note a chunk that was taken; those granted a whole window before it are lost."""
+        self._alive_at = now
         self._lost.discard(index)
         flight = self._flights.pop(index, None)
         if flight is None:

@@ -24,6 +24,8 @@ class LinkCounters(msgspec.Struct, kw_only=True):
         Chunks that were never granted.
     unknown_transfer
         Messages of a transfer that is not, or no longer, under way.
+    stale
+        Manifests that are older than one that came before.
     foreign
         Messages that this machine is not the receiver of. Whoever decodes adds what `ProtocolError` was raised for.
     """
@@ -36,9 +38,11 @@ class LinkCounters(msgspec.Struct, kw_only=True):
     wrong_hash: int = 0
     uncredited: int = 0
     unknown_transfer: int = 0
+    stale: int = 0
     foreign: int = 0
 
     @property
     def dropped(self) -> int:
         """All but what was accepted."""
-        return sum(getattr(self, name) for name in self.__struct_fields__) - self.accepted
+        counts: tuple[int, ...] = msgspec.structs.astuple(self)
+        return sum(counts) - self.accepted

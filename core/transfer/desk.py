@@ -121,26 +121,27 @@ class UploadDesk:
                 return Addressed(account.sender, Packet(grant))
         return None
 
-    def forget(self, sender: str) -> None:
-        """Forget a sender: its upload under way is discarded, and a complete one will be taken anew if offered.
+    def forget(self, sender: str, transfer: TransferId | None = None) -> None:
+        """Forget an upload, under way or complete, or all of a sender: if it is offered again, it is taken anew.
 
-        For a sender that is removed, and for a `Repeated` upload whose bytes are not at hand any more.
+        For a sender that is removed, and for a `Repeated` upload whose bytes are not at hand any more; called before
+        the next packet is drawn, it makes the sender begin again at once.
         """
         account = self._accounts.get(sender)
-        if account is not None:
+        if account is not None and transfer in (None, account.reassembly.outline.transfer):
             self._close(account)
-        grant = self._done.pop(sender, None)
-        if grant is not None and self._replies.pop((sender, grant.transfer), None) is not None:
-            self._reply(sender, Gone(transfer=grant.transfer))
+        done = self._done.get(sender)
+        if done is not None and transfer in (None, done.transfer):
+            del self._done[sender]
+            if (sender, done.transfer) in self._replies:
+                self._reply(sender, Gone(transfer=done.transfer))
 
     # -- offers
 
     def _consider(self, sender: str, offer: Offer, now: float) -> Repeated | Refused | None:
         outline = offer.outline
         limits = self._settings
-        reason = above_limits(
-            outline, limits.envelope_limit_bytes, limits.chunk_limit_bytes, limits.chunk_count_limit
-        )
+        reason = above_limits(outline, limits.envelope_limit_bytes, limits.chunk_limit_bytes, limits.chunk_count_limit)
         if reason:
             self.counters.oversized += 1
             return Refused(sender, outline.transfer, reason)
@@ -153,8 +154,7 @@ class UploadDesk:
             if account is not None:
                 self._close(account)
             account = self._open(sender, outline, now)
-        else:
-            account.note_offer(offer.seen, now)
+        account.note_offer(offer.seen, now)
         self._due_at = min(self._due_at, account.due_at)
         self._line_up(account)
         return None
@@ -176,10 +176,12 @@ class UploadDesk:
         if chunk.index < reassembly.outline.count and not account.was_granted(chunk.index):
             self.counters.uncredited += 1
             return None
+        account.note_word(now)
         if not reassembly.take(chunk.index, tail):
             return None
         account.note_chunk(chunk.index, now)
         if not reassembly.complete:
+            self._due_at = min(self._due_at, account.due_at)  # one that was slow and is not any more: sooner
             self._line_up(account)
             return None
         account.close()

@@ -33,7 +33,7 @@ class Whole(LinkMessage, frozen=True, kw_only=True, tag="whole"):
 class Offer(LinkMessage, frozen=True, kw_only=True, tag="offer"):
     """Device: I have this envelope for you, and nothing left to send of what you granted.
 
-    ``seen`` is the number of the latest grant for this transfer that I have; 0 for none. It replaces any other
+    ``seen`` is the highest number of a grant for this transfer that I have had; 0 for none. It replaces any other
     envelope that I offered before. Repeated until the `Grant` that is ``done``.
     """
 
@@ -44,7 +44,8 @@ class Offer(LinkMessage, frozen=True, kw_only=True, tag="offer"):
 class Grant(LinkMessage, frozen=True, kw_only=True, tag="grant"):
     """Coordinator: send me these chunks now, once; ``done`` when I have them all.
 
-    ``number`` counts the grants of a transfer, from 1; one that is repeated is a copy that the network made.
+    ``number`` counts the grants of a transfer, from the offer's ``seen`` on: one that comes twice is a copy that the
+    network made.
     """
 
     transfer: _Transfer
@@ -67,10 +68,12 @@ class Manifest(LinkMessage, frozen=True, kw_only=True, tag="manifest"):
     """Coordinator, to a group, retained: this is the envelope that I publish.
 
     An envelope of one chunk is inline: it is the tail, and no `Chunk` follows. ``tag`` says what it is for, such as
-    a cohort, so that one that is out of date can be told before anything is fetched.
+    a cohort, so that one that is out of date can be told before anything is fetched. ``order`` never falls from one
+    manifest to a newer one, over restarts too; a device ignores what is older than what it has seen.
     """
 
     outline: Outline
+    order: _Count = 0
     tag: Annotated[str, msgspec.Meta(max_length=TAG_LIMIT)] = ""
 
 

@@ -44,7 +44,8 @@ class DeskSettings:
     unanswered_limit
         Grants without an answer, after which a sender gets no more until it speaks.
     idle_s
-        An upload without anything new for this long is given up.
+        An upload without anything new, nor an offer, for this long is given up. Many times the devices'
+        ``retry_limit_s``, or a bad network loses what has arrived.
     """
 
     envelope_limit_bytes: int = 512 * 1024 * 1024

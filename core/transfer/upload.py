@@ -1,5 +1,8 @@
 """The device's end of uploads: sends what is granted, and nothing else."""
 
+from collections import deque
+from typing import Final
+
 from tierwise.core.transfer.backoff import Backoff, Jitter
 from tierwise.core.transfer.codec import Packet
 from tierwise.core.transfer.counters import LinkCounters
@@ -8,6 +11,9 @@ from tierwise.core.transfer.messages import Chunk, Gone, Grant, LinkMessage, Off
 from tierwise.core.transfer.outline import Outline, TransferId, readable
 from tierwise.core.transfer.ranges import indices
 from tierwise.core.transfer.settings import UploadSettings
+
+REMEMBERED: Final = 64
+"""Grants that a device remembers to have had, so that a copy of one is not taken for another."""
 
 
 class Upload:
@@ -33,8 +39,10 @@ class Upload:
         self._view = memoryview(b"")
         self._outline: Outline | None = None
         """None when there is nothing to upload."""
-        self._seen: int = 0
-        """The number of the latest grant."""
+        self._seen = 0
+        """The highest number of a grant."""
+        self._had: deque[int] = deque(maxlen=REMEMBERED)
+        """The numbers of the latest grants. They go on counting when the coordinator is restarted."""
         self._granted: dict[int, None] = {}
         """What is granted and was not sent since, in the order of granting."""
         self._offering = False
@@ -53,7 +61,7 @@ class Upload:
         """What is being uploaded, until the coordinator says that it has it."""
         return None if self._outline is None else self._outline.transfer
 
-    def offer(self, envelope: bytes | memoryview, now: float, outline: Outline | None = None) -> TransferId:
+    def offer(self, envelope: bytes | memoryview, outline: Outline | None = None) -> TransferId:
         """Begin to upload an envelope, which must not change until it is done or replaced.
 
         The same bytes again, while they are under way, change nothing; later they are offered again.
@@ -62,8 +70,6 @@ class Upload:
         ----------
         envelope
             At least one byte.
-        now
-            The time.
         outline
             The envelope's, with this upload's chunk size, if it was made already (in a worker thread, where it is
             large).
@@ -81,6 +87,8 @@ class Upload:
         if outline.transfer != self.transfer:
             self._outline = outline
             self._view = view
+            self._seen = 0
+            self._had.clear()
             self._restart()
         return outline.transfer
 
@@ -92,14 +100,14 @@ class Upload:
         self._offering = self._offered = False
         self._due_at = None
 
-    def resume(self, now: float) -> None:
+    def resume(self) -> None:
         """Ask where the upload stands, after a reconnection: what was sent last may be lost."""
         if self._outline is not None:
             self._granted.clear()
             self._backoff.reset()
             self._offering = True
 
-    def receive(self, message: LinkMessage, now: float) -> Uploaded | None:
+    def receive(self, message: LinkMessage) -> Uploaded | None:
         """Take a message of the coordinator's."""
         if not isinstance(message, Grant | Gone):
             self.counters.foreign += 1
@@ -111,7 +119,7 @@ class Upload:
         elif message.done:
             self.cancel()
             return Uploaded(message.transfer)
-        elif message.number == self._seen:
+        elif message.number in self._had or message.number <= self._seen - REMEMBERED:
             self.counters.duplicate += 1
         else:
             self._take(message, self._outline)
@@ -143,16 +151,18 @@ class Upload:
         return Packet(Chunk(transfer=self._outline.transfer, index=index), data)
 
     def _take(self, grant: Grant, outline: Outline) -> None:
-        self._seen = grant.number
-        self._offered = False
-        self._offering = False  # it would say that nothing is left to send
+        granted = dict.fromkeys(indices(grant.ranges, outline.count))
+        if not granted:
+            self.counters.out_of_range += 1
+            return
+        self._seen = max(self._seen, grant.number)
+        self._had.append(grant.number)
+        self._granted.update(granted)
+        self._offering = self._offered = False  # an offer would say that nothing is left to send
         self._backoff.reset()
-        self._granted.update(dict.fromkeys(indices(grant.ranges, outline.count)))
-        if self._granted:
-            self._due_at = None
+        self._due_at = None
 
     def _restart(self) -> None:
-        self._seen = 0
         self._granted.clear()
         self._backoff.reset()
         self._offering = True
