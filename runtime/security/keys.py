@@ -27,7 +27,7 @@ COORDINATOR: Final = "coordinator"
 RawKey = Annotated[bytes, msgspec.Meta(min_length=KEY_BYTES, max_length=KEY_BYTES)]
 
 
-class PublicIdentity(msgspec.Struct, frozen=True, kw_only=True):
+class PublicIdentity(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The public half of an identity, which is no secret.
 
     Attributes

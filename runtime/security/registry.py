@@ -4,6 +4,8 @@
 
     DIR/registry.json         the federation's name and the prefix of its topics
     DIR/coordinator.key.json  the coordinator's identity: private, worth a backup
+    DIR/coordinator.boot.json, coordinator.orders.json
+                              how often it has started, and what it has heard last (`ordering`)
     DIR/devices/NAME.json     a device's public key, since when it is enrolled, and since when revoked
 
 All of it is JSON that people can read. Every file is written beside its name and then moved there, and who changes
@@ -27,6 +29,7 @@ from tierwise.core.errors import ConfigurationError, nearest
 from tierwise.core.ids import DeviceId, is_device_id
 from tierwise.runtime.security import files
 from tierwise.runtime.security.keys import COORDINATOR, Identity, KnownKey, PublicIdentity
+from tierwise.runtime.security.ordering import next_boot
 from tierwise.runtime.transports.mqtt.topics import PREFIX, Topics
 
 _LOG: Final = logging.getLogger(__name__)
@@ -35,6 +38,8 @@ FEDERATION: Final = "federation"
 """The default name of a federation, as in a configuration file."""
 _SETTINGS: Final = "registry.json"
 _IDENTITY: Final = "coordinator.key.json"
+_BOOT: Final = "coordinator.boot.json"
+_ORDERS: Final = "coordinator.orders.json"
 _DEVICES: Final = "devices"
 _LOCK: Final = ".lock"
 _RESTORE: Final = "restore it from a backup, or enrol the federation's devices anew in another directory"
@@ -160,6 +165,15 @@ class Registry:
             )
         return identity
 
+    def next_boot(self) -> int:
+        """Count a start of the coordinator; see `tierwise.runtime.security.ordering.next_boot`."""
+        return next_boot(self.directory / _BOOT)
+
+    @property
+    def orders(self) -> Path:
+        """Where the coordinator saves its `tierwise.runtime.security.ordering.ReplayGuard`."""
+        return self.directory / _ORDERS
+
     # -- devices
 
     def enrol(self, device: DeviceId, public: PublicIdentity) -> DeviceRecord:
@@ -201,7 +215,7 @@ class Registry:
             if not is_device_id(device) or not self._path(device).exists():
                 names = self._names()
                 raise ConfigurationError(
-                    f"no device {device!r} is enrolled{nearest(device, names)}; {len(names)} others are",
+                    f"no device {device!r} is enrolled{nearest(device, names)}; {len(names)} devices are",
                     source=str(self.directory),
                 )
             record = self._read(device)

@@ -3,9 +3,9 @@
 A `Signer` makes them, a `Verifier` judges them and counts what it drops, by `Rejection`. There is one signature for
 each message, and for a model or an update one for its manifest: the pieces are checked against the hashes in that.
 
-Frames on retained topics (a manifest, a presence) come again with each subscription, so their order says nothing:
-verify them with ``ordered=False``, and judge a manifest by its round and a presence by whether its order is above the
-last one.
+Frames on retained topics come again with each subscription, so that they came before says nothing: verify them with
+``ordered=False``. A manifest is judged by its round. A presence counts if its order is above that of the last one; so
+who connects makes the frame that says it is there first, and the last will, which he hands over before, second.
 
 For trying things out on loopback, `UnsignedSigner` and `UnsignedVerifier` do the same without keys. The two kinds never
 understand each other: a `Verifier` drops unsigned frames, or an attacker would leave the signature away; an
