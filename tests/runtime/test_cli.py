@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tierwise.core.framing import unframe
+from tierwise.runtime.cli.program import COMMANDS
 
 EXAMPLE = Path(__file__).parents[2] / "examples/digits.toml"
 PROGRAM = (sys.executable, "-c", "from tierwise.runtime.cli import main; main()")
@@ -165,8 +166,8 @@ def test_version() -> None:
         (
             ["simulat"],
             (
-                "there is no command 'simulat' (did you mean 'simulate'?); the commands: demo, simulate, probe, "
-                "plugins (see `tierwise --help`)"
+                "there is no command 'simulat' (did you mean 'simulate'?); "
+                f"the commands: {', '.join(COMMANDS)} (see `tierwise --help`)"
             ),
         ),
         (["simulate"], "Missing argument 'FILE.toml'. (see `tierwise simulate --help`)"),
