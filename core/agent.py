@@ -7,6 +7,10 @@ A device works for one cohort at a time. What it sends for a cohort it keeps, by
 receipt comes; when the receipt does not come, it sends the same bytes again. An answer is made once: a transport may
 repeat and reorder what is announced, and a round that was answered, or that is older than the latest one, starts no
 second job.
+
+Anything may be lost on the way, also what nobody insists on: the word that a device is in another group, a round, a
+target model, the end. So a device that waits and hears nothing asks where it stands, and for what its group was told
+last; and one that is dismissed before it has its target model asks for that.
 """
 
 from dataclasses import dataclass
@@ -16,13 +20,16 @@ from typing import Final
 from tierwise.core import messages as m
 from tierwise.core.events import Refusal
 from tierwise.core.hardware import HardwareProfile
-from tierwise.core.ids import BlobHash, CohortId, DeviceId, GroupId, ModelVersion, round_number
+from tierwise.core.ids import BlobHash, CohortId, DeviceId, GroupId, ModelVersion, cohort_id, round_number
 from tierwise.core.seeds import derive_seed
 from tierwise.core.weights import Weights
 from tierwise.core.work import Job, JobDone
 
 RETRY_GROWTH: Final = 2.0
 """Each repetition waits twice as long as the one before, up to `AgentSettings.retry_limit_s`."""
+
+FAREWELL_LIMITS: Final = 10
+"""A device that is dismissed without its target model asks for it as many times `AgentSettings.retry_limit_s` long."""
 
 
 class AgentStage(StrEnum):
@@ -46,10 +53,14 @@ class AgentSettings:
         transport that loses nothing.
     retry_limit_s
         The longest such wait.
+    poll_s
+        Seconds after which a device that waits, and was told nothing meanwhile, asks where it stands; None for
+        never, on a transport that loses nothing.
     """
 
     retry_s: float | None = 5.0
     retry_limit_s: float = 60.0
+    poll_s: float | None = 120.0
 
 
 # -- actions
@@ -65,7 +76,7 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Follow:
-    """Listen to a group's topic, and to no other group's."""
+    """Listen to a group's topic, and to no other group's; what is retained there is wanted, also when we do already."""
 
     group: GroupId
 
@@ -122,6 +133,15 @@ class _Insistence:
     due_at: float
 
 
+@dataclass(slots=True)
+class _Farewell:
+    """A dismissal that waits for the target model."""
+
+    reason: str
+    target: BlobHash
+    until: float | None
+
+
 class AgentMachine:
     """A device's side of the protocol.
 
@@ -157,6 +177,11 @@ class AgentMachine:
         self._latest: dict[GroupId, int] = {}
         """The latest round of each group that was announced."""
         self._local: dict[GroupId, Weights] = {}
+        self._target: tuple[GroupId, BlobHash] | None = None
+        """The target model that was kept last, and whose it is."""
+        self._farewell: _Farewell | None = None
+        self._told_at = 0.0
+        """When the coordinator last said something to us."""
 
     @property
     def due_at(self) -> float | None:
@@ -166,6 +191,10 @@ class AgentMachine:
             dues += [insistence.due_at for insistence in self._insisting()]
         if self._running is not None:
             dues.append(self._running.until)
+        if self._farewell is not None and self._farewell.until is not None:
+            dues.append(self._farewell.until)
+        if (poll_at := self._poll_at) is not None:
+            dues.append(poll_at)
         return min(dues, default=None)
 
     def start(self, now: float) -> tuple[Action, ...]:
@@ -178,22 +207,33 @@ class AgentMachine:
         return (self._hello, *following, *delivery)
 
     def tick(self, now: float) -> tuple[Action, ...]:
-        """Do what is due: repeat what was not answered, stop a job whose round is over."""
+        """Do what is due: repeat what was not answered, stop a job whose round is over, ask where we stand."""
+        if self._farewell is not None and self._farewell.until is not None and now >= self._farewell.until:
+            return self._leave(AgentStage.DISMISSED, self._farewell.reason)
         actions: list[Action] = []
         if self._running is not None and now >= self._running.until:
             actions += self._stop_running()
+            self._told_at = now  # what comes next is announced about now
         if self._settings.retry_s is not None:
             for insistence in self._insisting():
                 if now >= insistence.due_at:
                     insistence.wait_s = min(insistence.wait_s * RETRY_GROWTH, self._settings.retry_limit_s)
                     insistence.due_at = now + insistence.wait_s
                     actions.append(insistence.send)
+        if (poll_at := self._poll_at) is not None and now >= poll_at:
+            actions += self._ask(now)
         return tuple(actions)
 
     def receive(self, message: m.CoordinatorMessage, body: memoryview, now: float) -> tuple[Action, ...]:
         """Take a message of the coordinator's."""
         if self.stage in (AgentStage.REFUSED, AgentStage.DISMISSED):
             return ()
+        actions = self._take(message, body, now)
+        if actions or not isinstance(message, m.RoundAnnounced):
+            self._told_at = now  # but a round without us may mean that the coordinator believes us lost
+        return actions
+
+    def _take(self, message: m.CoordinatorMessage, body: memoryview, now: float) -> tuple[Action, ...]:
         match message:
             case m.Welcome():
                 return self._welcome(message, now)
@@ -208,7 +248,7 @@ class AgentMachine:
             case m.Refused():
                 return self._leave(AgentStage.REFUSED, message.reason)
             case m.Dismissed():
-                return self._leave(AgentStage.DISMISSED, message.reason)
+                return self._say_farewell(message, now)
             case _:
                 return ()
 
@@ -249,12 +289,12 @@ class AgentMachine:
             self._greeting.wait_s = self._settings.retry_limit_s
             self._greeting.due_at = now + self._greeting.wait_s
         else:
-            self._greeting = None
+            self._end_greeting()
         return ()
 
     def _assign(self, assignment: m.Assignment) -> tuple[Action, ...]:
         if self.stage is AgentStage.JOINED:
-            self._greeting = None
+            self._end_greeting()
         if assignment == self.assignment:
             return ()
         moved = self.assignment is not None and assignment.group != self.assignment.group
@@ -265,6 +305,8 @@ class AgentMachine:
         if self.assignment is None or message.group != self.assignment.group:
             return ()
         number = round_number(message.cohort)
+        if number < 1 or message.cohort != cohort_id(message.group, number):
+            return ()  # no round of this group has that name
         if number < self._latest.get(message.group, number):
             return ()  # over long since: the transport repeated it
         self._latest[message.group] = number
@@ -311,6 +353,7 @@ class AgentMachine:
         if self.assignment is None or message.group != self.assignment.group:
             return ()
         stopped = self._stop_running()
+        self._target = (message.group, message.model)
         kept = KeepTarget(
             group=message.group,
             version=message.version,
@@ -318,14 +361,52 @@ class AgentMachine:
             frame=bytes(body),
             reason=message.reason,
         )
-        return (*stopped, kept)
+        left: tuple[Action, ...] = ()
+        if self._farewell is not None and self._farewell.target == message.model:
+            left = self._leave(AgentStage.DISMISSED, self._farewell.reason)
+        return (*stopped, kept, *left)
+
+    def _say_farewell(self, message: m.Dismissed, now: float) -> tuple[Action, ...]:
+        """Leave, unless the target model is still on its way, or lost on it: then ask for it first."""
+        has_it = self._target is not None and self._target[1] == message.target
+        if message.target is None or has_it:
+            return self._leave(AgentStage.DISMISSED, message.reason)
+        if self._farewell is not None:
+            return ()
+        stopped = self._stop_running()
+        self._delivering = None
+        if self._settings.retry_s is None:  # it cannot be lost
+            self._farewell = _Farewell(message.reason, message.target, until=None)
+            return stopped
+        until = now + FAREWELL_LIMITS * self._settings.retry_limit_s
+        self._farewell = _Farewell(message.reason, message.target, until)
+        return (*stopped, *self.start(now))
 
     def _leave(self, stage: AgentStage, reason: str) -> tuple[Action, ...]:
         self.stage = stage
-        self._greeting = self._delivering = None
+        self._greeting = self._delivering = self._farewell = None
         return (*self._stop_running(), Leave(reason, refused=stage is AgentStage.REFUSED))
 
     # -- the pieces
+
+    @property
+    def _poll_at(self) -> float | None:
+        """When to ask where we stand, if nothing comes until then; None while we do or insist on something."""
+        busy = self._running is not None or self._insisting() or self._farewell is not None
+        if self._settings.poll_s is None or self.stage is not AgentStage.JOINED or busy:
+            return None
+        return self._told_at + self._settings.poll_s
+
+    def _ask(self, now: float) -> tuple[Action, ...]:
+        """Ask the coordinator where we stand, and our group's topic for what is retained there."""
+        self._greeting = self._insistence(self._hello, now)
+        group = None if self.assignment is None else self.assignment.group
+        has_target = self._target is not None and self._target[0] == group  # nothing else will be retained there
+        return (self._hello,) if group is None or has_target else (self._hello, Follow(group))
+
+    def _end_greeting(self) -> None:
+        if self._farewell is None:  # else it asks for the target model, and the welcome comes before that
+            self._greeting = None
 
     def _insistence(self, send: Send, now: float) -> _Insistence:
         wait_s = self._settings.retry_limit_s if self._settings.retry_s is None else self._settings.retry_s

@@ -433,40 +433,6 @@ def test_a_device_that_never_enrolled_is_told_to_introduce_itself():
     assert run_virtually(main()).refusal is Refusal.UNKNOWN_DEVICE
 
 
-def test_two_devices_may_send_the_same_bytes_while_one_of_them_is_freed():
-    # Content addresses coincide: the commit of one group's round frees the bytes that another group's device has just
-    # sent and that the log does not name yet.
-    class Slow(MemoryStore):
-        async def put(self, data):
-            blob = await super().put(data)
-            await anyio.sleep(10)
-            return blob
-
-    async def main():
-        network, store = MemoryNetwork(), Slow()
-        chosen = policies(groups=2, tiers=Choice(name="mlp", options={"hidden": [[2]]}), rounds=3)
-        async with federation(network, store, devices=6, policies=chosen) as running:
-            async with anyio.create_task_group() as tasks:
-                for number in range(6):
-                    tasks.start_soon(answer_with_zeros, network, number)
-            return await running.result()
-
-    async def answer_with_zeros(network, number):
-        device = ByHand(network, number)
-        async with device.connected():
-            tier, opened = await device.join()
-            while opened is not None:
-                if opened.purpose is e.Purpose.FIT:
-                    await device.deliver(opened, to_bytes(Weights.zeros(tier.layout)))
-                else:
-                    await device.say(m.EvaluationSent(cohort=opened.cohort, base=opened.model, metrics=METRICS))
-                said, _ = await device.hear((m.RoundAnnounced, m.Dismissed))
-                opened = said if isinstance(said, m.RoundAnnounced) else None
-
-    result = run_virtually(main())
-    assert [(group.version, group.failed) for group in result.groups] == [(3, False), (3, False)]
-
-
 # -- learners
 
 

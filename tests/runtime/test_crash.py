@@ -12,7 +12,7 @@ import pytest
 from tierwise.core import events as e
 from tierwise.core.framing import unframe
 from tierwise.core.hardware import HardwareProfile
-from tierwise.runtime.simulation.fleet import DeviceSpec
+from tierwise.runtime.simulation.fleet import RELIABLE, DeviceSpec
 from tierwise.runtime.simulation.run import run_virtually
 from tierwise.runtime.stores.memory import MemoryStore
 from tierwise.runtime.transports.memory import MemoryNetwork
@@ -65,11 +65,11 @@ class CrashingStore:
         raise Crash
 
 
-def simulate_with(store, *, downtime_s=0.0):
+def simulate_with(store, *, downtime_s=0.0, insist=INSISTENT):
     """Run a federation on virtual time, with a new coordinator whenever one has died; return its log."""
 
     async def main():
-        fleet = simulated(specs(), INSISTENT)
+        fleet = simulated(specs(), insist)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(fleet.run)
             await survive(fleet, store, downtime_s)
@@ -137,6 +137,17 @@ def test_a_coordinator_that_dies_at_any_append_is_continued_to_the_same_bytes(mo
         assert_same(records, store)
 
 
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_to_be_asked_again_is_enough_for_devices_that_say_nothing_twice_by_themselves(moment):
+    # What was sent and not logged is asked for by the round that the next coordinator publishes again. Only who joins
+    # must insist, so that this begins when everybody has joined.
+    joined = 1 + 2 * 9
+    for append in range(joined + 1, APPENDS + 1, 2):
+        store = CrashingStore(**{moment: [append]})
+        assert_same(simulate_with(store, insist=RELIABLE), store)
+        assert store.crashes == 1
+
+
 def test_one_that_dies_twice_in_a_row_or_far_apart():
     for append in range(1, APPENDS, 5):
         for distance in (1, 2, 17):
@@ -162,29 +173,63 @@ def test_time_during_which_it_is_down_does_not_count():
 
 
 def test_a_deadline_has_as_much_time_left_as_before():
-    fleet_of_four = specs(4) | {name_of(3): DeviceSpec(HardwareProfile.declared(cpu_flops=1e-3), data(3))}
+    never, late = (HardwareProfile.declared(cpu_flops=flops) for flops in (1e-3, 10.0))
+    devices = specs(3) | {name_of(3): DeviceSpec(never, data(3)), name_of(4): DeviceSpec(late, data(4))}
+    own = {"devices": 5, "policies": policies(groups=1, rounds=1)}
+    up_s, down_s = 250.0, 1_000.0
     store = MemoryStore()
 
     async def main():
-        fleet = simulated(fleet_of_four, INSISTENT)
-        own = {"devices": 4, "policies": policies(groups=1, rounds=1)}
+        fleet = simulated(devices, INSISTENT)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(fleet.run)
             async with coordinator(fleet, store, **own):
-                await anyio.sleep(200)  # the first round's deadline is at 600 s, and one device will miss it
-            await anyio.sleep(1_000)
+                await anyio.sleep(up_s)  # the first round's deadline is at 600 s, and one device will miss it
+            known_until = (await store.records())[-1].at
+            await anyio.sleep(down_s)
             async with coordinator(fleet, store, **own) as running:
+                await anext(running.events(e.CohortClosed))
+                closed_at = anyio.current_time()
                 await running.result()
             tasks.cancel_scope.cancel()
-        return await store.records()
+        return known_until, closed_at
 
-    records = run_virtually(main())
-    (opened, _) = (record for record in records if isinstance(record.event, e.RoundOpened))
-    (closed,) = (record for record in records if isinstance(record.event, e.CohortClosed))
-    assert closed.event.survivors == ("d0", "d1", "d2")
-    assert closed.at == pytest.approx(opened.event.deadline_at)
-    # It was up for 200 s, of which the log knows those up to its last record.
-    assert opened.at < 100
+    known_until, closed_at = run_virtually(main())
+    records = anyio.run(store.records)
+    opened = next(record.event for record in records if isinstance(record.event, e.RoundOpened))
+    closed = next(record for record in records if isinstance(record.event, e.CohortClosed))
+    assert 100 < known_until < up_s
+    assert closed.event.survivors == ("d0", "d1", "d2", "d4")
+    assert closed.at == pytest.approx(opened.deadline_at)
+    assert closed_at == pytest.approx(up_s + down_s + opened.deadline_at - known_until)
+
+
+def test_a_device_that_was_removed_in_the_last_moment_is_told_by_the_next_coordinator():
+    class Removing(CrashingStore):
+        async def append(self, records):
+            await super().append(records)
+            if any(isinstance(record.event, e.DeviceRemoved) for record in records):
+                self._die()
+
+    async def main():
+        store, network, targets = Removing(), MemoryNetwork(), {}
+        async with anyio.create_task_group() as tasks:
+            for number in range(9):
+                tasks.start_soon(functools.partial(live, number, network, targets, settings=INSISTENT))
+            with pytest.raises(Crash):
+                await remove_one(network.coordinator(), store)
+            await survive(network.coordinator(), store)
+        return targets
+
+    async def remove_one(transport, store):
+        async with coordinator(transport, store) as running:
+            await anext(running.events(e.TierAssigned))
+            running.remove_device(name_of(8), "sold")
+            await running.result()
+
+    targets = run_virtually(main())
+    assert targets[8] is None
+    assert all(targets[number].version == 2 for number in range(6))
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
