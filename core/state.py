@@ -67,6 +67,8 @@ class CohortState:
     waiting: set[DeviceId]
     """Participants that have neither delivered nor declined."""
     accepted: dict[DeviceId, UpdateAccepted | EvaluationAccepted] = field(default_factory=dict)
+    declined: dict[DeviceId, str] = field(default_factory=dict)
+    """Why participants said that they would not deliver."""
     survivors: tuple[DeviceId, ...] | None = None
     """Set when it closes."""
 
@@ -99,6 +101,8 @@ class GroupState:
     cohort: CohortState | None = None
     history: list[RoundRecord] = field(default_factory=list)
     abandoned_in_a_row: int = 0
+    abandoned_because: str = ""
+    """Why its latest abandoned round was."""
     short_until: float | None = None
     ending: str | None = None
     """Why it stops, once that is known."""

@@ -147,7 +147,9 @@ def _accept(state: FederationState, event: e.UpdateAccepted | e.EvaluationAccept
 
 
 def _decline(state: FederationState, event: e.TaskDeclined, _at: float) -> None:
-    _cohort(state, event.cohort).waiting.discard(event.device)
+    cohort = _cohort(state, event.cohort)
+    cohort.waiting.discard(event.device)
+    cohort.declined[event.device] = event.reason
 
 
 def _close_cohort(state: FederationState, event: e.CohortClosed, _at: float) -> None:
@@ -160,6 +162,7 @@ def _abandon(state: FederationState, event: e.RoundAbandoned, _at: float) -> Non
     group = state.groups[event.group]
     group.cohort = None
     group.abandoned_in_a_row += 1
+    group.abandoned_because = event.reason
     group.phase = Phase.SELECTING
 
 

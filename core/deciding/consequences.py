@@ -82,7 +82,9 @@ def _group_consequence(state: FederationState, name: GroupId, group: GroupState,
             return _close_cohort(name, group, group.cohort)
         return _close_evaluation(name, group, group.cohort)
     if group.phase is Phase.SELECTING and group.abandoned_in_a_row >= ABANDONED_LIMIT:
-        reason = f"{group.abandoned_in_a_row} rounds in a row were abandoned"
+        reason = (
+            f"{group.abandoned_in_a_row} rounds in a row were abandoned, the last because {group.abandoned_because}"
+        )
         return (finish_group(name, group, reason, failed=True),)
     if group.phase is Phase.CLOSING:
         return _open_evaluation(state, name, group, now)
@@ -94,9 +96,11 @@ def _close_cohort(name: GroupId, group: GroupState, cohort: CohortState) -> tupl
     if len(survivors) >= MINIMUM:
         return (e.CohortClosed(group=name, cohort=cohort.opened.cohort, survivors=survivors),)
     invited = len(cohort.opened.participants)
-    return abandon_round(
-        name, group, f"{len(survivors)} of {invited} updates came in time, at least {MINIMUM} are needed"
-    )
+    reason = f"{len(survivors)} of {invited} updates came in time, at least {MINIMUM} are needed"
+    if cohort.declined:
+        device = min(cohort.declined)
+        reason += f"; {len(cohort.declined)} declined, {device!r} because of {cohort.declined[device]}"
+    return abandon_round(name, group, reason)
 
 
 def _open_evaluation(state: FederationState, name: GroupId, group: GroupState, now: float) -> tuple[e.Event, ...]:

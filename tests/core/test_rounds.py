@@ -235,6 +235,21 @@ def test_a_round_with_fewer_than_three_updates_is_abandoned() -> None:
     assert opened.cohort == "g1.r2"
 
 
+def test_an_abandoned_round_says_why_devices_declined() -> None:
+    drive = learning("abc")
+    drive.select()
+    drive.update("a")
+    cohort = drive.group().cohort
+    assert cohort is not None
+    drive.give(i.DeclineTask(device=DeviceId("c"), cohort=cohort.opened.cohort, reason="out of memory"))
+    decided = drive.give(i.DeclineTask(device=DeviceId("b"), cohort=cohort.opened.cohort, reason="no samples"))
+    abandoned = decided[-1]
+    assert isinstance(abandoned, e.RoundAbandoned)
+    assert abandoned.reason == (
+        "1 of 3 updates came in time, at least 3 are needed; 2 declined, 'b' because of no samples"
+    )
+
+
 def test_a_round_is_abandoned_early_when_nobody_is_waited_for() -> None:
     drive = learning("abcd")
     drive.select("g1", "a", "b", "c")
@@ -253,7 +268,9 @@ def test_three_abandoned_rounds_in_a_row_end_the_group_with_its_latest_model() -
     assert isinstance(abandoned, e.RoundAbandoned)
     assert finished == e.GroupFinished(
         group=GroupId("g1"),
-        reason="3 rounds in a row were abandoned",
+        reason=(
+            "3 rounds in a row were abandoned, the last because 0 of 3 updates came in time, at least 3 are needed"
+        ),
         version=1,
         model=blob("g1.r1-model"),
         metrics={},
