@@ -138,7 +138,9 @@ def _told(path: Path, error: BaseException | None) -> StoreError:
             return StoreFullError(path, str(error))
         case "SQLITE_NOTADB":
             return StoreDamagedError(
-                path, "this is no SQLite file, so no tierwise store, or its first bytes are damaged"
+                path,
+                "this is no SQLite file, and so no store, or its first bytes are damaged",
+                "Name the file of a store; if this is it, put back a backup of the whole store",
             )
         case "SQLITE_CORRUPT" | "SQLITE_ERROR" | "":  # nothing that we ask can be wrong; no name: no text, no number
             return StoreDamagedError(path, f"the database is damaged: {error}")

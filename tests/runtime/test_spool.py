@@ -1,0 +1,85 @@
+"""Blobs on their way into the log: kept while somebody writes, deleted when no record names them."""
+
+import anyio
+import pytest
+
+from tierwise.core.federation import Federation
+from tierwise.runtime.spool import Spool
+from tierwise.runtime.stores.memory import MemoryStore
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+
+
+@pytest.fixture
+def store():
+    return MemoryStore()
+
+
+@pytest.fixture
+def spool(store):
+    return Spool(store, Federation())  # which needs nothing
+
+
+async def test_what_is_being_written_is_not_deleted_by_a_commit_that_frees_the_same_bytes(store, spool):
+    async with spool.writing() as writing:
+        blob = await writing.put(b"delta")
+        await spool.discard([blob])
+        assert await store.blobs() == [blob]
+        writing.logged = True
+    assert await store.blobs() == [blob]
+    await spool.discard([blob])
+    assert await store.blobs() == []
+
+
+async def test_what_was_not_logged_is_deleted(store, spool):
+    async with spool.writing() as writing:
+        await writing.put(b"one")
+        await writing.put(b"two")
+    assert await store.blobs() == []
+
+
+async def test_of_two_writers_of_the_same_bytes_the_last_one_counts(store, spool):
+    async with spool.writing() as first:
+        blob = await first.put(b"delta")
+        async with spool.writing() as second:
+            await second.put(b"delta")
+        assert await store.blobs() == [blob]
+        first.logged = True
+    assert await store.blobs() == [blob]
+
+
+async def test_a_writer_that_is_interrupted_holds_nothing(store, spool):
+    with anyio.move_on_after(0.01):
+        async with spool.writing() as writing:
+            blob = await writing.put(b"delta")
+            await anyio.sleep_forever()
+    await spool.discard([blob])  # as the next coordinator does
+    assert await store.blobs() == []
+
+
+async def test_nothing_is_deleted_while_it_is_being_put():
+    class Slow(MemoryStore):
+        async def put(self, data):
+            blob = await super().put(data)
+            await anyio.sleep(0.02)
+            return blob
+
+    store = Slow()
+    spool = Spool(store, Federation())
+    blob = await MemoryStore().put(b"delta")
+
+    async def commit():
+        await anyio.sleep(0.01)
+        await spool.discard([blob])
+
+    async with anyio.create_task_group() as tasks, spool.writing() as writing:
+        tasks.start_soon(commit)
+        await writing.put(b"delta")
+        await anyio.sleep(0.02)
+        writing.logged = True
+    assert await store.blobs() == [blob]
