@@ -21,12 +21,15 @@ settings = FederationSettings(
 policies = Policies(grouping=Choice(name="quantile"), stop=Choice(name="rounds", options={"rounds": 10}))
 
 
+# Reading takes a moment (here it imports scikit-learn), so it is done before the event loop runs.
+local = [digits.load(number, DEVICES, seed=0) for number in range(DEVICES)]
+
+
 async def device(number: int, network: MemoryNetwork) -> None:
     name = f"device-{number}"
     declared = HardwareProfile.declared(cpu_flops=10.0 ** (4 + number // 3))  # three kinds of hardware
-    data = digits.load(number, DEVICES, seed=0)
     async with Agent(
-        name, task=digits.task, data=data, transport=network.agent(name), declared=declared, plugins=plugins
+        name, task=digits.task, data=local[number], transport=network.agent(name), declared=declared, plugins=plugins
     ) as agent:
         target = await agent.target()
         assert target is not None

@@ -270,7 +270,7 @@ def _clash(descriptor: AnyDescriptor, new: Source, old: Source) -> PluginClashEr
     what = f"{descriptor.kind} named {descriptor.name!r}"
     if new.distribution == old.distribution:
         modules = " and ".join(repr(module) for module in dict.fromkeys((old.module, new.module)))
-        return PluginClashError(f"{new} offers a {what} twice, in {modules}. {new.remedy}")
+        return PluginClashError(f"{new} offers the {what} twice, in {modules}. {new.remedy}")
     removable = next(s for s in (new, old) if s.distribution != hookspecs.PROJECT)
     return PluginClashError(
         f"two distributions offer a {what}: {old} (in {old.module!r}) and {new} (in {new.module!r}). {removable.remedy}"

@@ -1,7 +1,9 @@
-"""What a caller sees of an exception in a task group that he should not have to know of."""
+"""How exceptions are told: without the task groups around them, and with the place that they came from."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from traceback import extract_tb
 
 
 @contextmanager
@@ -18,3 +20,10 @@ def unwrapped() -> Iterator[None]:
             raise error
         finally:
             error.__context__ = context
+
+
+def told(error: BaseException) -> str:
+    """Return an exception's class, message and innermost place: ``ValueError: no (clipped.py, line 21)``."""
+    places = extract_tb(error.__traceback__)
+    where = f" ({Path(places[-1].filename).name}, line {places[-1].lineno})" if places else ""
+    return f"{type(error).__name__}: {error}{where}"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import msgspec
 
 from tierwise.core.aggregation import Reducer, ServerOptimizer
+from tierwise.core.errors import ConfigurationError
 from tierwise.core.events import PluginUsed
 from tierwise.core.grouping import GroupingPolicy
 from tierwise.core.selection import Selector
@@ -68,10 +69,14 @@ def assemble(policies: Policies, plugins: Plugins) -> Team:
     UnknownPluginError
         If a name is not known; says which is nearest.
     ConfigurationError
-        If an option is wrong; its key is the one of the TOML file.
+        If an option is wrong, its key being the one of the TOML file; or a policy is no choice.
     PluginError
         If a plugin cannot be loaded.
     """
+    for field in policies.__struct_fields__:
+        chosen = getattr(policies, field)
+        if not isinstance(chosen, Choice | AggregatorChoice):
+            raise ConfigurationError(f"is {chosen!r}; a plugin is chosen by Choice(name={chosen!r})", key=field)
     aggregation = policies.aggregation
     aggregator = plugins.aggregator(aggregation.name)
     names = {

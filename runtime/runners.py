@@ -27,6 +27,7 @@ from tierwise.core.settings import FederationSettings
 from tierwise.core.weights import Weights
 from tierwise.plugins.descriptors import Kind
 from tierwise.runtime.aggregating import aggregate
+from tierwise.runtime.exceptions import told
 from tierwise.runtime.policies import Team
 from tierwise.runtime.reception import Judge
 from tierwise.runtime.spool import Spool, Writing
@@ -81,7 +82,7 @@ class Runners:
             try:
                 given = _checked(await answer(order, writing))
             except Exception as error:
-                reason = f"{type(error).__name__}: {error}"
+                reason = told(error)
                 given = i.PluginFailed(order=order.key, plugin=self._names[kind], reason=reason)
             with suppress(Rejected):  # nobody waits for the answer any more
                 await self._judge(given)

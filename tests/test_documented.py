@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tierwise.plugins import Plugins
+from tierwise.plugins.testing import check_server_optimizer
 
 ROOT = Path(__file__).parent.parent
 
@@ -20,7 +21,7 @@ def blocks(page: Path, language: str) -> list[str]:
 def test_the_plugin_of_the_how_to_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = blocks(ROOT / "docs/howto/write-a-plugin.md", "python")
     files = {block.splitlines()[0].removeprefix("# "): block for block in page if block.startswith("# my_pack/")}
-    assert sorted(files) == ["my_pack/__init__.py", "my_pack/clipped.py"]
+    assert sorted(files) == ["my_pack/__init__.py", "my_pack/clipped.py", "my_pack/momentum.py"]
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
@@ -33,6 +34,9 @@ def test_the_plugin_of_the_how_to_works(tmp_path: Path, monkeypatch: pytest.Monk
     assert plugins.aggregator("clipped").reducer == "clipped-mean"
     (check,) = [block for block in page if "check_reducer(" in block]
     exec(check, {"ClippedMeanReducer": ClippedMeanReducer, "ClippedOptions": ClippedOptions})
+    from my_pack.momentum import MomentumOptimizer, MomentumOptions  # type: ignore[import-not-found]
+
+    check_server_optimizer(MomentumOptimizer(MomentumOptions()))
 
 
 def test_the_embedded_federation_runs() -> None:

@@ -18,6 +18,13 @@ from tierwise.runtime.cli import present
 _KINDS = {kind.value.replace(" ", "-"): kind for kind in Kind}
 
 
+class _KindChoice(click.Choice[str]):
+    """Takes a kind as the table shows it, too: ``stop rule``."""
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return super().convert(value.replace(" ", "-"), param, ctx)
+
+
 class ListedOption(msgspec.Struct, frozen=True, kw_only=True):
     """An option of a plugin: what it can be, what it is by default, and what it does."""
 
@@ -44,7 +51,7 @@ class ListedPlugin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 )
 @click.option(
     "--kind",
-    type=click.Choice(list(_KINDS), case_sensitive=False),
+    type=_KindChoice(list(_KINDS), case_sensitive=False),
     metavar="KIND",
     help=f"Only plugins of one kind: {', '.join(_KINDS)}.",
 )
@@ -69,6 +76,13 @@ def plugins(kind: str | None, with_options: bool, as_json: bool) -> None:
             console.print(_options_table(one))
 
 
+def _summary(descriptor: AnyDescriptor) -> str:
+    if isinstance(descriptor, PluginDescriptor):
+        return descriptor.summary
+    parts = f"[aggregation.reducer] {descriptor.reducer}, [aggregation.server_optimizer] {descriptor.server_optimizer}"
+    return f"{descriptor.summary} Its parts, by the tables of their options: {parts}."
+
+
 def _listed(found: Plugins, descriptor: AnyDescriptor, with_options: bool) -> ListedPlugin:
     origin = found.provenance(descriptor.kind, descriptor.name)
     return ListedPlugin(
@@ -76,7 +90,7 @@ def _listed(found: Plugins, descriptor: AnyDescriptor, with_options: bool) -> Li
         name=descriptor.name,
         distribution=origin.distribution,
         version=origin.version,
-        summary=descriptor.summary,
+        summary=_summary(descriptor),
         options=_options(descriptor) if with_options else None,
     )
 

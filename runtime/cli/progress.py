@@ -109,7 +109,7 @@ class Progress:
         group = self._groups[event.group]
         group.closed += 1
         group.metric = _first(event.metrics) or group.metric
-        metric = f", {group.metric[0]} {group.figure}" if group.metric else ""
+        metric = f", {group.metric[0]} {group.figure} before it" if group.metric else ""
         self._note(event.group, f"round {event.round} closed, {event.devices} of {group.wanted} devices{metric}")
 
     def _finish(self, event: e.GroupFinished) -> None:

@@ -24,12 +24,15 @@ class Outcome:
         Their training samples, as a part of all devices'.
     accuracy
         Right answers of the devices' target models, over the hold-outs of all devices.
+    trained_s
+        Federation time in seconds when the last round closed; the closing evaluation, which has no deadline, is later.
     """
 
     figures: RunFigures
     reached: int
     data_share: float
     accuracy: Metric
+    trained_s: float
 
 
 def read_outcome(run: Run, devices: Mapping[DeviceId, DeviceSpec]) -> Outcome:
@@ -52,6 +55,7 @@ def read_outcome(run: Run, devices: Mapping[DeviceId, DeviceSpec]) -> Outcome:
         reached=len(contributors),
         data_share=sum(samples[name] for name in contributors) / sum(samples.values()),
         accuracy=metrics["accuracy"],
+        trained_s=max(group.history[-1].closed_at for group in run.state.groups.values()),
     )
 
 

@@ -92,15 +92,15 @@ class ArmFigures(msgspec.Struct, frozen=True, kw_only=True):
         Part of all training samples that is on those devices.
     accuracy
         On the hold-outs of all devices.
-    simulated_s
-        Until the last group ended, in seconds.
+    trained_s
+        Simulated seconds until the last round closed.
     """
 
     name: ArmName
     reached: Spread
     data_share: Spread
     accuracy: Spread
-    simulated_s: Spread
+    trained_s: Spread
 
 
 class GroupFiguresOverSeeds(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,7 +163,7 @@ def _arm_over_seeds(name: ArmName, outcomes: Sequence[Outcome]) -> ArmFigures:
         reached=Spread.of(float(one.reached) for one in outcomes),
         data_share=Spread.of(one.data_share for one in outcomes),
         accuracy=Spread.of(one.accuracy.mean for one in outcomes),
-        simulated_s=Spread.of(one.figures.simulated_s for one in outcomes),
+        trained_s=Spread.of(one.trained_s for one in outcomes),
     )
 
 

@@ -108,7 +108,7 @@ _ROWS: Sequence[tuple[str, Callable[[ArmFigures], Spread], Callable[[float], str
     ("devices in a model", lambda arm: arm.reached, _whole, True),
     ("training data used", lambda arm: arm.data_share, _percent, True),
     ("accuracy, all hold-outs", lambda arm: arm.accuracy, _percent, True),
-    ("simulated time", lambda arm: arm.simulated_s, present.duration, False),
+    ("simulated training time", lambda arm: arm.trained_s, present.duration, False),
 )
 
 

@@ -215,7 +215,7 @@ def test_one_distribution_with_a_name_twice(install):
     one = descriptor_source(target="twice_pack:Disk")
     install("twice-pack", f"@hookimpl\ndef tierwise_probes():\n    return [{one}, {one}]")
     assert discovery_error(PluginClashError) == (
-        "twice-pack 1.0 offers a probe named 'disk' twice, in 'twice_pack'. " + remedy("twice-pack")
+        "twice-pack 1.0 offers the probe named 'disk' twice, in 'twice_pack'. " + remedy("twice-pack")
     )
 
 

@@ -81,7 +81,7 @@ def test_the_table_says_so_where_tierwise_is_behind(result: SeedResult) -> None:
     ours, theirs = result.grouped.accuracy.mean, result.single.accuracy.mean
     assert f"{100 * ours:.1f}" != f"{100 * theirs:.1f}", "level: take another seed"
     assert verdicts[2].startswith("ahead" if ours > theirs else "behind")
-    assert _cells(result, "simulated time", row=True)[0] == duration(result.grouped.figures.simulated_s)
+    assert _cells(result, "simulated training time", row=True)[0] == duration(result.grouped.trained_s)
 
 
 def _cells(result: SeedResult, name: str, *, row: bool = False) -> list[str]:
