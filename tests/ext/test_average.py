@@ -22,7 +22,10 @@ from tierwise.ext import _checks, _fallback
 Floats = NDArray[np.float32]
 
 HAVE_COMPILED = importlib.util.find_spec("tierwise.ext._average") is not None
-needs_compiled = pytest.mark.skipif(not HAVE_COMPILED, reason="the compiled kernels are not built: install a C compiler, then `make test` builds them")
+needs_compiled = pytest.mark.skipif(
+    not HAVE_COMPILED,
+    reason="the compiled kernels are not built: install a C compiler, then `make test` builds them",
+)
 BLOCK = 4096  # of the compiled kernel
 SIZES = [1, 3, 17, BLOCK - 1, BLOCK, BLOCK + 1, 4 * BLOCK, 4 * BLOCK + 5]
 
