@@ -14,6 +14,7 @@
     │   └── FederationFailedError it ended without a target model: says why
     ├── StoreError                the log or a blob cannot be written or read
     │   └── BlobMissingError      a blob that the log names is not there
+    ├── TransportError            a broker cannot be reached or refuses us: names it, the reason, the way out
     ├── LayoutError               weights do not have the layout that they should have
     └── DeviceError               a device's mistake, not ours: it never stops a round
         ├── ProtocolError         bytes that are no message of this protocol
@@ -110,6 +111,10 @@ class BlobMissingError(StoreError):
     def __init__(self, blob: str) -> None:
         self.blob = blob
         super().__init__(f"blob {blob} is not in the store: it was deleted, or the store is not the run's own")
+
+
+class TransportError(TierwiseError):
+    """The network's broker cannot be reached, or does not let us in."""
 
 
 class LayoutError(TierwiseError):

@@ -1,0 +1,404 @@
+"""A device's end over MQTT."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import anyio
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
+
+from tierwise.core.edges import Reconnected
+from tierwise.core.errors import ConfigurationError, ProtocolError
+from tierwise.core.ids import DeviceId, GroupId
+from tierwise.core.transfer import (
+    DEFAULT_CHUNK_BYTES,
+    Chunk,
+    DownloadSettings,
+    Gone,
+    Grant,
+    LinkCounters,
+    LinkMessage,
+    Manifest,
+    UploadSettings,
+    Want,
+    Whole,
+    decode,
+    encode,
+)
+from tierwise.core.transfer.codec import Packet
+from tierwise.runtime.exceptions import unwrapped
+from tierwise.runtime.security.keys import COORDINATOR
+from tierwise.runtime.security.signing import (
+    TO_COORDINATOR,
+    TO_EVERYONE,
+    FrameRejectedError,
+    FrameSigner,
+    FrameVerifier,
+    Opened,
+    to_device,
+    to_group,
+)
+from tierwise.runtime.transports.mqtt import kinds
+from tierwise.runtime.transports.mqtt.arrivals import Arrivals
+from tierwise.runtime.transports.mqtt.connection import Connection, Hooks, Incoming
+from tierwise.runtime.transports.mqtt.counters import DropCounters
+from tierwise.runtime.transports.mqtt.dialling import Retained
+from tierwise.runtime.transports.mqtt.presence import Age, Newest, Presence, read_presence
+from tierwise.runtime.transports.mqtt.pump import Pump, Sending
+from tierwise.runtime.transports.mqtt.settings import MqttSettings
+from tierwise.runtime.transports.mqtt.topics import Channel
+from tierwise.runtime.transports.mqtt.uplink import Uplink
+
+_LOG: Final = logging.getLogger(__name__)
+
+OFFLINE_S: Final = 2.0
+"""How long taking leave may take."""
+_PIECE: Final = b"tl"
+"""How a link message begins; a frame begins otherwise."""
+
+
+class MqttAgent:
+    """A device's transport.
+
+    What the coordinator says to the device alone while a model is on its way waits for that model, so that the word
+    that the federation has ended does not overtake the target model.
+
+    Parameters
+    ----------
+    settings
+        The broker.
+    device
+        Its name.
+    signer, verifier
+        The device's own.
+    seal_to
+        The coordinator's public key, to which everything that the device says is sealed; None for not sealing.
+    upload, download
+        Waits and limits; the chunk size of the former is that of ``settings``.
+
+    Attributes
+    ----------
+    dropped
+        What was dropped here. See `FrameVerifier.rejected`, and `link_counters` for the pieces of models.
+
+    Raises
+    ------
+    ConfigurationError
+        If the device has the coordinator's name.
+    """
+
+    def __init__(
+        self,
+        settings: MqttSettings,
+        device: DeviceId,
+        signer: FrameSigner,
+        verifier: FrameVerifier,
+        seal_to: X25519PublicKey | None = None,
+        *,
+        upload: UploadSettings | None = None,
+        download: DownloadSettings | None = None,
+    ) -> None:
+        if device == COORDINATOR:
+            raise ConfigurationError(f"no device can be named {COORDINATOR!r}: give it another name")
+        self.dropped = DropCounters()
+        self.device = device
+        self._settings = settings
+        self._topics = settings.topics
+        self._signer = signer
+        self._verifier = verifier
+        self._connection = Connection(
+            settings,
+            f"{settings.prefix}/{settings.federation}/{device}",
+            Hooks(will=self._will, take=self._take, greet=self._greet),
+        )
+        self._own_topics = (settings.topics.down(device), settings.topics.coordinator)
+        self._pump = Pump(self._connection, self._draw, self._due_at)
+        self._uplink = Uplink(device, settings.federation, _with_chunks(upload, settings.chunk_bytes), seal_to)
+        self._group: GroupId | None = None
+        self._arrivals = Arrivals(
+            download or DownloadSettings(chunk_limit_bytes=max(settings.chunk_bytes, DEFAULT_CHUNK_BYTES)),
+            self.dropped,
+        )
+        self._newest = Newest()
+        self._birth = b""
+        self._birth_due = False
+        self._met = False
+        """Whether a coordinator was ever there."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection to the broker, as far as is known."""
+        return self._connection.connected
+
+    @property
+    def link_counters(self) -> tuple[LinkCounters, LinkCounters, LinkCounters]:
+        """What was accepted and dropped of models, of what is published for the device alone, and of uploads."""
+        return *self._arrivals.counters, self._uplink.upload.counters
+
+    # -- the contract
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[None]:
+        """Be connected as long as the context lasts, and again whenever the connection breaks.
+
+        Raises
+        ------
+        TransportError
+            If the first connection does not come about.
+        """
+        self._met = False
+        for topic in self._own_topics:
+            await self._connection.subscribe(topic, 1)
+        with unwrapped():
+            async with anyio.create_task_group() as tasks:
+                try:
+                    async with self._connection.opened():
+                        tasks.start_soon(self._pump.run)
+                        async with self._parting():
+                            yield
+                finally:
+                    tasks.cancel_scope.cancel()
+
+    async def receive(self) -> AsyncGenerator[bytes | memoryview | Reconnected, None]:
+        """Yield the envelopes for this device and for the group that it follows, and each reconnection."""
+        while True:
+            yield await self._arrivals.take()
+
+    async def send(self, data: bytes) -> None:
+        """Send an envelope to the coordinator; it leaves when there is a connection.
+
+        A large one that is sent again is the same transfer, which goes on where it stood.
+        """
+        await self._uplink.put(data)
+        self._pump.wake()
+
+    async def follow(self, group: GroupId) -> None:
+        """Listen to a group's topic, and to no other group's; the envelope retained there arrives.
+
+        Raises
+        ------
+        TransportError
+            If the broker refuses it.
+        """
+        if group == self._group:
+            return
+        left, self._group = self._group, group
+        self._arrivals.move()
+        if left is not None:
+            await self._connection.unsubscribe(self._topics.model(left))
+            await self._connection.unsubscribe(self._topics.group_chunk(left))
+        await self._connection.subscribe(self._topics.group_chunk(group), 0)
+        await self._connection.subscribe(self._topics.model(group), 1)
+
+    # -- the beginning and the end
+
+    def _will(self) -> Retained:
+        # The birth is signed first, so that the will counts as the newer one.
+        self._birth = self._presence(Presence(online=True))
+        will = self._presence(Presence(online=False, reason="its connection broke"))
+        return Retained(self._topics.presence(self.device), will)
+
+    def _presence(self, presence: Presence) -> bytes:
+        return self._signer.sign(presence.encode(), kind=kinds.PRESENCE, recipient=TO_COORDINATOR)
+
+    def _greet(self, first: bool) -> None:
+        self._birth_due = True
+        self._resume()
+        if not first:
+            self._arrivals.put_reconnected()
+        self._pump.wake()
+
+    @asynccontextmanager
+    async def _parting(self) -> AsyncIterator[None]:
+        try:
+            yield
+        except BaseException:
+            with anyio.move_on_after(OFFLINE_S, shield=True):
+                await self._say_offline("its agent was stopped")
+            raise
+        with anyio.move_on_after(OFFLINE_S):
+            await self._leave()
+
+    async def _say_offline(self, reason: str) -> None:
+        self._birth_due = False  # it would come after its end
+        presence = self._presence(Presence(online=False, reason=reason))
+        await self._connection.publish(self._topics.presence(self.device), presence, qos=1, retain=True)
+
+    async def _leave(self) -> None:
+        """Take leave, and have the broker keep nothing."""
+        await self._flush()
+        await self._say_offline("its agent disconnected")
+        await self._connection.publish(self._topics.presence(self.device), b"", qos=1, retain=True)
+        topics: tuple[str, ...] = self._own_topics
+        if self._group is not None:
+            topics += (self._topics.model(self._group), self._topics.group_chunk(self._group))
+            self._group = None
+        for topic in topics:
+            await self._connection.unsubscribe(topic)
+
+    async def _flush(self) -> None:
+        while self._connection.connected and (envelope := self._uplink.first()) is not None:
+            await self._say(envelope)
+
+    # -- out
+
+    def _due_at(self) -> float | None:
+        dues = (self._uplink.upload.due_at, self._arrivals.due_at)
+        return min((due_at for due_at in dues if due_at is not None), default=None)
+
+    def _draw(self, now: float) -> Sending | None:
+        if self._birth_due:
+            self._birth_due = False
+            birth = (self._topics.presence(self.device), self._birth)
+            return lambda: self._connection.publish(*birth, qos=1, retain=True)
+        envelope = self._uplink.first()
+        if envelope is not None:
+            return lambda: self._say(envelope)
+        upload = self._uplink.upload
+        upload.tick(now)
+        uploaded = upload.next_packet(now)
+        if uploaded is not None:
+            return lambda: self._send_packet(uploaded)
+        wanted = self._arrivals.draw(now)
+        return None if wanted is None else lambda: self._ask(wanted)
+
+    async def _say(self, envelope: bytes) -> None:
+        sealed = self._uplink.sealed(envelope)
+        frame = self._framed(encode(Whole(size=len(sealed)), sealed))
+        if await self._connection.publish(self._topics.ctl(self.device), frame, qos=1):
+            self._uplink.sent(envelope)
+
+    async def _send_packet(self, packet: Packet) -> None:
+        if isinstance(packet.message, Chunk):
+            await self._connection.publish(self._topics.chunk(self.device), packet.encode())
+        else:
+            await self._connection.publish(self._topics.ctl(self.device), self._framed(packet.encode()))
+
+    async def _ask(self, packet: Packet) -> None:
+        if isinstance(packet.message, Want) and not packet.message.ranges:
+            # What lacks is the manifest, which the broker retains: it gives it to who subscribes.
+            if self._group is not None:
+                await self._connection.subscribe(self._topics.model(self._group), 1)
+        else:
+            await self._send_packet(packet)
+
+    def _framed(self, payload: bytes) -> bytes:
+        return self._signer.sign(payload, kind=kinds.CTL, recipient=TO_COORDINATOR)
+
+    # -- in
+
+    def _take(self, incoming: Incoming) -> None:
+        place = self._topics.place(incoming.topic)
+        match None if place is None else (place.channel, place.name):
+            case (Channel.DOWN, self.device):
+                self._take_down(incoming.payload)
+            case (Channel.MODEL, self._group):
+                self._take_manifest(incoming)
+            case (Channel.GROUP_CHUNK, self._group):
+                self._take_piece(incoming.payload)
+            case (Channel.COORDINATOR, _):
+                self._take_presence(incoming)
+            case _:
+                self.dropped.misplaced += 1  # a group's that we left, as a rule
+        self._pump.wake()
+
+    def _take_down(self, payload: bytes) -> None:
+        if payload.startswith(_PIECE):
+            self._take_piece(payload, direct=True)
+            return
+        opened = self._verified(payload, kinds.DOWN, to_device(self.device))
+        message = None if opened is None else self._decoded(opened.payload)
+        if message is None:
+            return
+        header, tail = message
+        match header:
+            case Whole():
+                self._arrivals.put(tail)
+            case Grant():
+                self._uplink.upload.receive(header)
+            case Gone(transfer=self._uplink.upload.transfer):
+                self._uplink.upload.receive(header)
+            case Gone():
+                self._arrivals.note_gone(header, _now())
+            case Manifest():
+                self._arrivals.receive(header, tail, _now(), direct=True)
+            case _:
+                self.dropped.misplaced += 1
+
+    def _take_manifest(self, incoming: Incoming) -> None:
+        if not incoming.payload:
+            return  # cleared
+        assert self._group is not None
+        opened = self._verified(incoming.payload, kinds.MANIFEST, to_group(self._group), ordered=False)
+        message = None if opened is None else self._decoded(opened.payload)
+        if opened is None or message is None:
+            return
+        header, tail = message
+        if not isinstance(header, Manifest):
+            self.dropped.misplaced += 1
+            return
+        age = self._newest.judge(incoming.topic, opened.order)
+        if age is Age.OLDER:
+            self.dropped.stale += 1
+            return
+        if age is Age.NEWER:
+            self._uplink.free()
+        self._arrivals.receive(header, tail, _now())
+
+    def _take_piece(self, payload: bytes, *, direct: bool = False) -> None:
+        message = self._decoded(payload)
+        if message is None:
+            return
+        header, tail = message
+        if isinstance(header, Chunk):
+            self._arrivals.receive(header, tail, _now(), direct=direct)
+        else:
+            self.dropped.misplaced += 1
+
+    def _take_presence(self, incoming: Incoming) -> None:
+        if not incoming.payload:
+            return  # cleared, by a coordinator that said before that it leaves
+        opened = self._verified(incoming.payload, kinds.PRESENCE, TO_EVERYONE, ordered=False)
+        presence = None if opened is None else read_presence(opened.payload)
+        if opened is None or presence is None:
+            self.dropped.unreadable += opened is not None
+            return
+        age = self._newest.judge(incoming.topic, opened.order)
+        self.dropped.stale += age is Age.OLDER
+        if age is not Age.NEWER or not presence.online:
+            return
+        first, self._met = not self._met, True
+        if not (first and incoming.retained):  # else it was there before us, and hears our hello
+            self._resume()
+            self._arrivals.put_reconnected()
+
+    def _verified(self, frame: bytes, kind: str, recipient: str, *, ordered: bool = True) -> Opened | None:
+        try:
+            return self._verifier.verify(frame, kind=kind, recipient=recipient, sender=COORDINATOR, ordered=ordered)
+        except FrameRejectedError as error:
+            _LOG.debug("%s", error)
+            return None
+
+    def _decoded(self, payload: bytes | memoryview) -> tuple[LinkMessage, memoryview] | None:
+        try:
+            return decode(payload)
+        except ProtocolError as error:
+            self.dropped.unreadable += 1
+            _LOG.debug("dropped a message: %s", error)
+            return None
+
+    def _resume(self) -> None:
+        """Ask where everything stands: what was sent last may be lost."""
+        self._uplink.upload.resume()
+        self._arrivals.resume(_now())
+
+
+def _with_chunks(settings: UploadSettings | None, chunk_bytes: int) -> UploadSettings:
+    given = settings or UploadSettings()
+    return UploadSettings(chunk_bytes=chunk_bytes, retry_s=given.retry_s, retry_limit_s=given.retry_limit_s)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
