@@ -16,13 +16,24 @@
     policy = "quantile"
     groups = 3
 
+    [mqtt]                      # for a coordinator: where the broker is
+    broker = "mqtts://broker.example.org"
+
+    [store]                     # where it keeps what must survive it
+    path = "digits.db"
+
+    [security]                  # whom it hears
+    registry = "registry"
+
+A simulation has no use for the last three, and a coordinator none for ``[fleet]``; both read the same file.
+
 Every table and every key may be left out. A fault is a `ConfigurationError` that names the file, the dotted key, the
 value, what is allowed, and the nearest spelling; a file with several faults is refused with all of them, a line each.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -49,6 +60,7 @@ FOREVER_S: Final = 1e9
 _Seconds = Annotated[float, Meta(gt=0, le=FOREVER_S)]
 _DeviceCount = Annotated[int, Meta(ge=MINIMUM)]
 _Count = Annotated[int, Meta(ge=1)]
+_Text = Annotated[str, Meta(min_length=1)]
 
 
 class FederationTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -104,12 +116,69 @@ class RoundsTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     evaluation_deadline_s: _Seconds | None = None
 
 
+class MqttTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The table ``[mqtt]``: `tierwise.runtime.transports.mqtt.settings.MqttSettings`, of which a person sets these.
+
+    Attributes
+    ----------
+    broker
+        ``mqtts://HOST[:PORT]``, or ``mqtt://`` without TLS. No user and no password: the file is shown and kept.
+    prefix
+        What topics begin with; None for the registry's, or the default.
+    username
+        For the broker.
+    password_file
+        Whose first line is the password. Paths of files start at the configuration's own folder.
+    ca_file, cert_file, key_file, protocol, chunk_bytes, keepalive_s
+        As in the settings; None for their defaults.
+    """
+
+    broker: _Text = "mqtt://127.0.0.1"
+    prefix: _Text | None = None
+    username: _Text | None = None
+    password_file: _Text | None = None
+    ca_file: _Text | None = None
+    cert_file: _Text | None = None
+    key_file: _Text | None = None
+    protocol: Literal["3.1.1", "5"] | None = None
+    chunk_bytes: Annotated[int, Meta(ge=1024)] | None = None
+    keepalive_s: Annotated[int, Meta(ge=1, le=65535)] | None = None
+
+
+class StoreTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The table ``[store]``.
+
+    Attributes
+    ----------
+    path
+        The SQLite file, from the configuration's folder; None for memory, where nothing survives the program.
+    """
+
+    path: _Text | None = None
+
+
+class SecurityTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The table ``[security]``.
+
+    Attributes
+    ----------
+    registry
+        The directory of enrolled devices, from the configuration's folder; None for messages without signatures.
+    insecure
+        Allows what is not protected: messages that nobody signed from anywhere but this machine, and a connection
+        without TLS to anything but loopback.
+    """
+
+    registry: _Text | None = None
+    insecure: bool = False
+
+
 class RunConfig(msgspec.Struct, frozen=True, kw_only=True):
     """All that a run is told.
 
     Attributes
     ----------
-    federation, fleet, enrolment, rounds
+    federation, fleet, enrolment, rounds, mqtt, store, security
         The tables of these names.
     data
         The data source, by name, and its options.
@@ -123,6 +192,9 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True):
     enrolment: EnrolmentTable = EnrolmentTable()
     rounds: RoundsTable = RoundsTable()
     policies: Policies = Policies()
+    mqtt: MqttTable = MqttTable()
+    store: StoreTable = StoreTable()
+    security: SecurityTable = SecurityTable()
 
     @property
     def seed(self) -> int:
@@ -134,7 +206,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True):
         federation = msgspec.structs.replace(self.federation, seed=seed)
         return msgspec.structs.replace(self, federation=federation)
 
-    def settings(self, task: Task, devices: int) -> FederationSettings:
+    def settings(self, task: Task, devices: int | None) -> FederationSettings:
         """Return what the coordinator's machine is told.
 
         Parameters
@@ -142,7 +214,8 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True):
         task
             The data source's.
         devices
-            How many devices there are: all of them are waited for unless the configuration says otherwise.
+            How many devices there are: all of them are waited for unless the configuration says otherwise. None where
+            that is not known: then there is a window of the usual length.
 
         Raises
         ------
@@ -151,8 +224,8 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True):
         """
         least, window_s = self.enrolment.min_devices, self.enrolment.window_s
         if least is None and window_s is None:
-            least = devices
-        if least is not None and least > devices and window_s is None:
+            least, window_s = (devices, None) if devices is not None else (None, EnrolmentSettings().window_s)
+        if least is not None and devices is not None and least > devices and window_s is None:
             raise ConfigurationError(
                 f"min_devices is {least}, and the fleet has {devices}: enrolment would never end. Take {devices} at "
                 "the most, or set window_s too",
@@ -240,6 +313,9 @@ def parse_config(mapping: Mapping[str, object], source: str = "", plugins: Plugi
             aggregation=_read_aggregation(tables, plugins),
             stop=tables.choice("stop", "rule", plugins.stop_rule, Policies().stop),
         ),
+        mqtt=_read_mqtt(tables),
+        store=tables.table("store", StoreTable),
+        security=tables.table("security", SecurityTable),
     )
     tables.check()
     return config
@@ -264,6 +340,21 @@ def _read_fleet_table(tables: Tables, folder: Path) -> FleetTable:
             "fleet.hardware",
         )
     return fleet
+
+
+def _read_mqtt(tables: Tables) -> MqttTable:
+    mqtt = tables.table("mqtt", MqttTable)
+    if "@" in mqtt.broker:
+        scheme, _, rest = mqtt.broker.partition("://")
+        tables.fault(
+            f"broker is '{scheme}://…@{rest.rpartition('@')[2]}': user and password do not belong into it, since a "
+            "configuration is shown and kept with results; set username, and password_file",
+            "mqtt.broker",
+        )
+        mqtt = MqttTable()
+    if mqtt.password_file is not None and mqtt.username is None:
+        tables.fault("password_file is set without username", "mqtt.password_file")
+    return mqtt
 
 
 def _read_aggregation(tables: Tables, plugins: Plugins) -> AggregatorChoice:
@@ -313,5 +404,8 @@ _KEYS: Final[dict[str, tuple[str, ...]]] = {
     "selection": ("selector",),
     "aggregation": ("aggregator", "reducer", "server_optimizer"),
     "stop": ("rule",),
+    "mqtt": _fields(MqttTable),
+    "store": _fields(StoreTable),
+    "security": _fields(SecurityTable),
 }
 """The tables, and of each the keys that do not depend on a plugin."""

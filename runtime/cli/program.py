@@ -40,6 +40,26 @@ COMMANDS: Final = {
         "tierwise.runtime.cli.simulate:simulate",
         "Run a federation that a TOML file describes: simulated devices and time, real training.",
     ),
+    "coordinator": LazyCommand(
+        "tierwise.runtime.cli.coordinator:coordinator",
+        "Run a federation of real devices over an MQTT broker.",
+    ),
+    "agent": LazyCommand(
+        "tierwise.runtime.cli.agent:agent",
+        "Be a device of a federation: train on this machine's own data.",
+    ),
+    "status": LazyCommand(
+        "tierwise.runtime.cli.status:status",
+        "Show where a federation stands, from its store.",
+    ),
+    "broker": LazyCommand(
+        "tierwise.runtime.cli.broker:broker",
+        "Start a small MQTT broker in this process, for trying out.",
+    ),
+    "replay": LazyCommand(
+        "tierwise.runtime.cli.replay:replay",
+        "Show what happened in a federation, event by event, from its store.",
+    ),
     "probe": LazyCommand(
         "tierwise.runtime.cli.probe:probe",
         "Measure this machine as a device of a federation is measured.",

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from tierwise.runtime.fleet.catalogue import DeviceKind, DeviceModel, device_models
 
 MODELS = device_models()

@@ -9,7 +9,16 @@ from tierwise.core.errors import ConfigurationError
 from tierwise.core.settings import EnrolmentSettings, RoundSettings
 from tierwise.core.task import Task
 from tierwise.plugins import Plugins
-from tierwise.runtime.config import EnrolmentTable, RoundsTable, RunConfig, load_config, parse_config
+from tierwise.runtime.config import (
+    EnrolmentTable,
+    MqttTable,
+    RoundsTable,
+    RunConfig,
+    SecurityTable,
+    StoreTable,
+    load_config,
+    parse_config,
+)
 from tierwise.runtime.policies import AggregatorChoice, Choice, Policies
 
 PLUGINS = Plugins.discover()
@@ -40,6 +49,12 @@ def test_an_empty_file_gives_the_defaults() -> None:
     assert settings.rounds == RoundSettings()
     assert config.policies == Policies()
     assert len(config.profiles()) == 60
+
+
+def test_without_a_number_of_devices_enrolment_has_a_window() -> None:
+    assert parse("").settings(TASK, None).enrolment == EnrolmentSettings(min_devices=None, window_s=60.0)
+    given = parse("[enrolment]\nmin_devices = 500").settings(TASK, None)
+    assert given.enrolment == EnrolmentSettings(min_devices=500, window_s=None)
 
 
 def test_every_key_arrives() -> None:
@@ -76,7 +91,37 @@ def test_every_key_arrives() -> None:
         [stop]
         rule = "target"
         value = 0.8
+        [mqtt]
+        broker = "mqtts://broker.example.org:8884"
+        prefix = "factory/tierwise"
+        username = "coordinator"
+        password_file = "password"
+        ca_file = "ca.pem"
+        cert_file = "own.pem"
+        key_file = "own.key"
+        protocol = "5"
+        chunk_bytes = 100000
+        keepalive_s = 60
+        [store]
+        path = "kitchen.db"
+        [security]
+        registry = "registry"
+        insecure = true
     """)
+    assert config.mqtt == MqttTable(
+        broker="mqtts://broker.example.org:8884",
+        prefix="factory/tierwise",
+        username="coordinator",
+        password_file="password",
+        ca_file="ca.pem",
+        cert_file="own.pem",
+        key_file="own.key",
+        protocol="5",
+        chunk_bytes=100_000,
+        keepalive_s=60,
+    )
+    assert config.store == StoreTable(path="kitchen.db")
+    assert config.security == SecurityTable(registry="registry", insecure=True)
     settings = config.settings(TASK, 12)
     assert (settings.name, settings.seed) == ("kitchen", 7)
     assert settings.enrolment == EnrolmentSettings(min_devices=9, window_s=30)
@@ -131,7 +176,7 @@ def test_the_example_is_right() -> None:
             "[round]",
             "round",
             "there is no table of this name (did you mean 'rounds'?); the tables: federation, data, fleet, enrolment, "
-            "rounds, grouping, tiers, selection, aggregation, stop",
+            "rounds, grouping, tiers, selection, aggregation, stop, mqtt, store, security",
             id="unknown table",
         ),
         pytest.param(
@@ -285,6 +330,37 @@ def test_the_example_is_right() -> None:
             "aggregation.server_optimizer.learning_rate",
             "option 'learning_rate' of server optimizer 'plain' is 0, allowed is a number greater than 0",
             id="server optimizer's option",
+        ),
+        pytest.param(
+            "[mqtt]\nbroker = 'mqtt://anna:geheim@localhost'",
+            "mqtt.broker",
+            "broker is 'mqtt://…@localhost': user and password do not belong into it, since a configuration is shown "
+            "and kept with results; set username, and password_file",
+            id="a password in the broker's URL",
+        ),
+        pytest.param(
+            "[mqtt]\nprotocol = '4'",
+            "mqtt.protocol",
+            "option 'protocol' of [mqtt] is '4', allowed is one of '3.1.1', '5'",
+            id="version of MQTT",
+        ),
+        pytest.param(
+            "[mqtt]\npassword_file = 'secret'",
+            "mqtt.password_file",
+            "password_file is set without username",
+            id="a password without a user",
+        ),
+        pytest.param(
+            "[store]\npaht = 'run.db'",
+            "store.paht",
+            "[store] has no option 'paht' (did you mean 'path'?), which is set to 'run.db'; its options: path",
+            id="unknown key of the store",
+        ),
+        pytest.param(
+            "[security]\ninsecure = 1",
+            "security.insecure",
+            "option 'insecure' of [security] is 1, allowed is true or false",
+            id="truth value",
         ),
     ],
 )

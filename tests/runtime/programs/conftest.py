@@ -1,0 +1,29 @@
+"""A broker for all tests of this folder, and a scene for each."""
+
+import pytest
+
+from tests.runtime.broker import MOSQUITTO, running
+from tests.runtime.programs.processes import install_pack, scene
+
+
+@pytest.fixture(scope="package", autouse=True)
+def pack(tmp_path_factory):
+    """Install the policy pack for all processes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(install_pack(tmp_path_factory.mktemp("pack"))))
+        yield
+
+
+@pytest.fixture(scope="package")
+def broker(tmp_path_factory):
+    """Return the URL of a mosquitto."""
+    if MOSQUITTO is None:
+        pytest.skip("mosquitto is not installed: `apt-get install mosquitto` brings it")
+    with running(tmp_path_factory.mktemp("broker")) as one:
+        yield f"mqtt://{one.host}:{one.port}"
+
+
+@pytest.fixture
+def stage(tmp_path, broker):
+    with scene(tmp_path, broker) as made:
+        yield made

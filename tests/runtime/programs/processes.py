@@ -1,0 +1,180 @@
+"""The programs as a user has them: real processes over a real broker, with data that is made in no time."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PROGRAM = (sys.executable, "-c", "from tierwise.runtime.cli import main; main()")
+PATIENCE_S = 60.0
+
+# Three kinds of points in a plane; and a learner that takes its time, so that there is a middle of a run.
+PACK = """
+import time
+import numpy as np
+from tierwise.core.learning import Dataset, LocalData
+from tierwise.core.task import Task
+from tierwise.plugins import Kind, PluginDescriptor, hookimpl
+import msgspec
+
+@hookimpl
+def tierwise_data_sources():
+    yield PluginDescriptor(kind=Kind.DATA_SOURCE, name="clouds", target="clouds_pack:Clouds",
+                           options="clouds_pack:Options", summary="Three clouds of points.")
+
+class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    samples: int = 30
+    pause_s: float = 0.0
+
+class Clouds:
+    task = Task(name="clouds", features=4, classes=("a", "b", "c"))
+
+    def __init__(self, options):
+        self.options = options
+
+    def load(self, part, parts, seed):
+        time.sleep(self.options.pause_s)
+        random = np.random.default_rng((seed, part))
+        return LocalData(self.samples(random, self.options.samples), self.samples(random, 9))
+
+    def samples(self, random, size):
+        labels = random.integers(0, 3, size)
+        return Dataset((random.normal(size=(size, 4)) + 2 * np.eye(3, 4)[labels]).astype(np.float32), labels)
+"""
+
+CONFIGURATION = """
+[federation]
+name = "{name}"
+[data]
+source = "clouds"
+[enrolment]
+min_devices = {devices}
+[rounds]
+deadline_s = 20
+grace_s = 10
+max_samples = 30
+[grouping]
+groups = 2
+[tiers]
+hidden = [[4], [{width}]]
+[stop]
+rounds = {rounds}
+[mqtt]
+broker = "{broker}"
+{more}
+"""
+
+
+def install_pack(folder: Path) -> Path:
+    """Write the pack as pip would install it."""
+    metadata = folder / "clouds_pack-1.0.dist-info"
+    metadata.mkdir()
+    (folder / "clouds_pack.py").write_text(PACK)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: clouds-pack\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[tierwise]\nclouds = clouds_pack\n")
+    return folder
+
+
+def configuration(
+    path: Path, broker: str, *, name: str = "clouds", devices: int = 6, rounds: int = 3, width: int = 16, more: str = ""
+) -> Path:
+    """Write a coordinator's file."""
+    path.write_text(
+        CONFIGURATION.format(name=name, devices=devices, rounds=rounds, width=width, broker=broker, more=more)
+    )
+    return path
+
+
+class Running:
+    """A process of the program whose output goes into files."""
+
+    def __init__(self, folder: Path, name: str, *arguments: object) -> None:
+        self.out, self.err = folder / f"{name}.out", folder / f"{name}.err"
+        with self.out.open("wb") as out, self.err.open("wb") as err:
+            self.process = subprocess.Popen(
+                [*PROGRAM, *map(str, arguments)],
+                stdout=out,
+                stderr=err,
+                cwd=folder,
+                env={**os.environ, "COLUMNS": "160"},
+            )
+
+    def lines(self) -> list[dict]:
+        """Return what it printed as JSON lines so far."""
+        return [json.loads(line) for line in self.out.read_text().split("\n")[:-1]]
+
+    def wait(self, timeout: float = PATIENCE_S) -> int:
+        return self.process.wait(timeout)
+
+    def told(self, sign: signal.Signals) -> int:
+        """Send it a signal and return what it exits with."""
+        self.process.send_signal(sign)
+        return self.wait(10)
+
+    def until(self, reached: Callable[["Running"], bool]) -> None:
+        """Wait for something that it prints."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not reached(self):
+            assert self.process.poll() is None, f"it has ended:\n{self.err.read_text()}"
+            assert time.monotonic() < deadline, f"it does not come so far:\n{self.err.read_text()}"
+            time.sleep(0.02)
+
+
+class Scene:
+    """A folder, a broker, and processes that are all gone in the end."""
+
+    def __init__(self, folder: Path, broker: str) -> None:
+        self.folder = folder
+        self.broker = broker
+        self._running: list[Running] = []
+
+    def start(self, name: str, *arguments: object) -> Running:
+        running = Running(self.folder, name, *arguments)
+        self._running.append(running)
+        return running
+
+    def agent(self, number: int, *more: object, name: str = "clouds") -> Running:
+        """Start an agent: the first three are weak, the others strong."""
+        return self.start(
+            f"d{number}", "agent", "--broker", self.broker, "--federation", name, "--id", f"d{number}",
+            "--data", f"clouds:part={number},parts=9", "--declare", f"cpu_flops={(1e9, 1e11)[number >= 3]}",
+            "--declare", f"memory_bytes={(600, 1e9)[number >= 3]}", "--out", f"model-{number}", *more,
+        )  # fmt: skip
+
+    def agents(self, *more: object, name: str = "clouds") -> list[Running]:
+        return [self.agent(number, *more, name=name) for number in range(6)]
+
+    def close(self) -> None:
+        for running in self._running:
+            if running.process.poll() is None:
+                running.process.kill()
+            running.process.wait(10)
+
+
+@contextmanager
+def scene(folder: Path, broker: str) -> Iterator[Scene]:
+    made = Scene(folder, broker)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def tierwise(*arguments: object, cwd: Path | None = None, **environment: str) -> tuple[int, str, str]:
+    """Run the program; return its exit code, standard output and standard error."""
+    done = subprocess.run(
+        [*PROGRAM, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, **environment},
+        timeout=60,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.returncode, done.stdout, done.stderr

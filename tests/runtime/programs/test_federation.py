@@ -1,0 +1,237 @@
+"""A coordinator and six agents, each a process, over mosquitto."""
+
+import json
+import os
+import signal
+import subprocess
+
+import pytest
+
+from tests.runtime.broker import running
+from tests.runtime.programs.processes import PROGRAM, configuration, scene, tierwise
+from tierwise.core.framing import unframe
+
+STORE = '[store]\npath = "run.db"\n'
+
+
+def events(process, name):
+    return [line for line in process.lines() if line.get("event") == name]
+
+
+def targets(folder):
+    """Return, by group, the model bytes of each device's current target, which are what its card says."""
+    found = {}
+    for number in range(6):
+        directory = folder / f"model-{number}"
+        current = json.loads((directory / "current.json").read_text())["current"]
+        card = json.loads((directory / current["card"]).read_text())
+        model = (directory / current["file"]).read_bytes()
+        assert unframe(model).identity == current["sha256"] == card["sha256"]
+        assert current["file"] == f"{card['group']}-{card['version']}.safetensors"
+        found.setdefault(card["group"], []).append(model)
+    return found
+
+
+def test_a_federation_from_the_first_hello_to_the_models_on_every_disk(stage) -> None:
+    file = configuration(stage.folder / "run.toml", stage.broker, more=STORE)
+    coordinator = stage.start("coordinator", "coordinator", file, "--out", "result", "--log-json")
+    agents = stage.agents("--log-json")
+    assert coordinator.wait() == 0, coordinator.err.read_text()
+    assert [agent.wait() for agent in agents] == [0] * 6
+
+    lines = coordinator.lines()
+    assert all(set(line) & {"event", "notice", "log", "result"} and line["time"].endswith("Z") for line in lines)
+    assert lines[0]["log"] == "tierwise"
+    assert {line["group"] for line in events(coordinator, "group-finished")} == {"g1", "g2"}
+    report = lines[-1]["report"]
+    assert [(group["group"], group["devices"], group["rounds"]) for group in report["run"]["groups"]] == [
+        ("g1", 3, 3),
+        ("g2", 3, 3),
+    ]
+    of_group = targets(stage.folder)
+    assert {group: (len(models), len(set(models))) for group, models in of_group.items()} == {
+        "g1": (3, 1),
+        "g2": (3, 1),
+    }
+    written = json.loads((stage.folder / "result/result.json").read_text())
+    for name in (name for name in written["files"] if name.endswith(".safetensors")):
+        assert (stage.folder / "result" / name).read_bytes() == of_group[name.split("-")[0]][0]
+
+    said = agents[0].lines()
+    assert [line["sent"] for line in said if "sent" in line].count("update") == 3
+    assert {line["received"] for line in said if "received" in line} >= {"welcome", "round", "target", "dismissed"}
+
+    code, out, err = tierwise("status", file)
+    assert (code, err) == (0, "")
+    assert "federation clouds: finished; no coordinator runs" in out
+    standing = json.loads(tierwise("status", stage.folder / "run.db", "--json")[1])
+    assert (standing["stage"], standing["reachable"], standing["running"]) == ("finished", 6, None)
+    assert [group["phase"] for group in standing["groups"]] == ["finished"] * 2
+
+
+def test_a_readable_log_ends_in_the_table(stage) -> None:
+    file = configuration(stage.folder / "run.toml", stage.broker, name="plain", rounds=1)
+    coordinator = stage.start("coordinator", "coordinator", file)
+    agents = stage.agents(name="plain")
+    assert coordinator.wait() == 0
+    assert [agent.wait() for agent in agents] == [0] * 6
+    said, shown = coordinator.err.read_text(), coordinator.out.read_text()
+    for words in (
+        "warning: without [store] path all is in memory",
+        "warning: without [security] registry no message is signed",
+        "federation plain opened: waiting for 6 devices",
+        "groups, weakest first: g1 (d0, d1, d2); g2 (d3, d4, d5)",
+        "g1: round 1 closed with 3 devices, accuracy 0.",
+        "g2: finished with version 1: 1 round",
+    ):
+        assert words in said
+    assert "simulated" not in shown
+    assert shown.splitlines()[0].split()[:3] == ["group", "devices", "tier"]
+    heard = agents[0].err.read_text()
+    assert "in g1, with tier mlp-" in heard
+    assert "written to model-0/g1-1.safetensors, sha256 " in heard
+
+
+def test_signed_and_sealed_with_bundles(stage, tmp_path) -> None:
+    for number in range(6):
+        code, _, err = tierwise(
+            "enrol", f"d{number}", "--registry", "registry", "--broker", stage.broker, "--federation", "signed",
+            cwd=tmp_path,
+        )  # fmt: skip
+        assert (code, err) == (0, "")
+    more = '[security]\nregistry = "registry"\n'
+    file = configuration(tmp_path / "run.toml", stage.broker, name="signed", rounds=1, more=more)
+    coordinator = stage.start("coordinator", "coordinator", file, "--log-json")
+    data = [f"clouds:part={number},parts=9" for number in range(6)]
+    agents = [
+        stage.start(f"d{n}", "agent", "--bundle", f"d{n}.bundle.json", "--data", data[n], "--out", f"model-{n}")
+        for n in range(6)
+    ]
+    stranger = stage.start(
+        "stranger", "agent", "--broker", stage.broker, "--federation", "signed", "--data", data[0], "--id", "stranger"
+    )
+    assert coordinator.wait() == 0, coordinator.err.read_text()
+    assert [agent.wait() for agent in agents] == [0] * 6
+    assert {line["device"] for line in events(coordinator, "device-enrolled")} == {f"d{n}" for n in range(6)}
+    assert not any("no message is signed" in str(line) for line in coordinator.lines())
+    assert sum(len(models) for models in targets(tmp_path).values()) == 6
+    assert stranger.told(signal.SIGTERM) == 143
+    assert (tmp_path / "registry/coordinator.boot.json").exists()
+
+
+def test_a_coordinator_that_was_killed_goes_on(stage) -> None:
+    file = configuration(stage.folder / "run.toml", stage.broker, name="killed", rounds=60, more=STORE)
+    first = stage.start("first", "coordinator", file, "--log-json")
+    agents = stage.agents(name="killed")
+    first.until(lambda one: len(events(one, "round-closed")) >= 5)
+    status = tierwise("status", file)[1]
+    assert f"federation killed: learning; its coordinator runs (process {first.process.pid})" in status
+    first.process.kill()
+    first.wait()
+    closed = len(events(first, "round-closed"))
+    assert "was killed; started again, it goes on" in tierwise("status", file)[1]
+    second = stage.start("second", "coordinator", file, "--log-json")
+    assert second.wait() == 0, second.err.read_text()
+    assert [agent.wait() for agent in agents] == [0] * 6
+    assert any("going on where the store stands" in line.get("message", "") for line in second.lines())
+    assert len(events(second, "round-closed")) <= 120 - closed
+    assert [group["rounds"] for group in second.lines()[-1]["report"]["run"]["groups"]] == [60, 60]
+    assert {len(set(models)) for models in targets(stage.folder).values()} == {1}
+
+
+@pytest.mark.parametrize(("sign", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_stops_cleanly_and_says_how_to_go_on(stage, sign, code) -> None:
+    name = f"told-{code}"
+    file = configuration(stage.folder / "run.toml", stage.broker, name=name, rounds=400, more=STORE)
+    coordinator = stage.start("coordinator", "coordinator", file, "--out", "result")
+    agents = stage.agents(name=name)
+    coordinator.until(lambda one: "round 3 closed" in one.err.read_text())
+    assert agents[5].told(sign) == code
+    assert "stopped; the same command joins again" in agents[5].err.read_text()
+    assert coordinator.told(sign) == code
+    assert f"stopped; all is in the store: `tierwise coordinator {file}` goes on with it" in coordinator.err.read_text()
+    assert coordinator.out.read_text().startswith("interrupted; this is how far it came:\n")
+    assert json.loads((stage.folder / "result/result.json").read_text())["interrupted"] is True
+    assert "federation" in tierwise("status", file)[1]
+
+
+def test_a_device_that_was_away_gets_its_model_when_it_returns(stage) -> None:
+    file = configuration(stage.folder / "run.toml", stage.broker, name="away", rounds=30, more=STORE)
+    file.write_text(file.read_text().replace("deadline_s = 20", "deadline_s = 2").replace("groups = 2", "groups = 1"))
+    coordinator = stage.start("coordinator", "coordinator", file, "--log-json", "--linger", 60)
+    agents = stage.agents(name="away")
+    coordinator.until(lambda one: len(events(one, "round-closed")) >= 2)
+    agents[0].process.kill()
+    agents[0].wait()
+    coordinator.until(lambda one: bool(events(one, "federation-finished")))
+    assert stage.agent(0, name="away").wait() == 0
+    assert [agent.wait() for agent in agents[1:]] == [0] * 5
+    (models,) = targets(stage.folder).values()
+    assert (len(models), len(set(models))) == (6, 1)
+    assert coordinator.told(signal.SIGTERM) == 0
+    assert coordinator.lines()[-1]["report"]["interrupted"] is False
+
+
+def test_a_store_has_one_coordinator(stage) -> None:
+    file = configuration(stage.folder / "run.toml", stage.broker, name="alone", more=STORE)
+    first = stage.start("first", "coordinator", file, "--log-json")
+    first.until(lambda one: bool(events(one, "federation-opened")))
+    code, _, err = tierwise("coordinator", file)
+    assert code == 1
+    assert str(first.process.pid) in err
+    assert first.told(signal.SIGTERM) == 143
+
+
+def test_a_device_of_another_task_is_refused(stage) -> None:
+    file = configuration(stage.folder / "run.toml", stage.broker, name="refusing")
+    coordinator = stage.start("coordinator", "coordinator", file, "--log-json")
+    coordinator.until(lambda one: bool(events(one, "federation-opened")))
+    code, _, err = tierwise(
+        "agent", "--broker", stage.broker, "--federation", "refusing", "--data", "digits:parts=9", "--id", "other"
+    )
+    assert code == 1
+    assert "error: the coordinator refused device 'other': " in err
+    assert coordinator.told(signal.SIGTERM) == 143
+
+
+def test_user_and_password_come_from_a_file(tmp_path) -> None:
+    users = {"coordinator": "c0", **{f"d{number}": "s3cret" for number in range(6)}}
+    folder = tmp_path / "broker"
+    folder.mkdir()
+    (tmp_path / "own").write_text("c0\n")
+    (tmp_path / "theirs").write_text("s3cret\n")
+    with running(folder, users=users) as one, scene(tmp_path, f"mqtt://{one.host}:{one.port}") as stage:
+        file = configuration(tmp_path / "run.toml", stage.broker, rounds=1)
+        file.write_text(file.read_text() + 'username = "coordinator"\npassword_file = "own"\n')
+        coordinator = stage.start("coordinator", "coordinator", file)
+        agents = stage.agents("--password-file", "theirs")
+        assert coordinator.wait() == 0, coordinator.err.read_text()
+        assert [agent.wait() for agent in agents] == [0] * 6
+        (tmp_path / "theirs").write_text("guessed\n")
+        code, _, err = tierwise(
+            "agent",
+            "--broker",
+            stage.broker,
+            "--data",
+            "clouds",
+            "--id",
+            "d0",
+            "--password-file",
+            "theirs",
+            cwd=tmp_path,
+        )
+        assert code == 1
+        assert "refuses user 'd0'" in err
+        assert "guessed" not in err
+
+
+def test_an_agent_loads_neither_polars_nor_rich_nor_scikit_learn() -> None:
+    code = (
+        "import sys\nfrom tierwise.runtime.cli.program import run\n"
+        "assert run(['agent', '--broker', 'mqtt://127.0.0.1:1', '--data', 'clouds:part=x']) == 2\n"
+        "print(sorted({'polars', 'rich', 'sklearn', 'scipy', 'sqlalchemy'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [PROGRAM[0], "-c", code], capture_output=True, text=True, check=True, timeout=60, env=dict(os.environ)
+    )
+    assert done.stdout.strip() == "[]"
