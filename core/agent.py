@@ -28,9 +28,6 @@ from tierwise.core.work import Job, JobDone
 RETRY_GROWTH: Final = 2.0
 """Each repetition waits twice as long as the one before, up to `AgentSettings.retry_limit_s`."""
 
-FAREWELL_LIMITS: Final = 10
-"""A device that is dismissed without its target model asks for it as many times `AgentSettings.retry_limit_s` long."""
-
 
 class AgentStage(StrEnum):
     """Where a device stands."""
@@ -56,11 +53,15 @@ class AgentSettings:
     poll_s
         Seconds after which a device that waits, and was told nothing meanwhile, asks where it stands; None for
         never, on a transport that loses nothing.
+    farewell_s
+        How long, in seconds, a device that is dismissed before it has its target model asks for it; then it leaves
+        without.
     """
 
     retry_s: float | None = 5.0
     retry_limit_s: float = 60.0
     poll_s: float | None = 120.0
+    farewell_s: float = 600.0
 
 
 # -- actions
@@ -378,8 +379,7 @@ class AgentMachine:
         if self._settings.retry_s is None:  # it cannot be lost
             self._farewell = _Farewell(message.reason, message.target, until=None)
             return stopped
-        until = now + FAREWELL_LIMITS * self._settings.retry_limit_s
-        self._farewell = _Farewell(message.reason, message.target, until)
+        self._farewell = _Farewell(message.reason, message.target, now + self._settings.farewell_s)
         return (*stopped, *self.start(now))
 
     def _leave(self, stage: AgentStage, reason: str) -> tuple[Action, ...]:

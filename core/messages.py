@@ -137,6 +137,11 @@ class TargetAnnounced(CoordinatorMessage, frozen=True, kw_only=True, tag="target
 
 
 class Dismissed(CoordinatorMessage, frozen=True, kw_only=True, tag="dismissed"):
-    """The federation has ended, or you were removed: nothing more will come."""
+    """The federation has ended, or you were removed: nothing more will come.
+
+    ``target`` is the hash of the target model that you end with; who does not have it yet may still ask, with a
+    `Hello`. None if there is none for you.
+    """
 
     reason: str
+    target: BlobHash | None = None

@@ -297,9 +297,11 @@ class Coordinator:
         self._submit(i.Tick())
 
     async def _end(self) -> None:
-        reason = self.federation.state.failure or "the federation has finished"
-        for device in sorted(self.federation.state.devices):
-            self._post.to_device(device, m.Dismissed(reason=reason))
+        state = self.federation.state
+        reason = state.failure or "the federation has finished"
+        for device, found in sorted(state.devices.items()):
+            target = None if found.group is None else state.groups[found.group].model
+            self._post.to_device(device, m.Dismissed(reason=reason, target=target))
         await self._post.flush()
         self._ended.set()
         self.bus.close()

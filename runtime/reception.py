@@ -99,7 +99,9 @@ class Reception:
         rejected = await self._try(i.EnrolDevice(device=device, schema_hash=message.schema_hash))
         if rejected is None:
             rejected = await self._try(i.ReportHardware(device=device, profile=message.profile))
-        if rejected is not None:
+        if self._federation.ended and device in self._federation.state.devices:
+            await self._see_off(device)  # it has ended meanwhile
+        elif rejected is not None:
             self._post.to_device(device, m.Refused(refusal=rejected.refusal, reason=rejected.reason))
         else:
             self._welcome(device)
@@ -118,12 +120,14 @@ class Reception:
         """Give a device that comes back after the end what it has missed."""
         state = self._federation.state
         name = state.devices[device].group
-        if name is not None and (model := state.groups[name].model) is not None:
+        model = None if name is None else state.groups[name].model
+        if name is not None and model is not None:
             group = state.groups[name]
             self._welcome(device)
             target = m.TargetAnnounced(group=name, version=group.version, model=model, reason=group.ending or "")
             self._post.to_device(device, target, await self._store.get(model))
-        self._post.to_device(device, m.Dismissed(reason=state.failure or "the federation has finished"))
+        reason = state.failure or "the federation has finished"
+        self._post.to_device(device, m.Dismissed(reason=reason, target=model))
 
     async def _take_update(self, device: DeviceId, message: m.UpdateSent, body: memoryview) -> None:
         async with self._spool.writing() as writing:

@@ -29,6 +29,9 @@ class Spool:
         self._store = store
         self._federation = federation
         self._held: Counter[BlobHash] = Counter()
+        self._freed: set[BlobHash] = set()
+        """What was to be deleted while a writer held it: a round may be abandoned before the writer of its last update
+        hears that the log names it."""
         self._lock = asyncio.Lock()  # a blob that is being written is not deleted meanwhile
 
     @asynccontextmanager
@@ -39,8 +42,9 @@ class Spool:
             yield writing
         finally:
             self._held -= Counter(writing.blobs)
-        if not writing.logged:
-            await self.discard(writing.blobs)
+        left_over = [blob for blob in writing.blobs if not writing.logged or blob in self._freed]
+        if left_over:
+            await self.discard(left_over)
 
     async def put(self, data: bytes | memoryview) -> BlobHash:
         """Write a blob and hold it."""
@@ -52,8 +56,10 @@ class Spool:
     async def discard(self, blobs: Iterable[BlobHash]) -> None:
         """Delete those of some blobs that neither the federation nor a writer needs."""
         async with self._lock:
-            live = self._federation.live_blobs()
-            await self._store.delete(sorted(blob for blob in blobs if blob not in live and not self._held[blob]))
+            dead = set(blobs) - self._federation.live_blobs()
+            held = {blob for blob in dead if self._held[blob]}
+            self._freed = self._freed - dead | held
+            await self._store.delete(sorted(dead - held))
 
 
 @dataclass(slots=True)

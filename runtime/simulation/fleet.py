@@ -8,22 +8,24 @@ computed. A task and a timer for each device would cost more than small models d
 import asyncio
 import heapq
 import itertools
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from tierwise.core import agent as a
 from tierwise.core.edges import Arrived, ConnectionLost
 from tierwise.core.envelope import open_from_coordinator, seal
 from tierwise.core.events import Purpose
 from tierwise.core.hardware import HardwareProfile
-from tierwise.core.ids import DeviceId, GroupId, TierName
+from tierwise.core.ids import BlobHash, DeviceId, GroupId, TierName
 from tierwise.core.learning import FitStopped, Learner, LocalData, StopToken
 from tierwise.core.task import Task
 from tierwise.core.tiers import Tier
 from tierwise.core.work import Job, perform
+from tierwise.runtime.simulation.faults import FaultPlan, FaultyLinks, Way
 
-RELIABLE = a.AgentSettings(retry_s=None)
+RELIABLE = a.AgentSettings(retry_s=None, poll_s=None)
 """The simulated network loses nothing, so nothing is sent twice."""
 
 
@@ -40,6 +42,8 @@ class _Device:
     machine: a.AgentMachine
     profile: HardwareProfile
     data: LocalData
+    up: bool = True
+    """Whether its program runs."""
     following: GroupId | None = None
     job: Job | None = None
     ticks: set[float] = field(default_factory=set)
@@ -63,6 +67,13 @@ class SimulatedFleet:
         Ends the training when told to.
     settings
         How the devices insist; they need to where a coordinator may die with what it was told.
+    faults
+        What goes wrong; None for nothing.
+
+    Attributes
+    ----------
+    kept
+        The target model that each device has kept last, on a disk that outlives its program.
     """
 
     def __init__(
@@ -72,30 +83,43 @@ class SimulatedFleet:
         make_learner: Callable[[Tier], Learner],
         stop: StopToken,
         settings: a.AgentSettings = RELIABLE,
+        faults: FaultPlan | None = None,
     ) -> None:
+        self.kept: dict[DeviceId, BlobHash] = {}
+        self._make_machine = partial(a.AgentMachine, schema_hash=task.schema_hash, settings=settings)
         self._devices = {
-            name: _Device(
-                a.AgentMachine(name, task.schema_hash, spec.profile, settings),
-                spec.profile,
-                spec.data.divided(task.scale),
-            )
+            name: _Device(self._make_machine(name, profile=spec.profile), spec.profile, spec.data.divided(task.scale))
             for name, spec in sorted(devices.items())
         }
+        self._faults = faults
+        self._links = None if faults is None else FaultyLinks(faults)
         self._make_learner = make_learner
         self._learners: dict[TierName, Learner] = {}
         self._stop = stop
         self._retained: dict[GroupId, bytes] = {}
         self._arrivals: asyncio.Queue[Arrived | ConnectionLost] = asyncio.Queue()
+        self._attended = False
+        """Whether there is a coordinator."""
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()  # of equal times, what was scheduled first happens first
         self._wake = asyncio.Event()
+
+    def stages(self) -> dict[DeviceId, a.AgentStage]:
+        """Return where the devices stand whose programs run."""
+        return {name: device.machine.stage for name, device in self._devices.items() if device.up}
 
     # -- the coordinator's transport
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[None]:
-        """Nothing has to be connected."""
-        yield
+        """Be what devices reach."""
+        self._attended = True
+        try:
+            yield
+        finally:
+            self._attended = False
+            if self._forgetful:
+                self._arrivals = asyncio.Queue()
 
     async def receive(self) -> AsyncGenerator[Arrived | ConnectionLost, None]:
         """Yield what devices send, when it arrives."""
@@ -119,6 +143,7 @@ class SimulatedFleet:
     async def run(self) -> None:
         """Let things happen when they are due, for ever."""
         loop = asyncio.get_running_loop()
+        self._schedule_faults()
         for name, device in self._devices.items():
             self._act(name, device, device.machine.start(loop.time()))
         while True:
@@ -139,13 +164,65 @@ class SimulatedFleet:
 
     def _deliver(self, name: DeviceId, data: bytes) -> None:
         device = self._devices[name]
-        arrives_at = self._now() + len(data) / device.profile.value("downlink_bytes_per_s")
 
         def arrive() -> None:
-            message, body = open_from_coordinator(data)
-            self._act(name, device, device.machine.receive(message, body, self._now()))
+            if device.up and not self._cut(name):
+                message, body = open_from_coordinator(data)
+                self._act(name, device, device.machine.receive(message, body, self._now()))
 
-        self._schedule(arrives_at, arrive)
+        travel_s = len(data) / device.profile.value("downlink_bytes_per_s")
+        for arrives_at in self._arrivals_at(name, Way.DOWN, self._now() + travel_s):
+            self._schedule(arrives_at, arrive)
+
+    # -- faults
+
+    @property
+    def _forgetful(self) -> bool:
+        return self._faults is not None and self._faults.forgetful
+
+    def _cut(self, name: DeviceId) -> bool:
+        return self._links is not None and self._links.cut(name, self._now())
+
+    def _arrivals_at(self, name: DeviceId, way: Way, due_at: float) -> Iterable[float]:
+        if self._links is None:
+            return (due_at,)
+        return () if self._links.cut(name, self._now()) else self._links.arrivals(name, way, due_at)
+
+    def _schedule_faults(self) -> None:
+        if self._faults is None:
+            return
+        for partition in self._faults.partitions:
+            for name in sorted(partition.devices):
+                if partition.noticed_after_s is not None:
+                    noticed_at = partition.start_s + partition.noticed_after_s
+                    self._schedule(noticed_at, partial(self._lose, name, "its network is cut off"))
+                    self._schedule(partition.end_s, partial(self._reconnect, name))
+        for crash in self._faults.agent_crashes:
+            self._schedule(crash.at_s, partial(self._crash, crash.device))
+            if crash.down_s is not None:
+                self._schedule(crash.at_s + crash.down_s, partial(self._restart, crash.device))
+            if crash.noticed_after_s is not None:
+                noticed_at = crash.at_s + crash.noticed_after_s
+                self._schedule(noticed_at, partial(self._lose, crash.device, "its agent crashed"))
+
+    def _lose(self, name: DeviceId, reason: str) -> None:
+        self._report(ConnectionLost(name, reason))
+
+    def _reconnect(self, name: DeviceId) -> None:
+        device = self._devices[name]
+        if device.up:
+            self._act(name, device, device.machine.start(self._now()))
+
+    def _crash(self, name: DeviceId) -> None:
+        device = self._devices[name]
+        device.up, device.job, device.following = False, None, None
+
+    def _restart(self, name: DeviceId) -> None:
+        device = self._devices[name]
+        if not device.up:
+            device.up = True
+            device.machine = self._make_machine(name, profile=device.profile)
+            self._act(name, device, device.machine.start(self._now()))
 
     # -- what devices do
 
@@ -162,14 +239,26 @@ class SimulatedFleet:
                     self._start_job(name, device, action.job)
                 case a.StopJob():
                     device.job = None
-                case a.KeepTarget() | a.Leave():
-                    pass  # the coordinator's result has the target models
+                case a.KeepTarget():
+                    self.kept[name] = action.model  # the coordinator's result has the model itself
+                case a.Leave():
+                    pass  # the machine knows
         self._schedule_tick(name, device)
 
     def _send(self, name: DeviceId, device: _Device, action: a.Send) -> None:
         data = seal(action.message, action.body)
-        arrives_at = self._now() + len(data) / device.profile.value("uplink_bytes_per_s")
-        self._schedule(arrives_at, lambda: self._arrivals.put_nowait(Arrived(name, data)))
+        travel_s = len(data) / device.profile.value("uplink_bytes_per_s")
+
+        def arrive() -> None:
+            if not self._cut(name):
+                self._report(Arrived(name, data))
+
+        for arrives_at in self._arrivals_at(name, Way.UP, self._now() + travel_s):
+            self._schedule(arrives_at, arrive)
+
+    def _report(self, arrived: Arrived | ConnectionLost) -> None:
+        if self._attended or not self._forgetful:
+            self._arrivals.put_nowait(arrived)
 
     def _start_job(self, name: DeviceId, device: _Device, job: Job) -> None:
         device.job = job
@@ -205,7 +294,8 @@ class SimulatedFleet:
 
         def tick() -> None:
             device.ticks.discard(due_at)
-            self._act(name, device, device.machine.tick(self._now()))
+            if device.up:
+                self._act(name, device, device.machine.tick(self._now()))
 
         self._schedule(due_at, tick)
 

@@ -395,6 +395,130 @@ def test_a_target_before_a_place_is_not_ours():
     assert device.hear(target(), b"frame") == ()
 
 
+# -- asking where it stands
+
+POLL_S, FAREWELL_S = 20.0, 90.0
+ASKING = {"retry_s": RETRY_S, "retry_limit_s": LIMIT_S, "poll_s": POLL_S, "farewell_s": FAREWELL_S}
+
+
+def asked(actions):
+    """Tell whether a device says hello and wants what its group was told last."""
+    hello, *rest = actions
+    return isinstance(hello.message, m.Hello) and rest == [Follow(GroupId("g1"))]
+
+
+def test_told_nothing_it_asks_where_it_stands_and_what_its_group_was_told():
+    device = joined(**ASKING)
+    assert device.machine.due_at == POLL_S
+    assert device.at(POLL_S - 1) == ()
+    assert asked(device.at(POLL_S))
+    assert device.machine.due_at == POLL_S + RETRY_S  # the question is repeated like any other
+    (hello,) = device.at(POLL_S + RETRY_S)
+    assert isinstance(hello.message, m.Hello)
+    device.hear(welcome(assignment()))
+    assert device.machine.due_at == device.now + POLL_S
+
+
+def test_whoever_works_or_delivers_does_not_ask():
+    device = training(**ASKING)
+    assert device.machine.due_at == DEADLINE_S
+    device.now = 50.0
+    device.finish()
+    assert device.machine.due_at == 50.0 + RETRY_S
+    device.hear(receipt())
+    assert device.machine.due_at == 50.0 + POLL_S
+    assert asked(device.at(50.0 + POLL_S))
+
+
+def test_after_a_job_that_came_to_nothing_it_waits_before_it_asks():
+    device = training(**ASKING)
+    assert device.at(DEADLINE_S) == (StopJob(CohortId("g1.r1")),)
+    assert device.machine.due_at == DEADLINE_S + POLL_S
+
+
+def test_rounds_without_us_are_no_word_to_us():
+    device = joined(**ASKING)
+    for number in range(1, 4):
+        device.now = 5.0 * number
+        assert device.hear(announced(f"g1.r{number}", participants=(DeviceId("a"),))) == ()
+    assert device.machine.due_at == POLL_S  # the coordinator may believe that we are lost
+
+
+def test_the_answer_puts_it_into_its_group():
+    device = joined(**ASKING)
+    device.at(POLL_S)
+    assert device.hear(welcome(assignment("g2"))) == (Follow(GroupId("g2")),)
+    (started,) = device.hear(announced("g2.r4"))
+    assert started.job.cohort == "g2.r4"
+
+
+def test_with_its_target_it_asks_only_the_coordinator():
+    device = joined(**ASKING)
+    device.hear(target(), b"frame")
+    (hello,) = device.at(POLL_S)
+    assert isinstance(hello.message, m.Hello)
+
+
+def test_a_declined_round_is_declined_again_when_it_asks():
+    device = training(**ASKING)
+    refused = device.machine.job_failed(CohortId("g1.r1"), "no memory")
+    assert asked(device.at(POLL_S))
+    assert device.hear(announced()) == refused  # it has no receipt, so it may be lost
+
+
+# -- the end
+
+
+def dismissed():
+    return m.Dismissed(reason="over", target=MODEL)
+
+
+def test_with_its_target_it_leaves_when_dismissed():
+    device = joined()
+    device.hear(target(), b"frame")
+    assert device.hear(dismissed()) == (Leave("over", refused=False),)
+
+
+def test_dismissed_without_its_target_it_stops_its_work_and_asks_for_it():
+    device = training(**ASKING)
+    stopped, *rest = device.hear(dismissed())
+    assert stopped == StopJob(CohortId("g1.r1"))
+    assert asked(rest)
+    assert device.hear(dismissed()) == ()
+    device.hear(welcome(assignment()))
+    (hello,) = device.at(RETRY_S)  # the welcome alone is not what it waits for
+    assert isinstance(hello.message, m.Hello)
+    kept, left = device.hear(target(), b"frame")
+    assert isinstance(kept, KeepTarget)
+    assert left == Leave("over", refused=False)
+    assert device.machine.due_at is None
+
+
+def test_with_the_target_of_a_group_that_it_has_left_it_still_asks_for_its_own():
+    device = joined(**ASKING)
+    device.hear(msgspec.structs.replace(target(), model=BlobHash("1" * 64)), b"early")
+    assert asked(device.hear(dismissed()))
+    device.hear(welcome(assignment("g2")))
+    kept, left = device.hear(target("g2"), b"frame")
+    assert (kept.group, left) == ("g2", Leave("over", refused=False))
+
+
+def test_a_target_that_never_comes_is_not_waited_for_for_ever():
+    device = joined(**ASKING)
+    device.hear(dismissed())
+    while device.machine.stage is AgentStage.JOINED:
+        last = device.at(device.machine.due_at)
+    assert device.now == FAREWELL_S
+    assert last == (Leave("over", refused=False),)
+
+
+def test_on_a_network_that_loses_nothing_it_waits_for_its_target():
+    device = joined(retry_s=None, poll_s=None)
+    assert device.hear(dismissed()) == ()
+    assert device.machine.due_at is None
+    assert device.hear(target(), b"frame")[1:] == (Leave("over", refused=False),)
+
+
 # -- tensors that stay on the device
 
 LOCAL = Weights(Layout((TensorSpec(name="n", shape=(2,), role=Role.LOCAL),)), np.ones(2, np.float32))
@@ -451,7 +575,7 @@ class Storm:
     """A device in a storm: jobs give bodies that depend on everything they were given."""
 
     def __init__(self):
-        self.device = Device()
+        self.device = Device(AgentSettings(retry_s=RETRY_S, retry_limit_s=LIMIT_S, poll_s=20.0))
         self.jobs = []
         self.bodies = {}
         self.running = None

@@ -20,19 +20,56 @@ def store():
     return MemoryStore()
 
 
+class Needing(Federation):
+    """A federation that needs what a test says."""
+
+    def __init__(self):
+        super().__init__()
+        self.needs = set()
+
+    def live_blobs(self):
+        return self.needs
+
+
 @pytest.fixture
-def spool(store):
-    return Spool(store, Federation())  # which needs nothing
+def federation():
+    return Needing()
 
 
-async def test_what_is_being_written_is_not_deleted_by_a_commit_that_frees_the_same_bytes(store, spool):
+@pytest.fixture
+def spool(store, federation):
+    return Spool(store, federation)
+
+
+def log(writing, federation, blob):
+    """Do what the coordinator does when a record names a blob."""
+    federation.needs.add(blob)
+    writing.logged = True
+
+
+async def test_what_is_being_written_is_not_deleted_by_a_commit_that_frees_the_same_bytes(store, spool, federation):
     async with spool.writing() as writing:
         blob = await writing.put(b"delta")
         await spool.discard([blob])
         assert await store.blobs() == [blob]
-        writing.logged = True
+        log(writing, federation, blob)
     assert await store.blobs() == [blob]
+    federation.needs.clear()
     await spool.discard([blob])
+    assert await store.blobs() == []
+
+
+async def test_what_is_freed_before_its_writer_hears_that_it_is_logged_is_deleted_all_the_same(
+    store, spool, federation
+):
+    async with spool.writing() as first, spool.writing() as second:
+        blob = await first.put(b"delta")
+        await second.put(b"delta")
+        log(first, federation, blob)
+        log(second, federation, blob)
+        federation.needs.clear()  # the round was abandoned at once
+        await spool.discard([blob])
+        assert await store.blobs() == [blob]
     assert await store.blobs() == []
 
 
@@ -43,13 +80,13 @@ async def test_what_was_not_logged_is_deleted(store, spool):
     assert await store.blobs() == []
 
 
-async def test_of_two_writers_of_the_same_bytes_the_last_one_counts(store, spool):
+async def test_of_two_writers_of_the_same_bytes_the_last_one_counts(store, spool, federation):
     async with spool.writing() as first:
         blob = await first.put(b"delta")
         async with spool.writing() as second:
             await second.put(b"delta")
         assert await store.blobs() == [blob]
-        first.logged = True
+        log(first, federation, blob)
     assert await store.blobs() == [blob]
 
 
@@ -69,8 +106,8 @@ async def test_nothing_is_deleted_while_it_is_being_put():
             await anyio.sleep(0.02)
             return blob
 
-    store = Slow()
-    spool = Spool(store, Federation())
+    store, federation = Slow(), Needing()
+    spool = Spool(store, federation)
     blob = await MemoryStore().put(b"delta")
 
     async def commit():
@@ -81,5 +118,5 @@ async def test_nothing_is_deleted_while_it_is_being_put():
         tasks.start_soon(commit)
         await writing.put(b"delta")
         await anyio.sleep(0.02)
-        writing.logged = True
+        log(writing, federation, blob)
     assert await store.blobs() == [blob]
