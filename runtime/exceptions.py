@@ -5,14 +5,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from traceback import extract_tb
 
+from tierwise.core.errors import StoreError
+
 
 @contextmanager
 def unwrapped() -> Iterator[None]:
-    """Raise an exception that is alone in its group as itself, with the cause and context that it had."""
+    """Raise an exception that is alone in its group as itself, with the cause and context that it had.
+
+    A store that fails does so for everybody who writes just then; the first one tells it.
+    """
     try:
         yield
     except BaseExceptionGroup as group:
-        if len(group.exceptions) > 1:
+        if len(group.exceptions) > 1 and not all(isinstance(one, StoreError) for one in group.exceptions):
             raise
         error = group.exceptions[0]
         context = error.__context__

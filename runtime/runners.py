@@ -19,6 +19,7 @@ from tierwise.core import inputs as i
 from tierwise.core.bus import EventBus
 from tierwise.core.deciding import Rejected
 from tierwise.core.edges import Compute, Store
+from tierwise.core.errors import StoreError
 from tierwise.core.framing import to_bytes, unframe
 from tierwise.core.grouping import Grouping
 from tierwise.core.hardware import HardwareProfile, fleet_table
@@ -81,6 +82,8 @@ class Runners:
         async with self._spool.writing() as writing:
             try:
                 given = _checked(await answer(order, writing))
+            except StoreError:
+                raise  # the disk's fault, not the plugin's: the run stops, and can be gone on with
             except Exception as error:
                 reason = told(error)
                 given = i.PluginFailed(order=order.key, plugin=self._names[kind], reason=reason)

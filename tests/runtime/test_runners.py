@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tierwise.core import events as e
-from tierwise.core.errors import FederationFailedError
+from tierwise.core.errors import FederationFailedError, StoreError
 from tierwise.core.grouping import Grouping
 from tierwise.plugins.descriptors import AggregatorDescriptor, Kind
 from tierwise.plugins.grouping.quantile import QuantileOptions, QuantilePolicy
@@ -239,3 +239,24 @@ def test_blobs_of_answers_that_count_for_nothing_do_not_stay():
     store = MemoryStore()
     result = run(store, aggregation=AggregatorChoice(name="o")).result
     assert anyio.run(store.blobs) == sorted({group.identity for group in result.groups})
+
+
+class FullStore(MemoryStore):
+    """Has no room for a blob until some is made."""
+
+    full = True
+
+    async def put(self, data):
+        if self.full:
+            raise StoreError("the disk is full")
+        return await super().put(data)
+
+
+def test_a_full_disk_is_no_plugins_fault_and_the_run_can_be_gone_on_with():
+    store = FullStore()
+    with pytest.raises(StoreError, match="the disk is full"):
+        run(store)
+    kinds = {type(record.event) for record in anyio.run(store.records)}
+    assert e.GroupFinished not in kinds
+    store.full = False
+    assert [group.failed for group in run(store).result.groups] == [False, False, False]
