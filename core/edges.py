@@ -23,7 +23,7 @@ class Arrived:
         The envelope; a view of a large one may be of a file.
     at
         When its last byte came, by the event loop's clock in seconds: what a deadline is compared with. None where
-        that is now.
+        that is when it is yielded.
     """
 
     device: DeviceId
@@ -53,6 +53,13 @@ class CoordinatorTransport(Protocol):
 
     def receive(self) -> AsyncGenerator[Arrived | ConnectionLost, None]:
         """Yield what devices send, while connected."""
+        ...
+
+    def arriving_since(self) -> float | None:
+        """Return when the oldest came of what is complete and was not yielded yet, by the event loop's clock.
+
+        No deadline after that is judged before it is yielded. None if there is nothing, or if that does not take long.
+        """
         ...
 
     async def send(self, device: DeviceId, data: bytes) -> None:

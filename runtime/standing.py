@@ -23,7 +23,7 @@ class GroupStanding(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     devices, reachable
-        How many are in it, and how many of those are not lost.
+        How many are in it, and how many of those can take part.
     round, version
         The round opened last, and how many models the group has had.
     phase
@@ -65,7 +65,9 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     process, running
         The coordinator that has the store, and whether it lives (False: it was killed). None if nobody has it.
     devices, reachable
-        Enrolled ones, and how many of those are not lost.
+        Enrolled ones, and how many of those can take part.
+    quarantined
+        Devices that kept sending what could not be used, and what that was.
     """
 
     federation: str
@@ -79,6 +81,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     devices: int
     reachable: int
     unplaced: tuple[DeviceId, ...]
+    quarantined: dict[DeviceId, str]
     groups: tuple[GroupStanding, ...]
     failure: str | None
 
@@ -113,8 +116,11 @@ async def read_standing(path: Path) -> Standing:
         process=process,
         running=None if process is None else psutil.pid_exists(process),
         devices=len(state.devices),
-        reachable=sum(not one.lost for one in state.devices.values()),
+        reachable=sum(one.available for one in state.devices.values()),
         unplaced=tuple(sorted(name for name, one in state.devices.items() if one.unplaced is not None)),
+        quarantined={
+            name: one.quarantined for name, one in sorted(state.devices.items()) if one.quarantined is not None
+        },
         groups=tuple(
             _group(name, group, state, records, written and written - timedelta(seconds=at - since.get(name, at)))
             for name, group in state.groups.items()

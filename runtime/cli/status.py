@@ -73,6 +73,7 @@ def _lines(standing: Standing) -> list[str]:
         lines.append(f"failed: {standing.failure}")
     if standing.unplaced:
         lines.append(f"in no group: {', '.join(standing.unplaced)}")
+    lines += [f"{device} is quarantined: {reason}" for device, reason in standing.quarantined.items()]
     return lines
 
 

@@ -73,6 +73,24 @@ async def test_large_envelopes_both_ways(given, keys, tmp_path):
     assert [counters.dropped for counters in there.link_counters] == [0, 0, 0]
 
 
+async def test_it_is_known_since_when_something_waits(broker, keys, tmp_path):
+    here, there = coordinator(settings(broker), tmp_path, keys), agent(settings(broker), A, keys)
+    async with connected(here, there):
+        assert here.arriving_since() is None
+        before = anyio.current_time()
+        await there.send(noise(LARGE))
+        await until(lambda: here.arriving_since() is not None)
+        since = here.arriving_since()
+        assert before < since <= anyio.current_time()
+        await there.send(b"small")
+        (arrived,) = await take(here)
+        assert (arrived.at, len(arrived.data)) == (since, LARGE)
+        await until(lambda: here.arriving_since() is not None)
+        assert here.arriving_since() > since
+        await take(here)
+        assert here.arriving_since() is None
+
+
 async def test_a_large_envelope_for_one_device(broker, keys):
     given = settings(broker)
     here, there, other = coordinator(given, keys=keys), agent(given, A, keys), agent(given, B, keys)
