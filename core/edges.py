@@ -90,7 +90,10 @@ class AgentTransport(Protocol):
         ...
 
     async def follow(self, group: GroupId) -> None:
-        """Listen to a group's topic, and to no other group's; the envelope retained there arrives."""
+        """Listen to a group's topic, and to no other group's.
+
+        The envelope retained there arrives, also if the group is followed already and it did not arrive then.
+        """
         ...
 
 

@@ -52,6 +52,7 @@ class Refusal(StrEnum):
     """Why the machine rejected an input."""
 
     WRONG_TASK = "wrong task"
+    WRONG_VERSION = "wrong version"
     REMOVED = "removed"
     QUARANTINED = "quarantined"
     UNKNOWN_DEVICE = "unknown device"

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from types import TracebackType
 from typing import Final, Self
@@ -20,6 +20,7 @@ from tierwise.core.framing import unframe
 from tierwise.core.hardware import HardwareProfile, Quantity
 from tierwise.core.ids import CohortId, DeviceId, GroupId, ModelVersion, is_device_id
 from tierwise.core.learning import FitStopped, Learner, LocalData, StopToken
+from tierwise.core.seeds import derive_seed
 from tierwise.core.task import Task
 from tierwise.core.tiers import Tier
 from tierwise.core.weights import Weights
@@ -73,7 +74,8 @@ class Agent:
     compute
         Where it measures and trains; None for a worker thread.
     settings
-        How it insists.
+        How it insists; when it asks is shifted by up to a quarter, which depends on its name, so that a fleet that was
+        told something at once does not ask at once.
 
     Raises
     ------
@@ -109,7 +111,7 @@ class Agent:
         self._probes = probes
         self._plugins = plugins or Plugins.discover()
         self._compute = compute or ThreadCompute(workers=1)
-        self._settings = settings
+        self._settings = _paced(settings or a.AgentSettings(), device)
         self._learners: dict[str, Learner] = {}
         self._stop = StopToken()
         self._wake = anyio.Event()
@@ -239,6 +241,13 @@ class Agent:
         if model.identity != kept.model or self._machine.assignment is None:
             return
         self._target = Target(kept.group, self._machine.assignment.tier, kept.version, model, kept.reason)
+
+
+def _paced(settings: a.AgentSettings, device: str) -> a.AgentSettings:
+    if settings.poll_s is None:
+        return settings
+    shift = derive_seed(0, "pace", device) / 2**63
+    return replace(settings, poll_s=settings.poll_s * (0.75 + 0.5 * shift))
 
 
 async def measure(plugins: Plugins, probes: Sequence[str] | None = None) -> HardwareProfile:

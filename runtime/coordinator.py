@@ -369,7 +369,8 @@ class Coordinator:
                 self._post.to_group(command.group, message, await self._store.get(command.model))
 
     def _announce(self, command: c.AnnounceGroup) -> None:
-        assigned = m.Assigned(assignment=m.Assignment(group=command.group, tier=command.tier))
+        assignment = m.Assignment(group=command.group, tier=command.tier)
+        assigned = m.Assigned(assignment=assignment, order=self.federation.sequence)
         for device in self.federation.members(command.group):
             if self._told.get(device) != command.group:
                 self._told[device] = command.group

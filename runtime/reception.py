@@ -7,8 +7,8 @@ from tierwise.core import inputs as i
 from tierwise.core import messages as m
 from tierwise.core.deciding import Rejected
 from tierwise.core.edges import Arrived, Compute, ConnectionLost, Store
-from tierwise.core.envelope import open_from_device
-from tierwise.core.errors import MalformedUpdateError, ProtocolError
+from tierwise.core.envelope import PROTOCOL_VERSION, SPOKEN, common_version, open_from_device
+from tierwise.core.errors import MalformedUpdateError, OtherVersionError, ProtocolError, told_versions
 from tierwise.core.events import InputRejected, Notice, Refusal
 from tierwise.core.federation import Federation
 from tierwise.core.ids import CohortId, DeviceId
@@ -84,6 +84,9 @@ class Reception:
             return
         try:
             message, body = open_from_device(arrived.data)
+        except OtherVersionError as error:
+            await self._refuse_version(arrived.device, str(error), error.version)
+            return
         except ProtocolError as error:
             await self._notify_rejected("envelope", arrived.device, Refusal.MALFORMED, str(error))
             await self._report_fault(arrived.device, None, Refusal.MALFORMED, str(error))
@@ -101,7 +104,19 @@ class Reception:
             case m.Goodbye():
                 await self._try(i.LoseDevice(device=arrived.device, reason=message.reason))
 
+    async def _refuse_version(self, device: DeviceId, reason: str, version: int) -> None:
+        await self._notify_rejected("envelope", device, Refusal.WRONG_VERSION, reason)
+        self._post.to_device(device, m.Refused(refusal=Refusal.WRONG_VERSION, reason=reason), version=version)
+
     async def _greet(self, device: DeviceId, message: m.Hello) -> None:
+        if common_version(message.speaks) is None:
+            older = "coordinator" if message.speaks[0] > SPOKEN[1] else "device"
+            reason = (
+                f"device {device!r} speaks protocol version {told_versions(message.speaks)}, this coordinator speaks "
+                f"{told_versions(SPOKEN)}: upgrade tierwise on the {older}"
+            )
+            await self._refuse_version(device, reason, min(max(message.speaks[1], 0), 255))
+            return
         if self._federation.ended and device in self._federation.state.devices:
             await self._see_off(device)
             return
@@ -123,7 +138,13 @@ class Reception:
         assignment = None
         if found.group is not None and (tier := state.groups[found.group].tier) is not None:
             assignment = m.Assignment(group=found.group, tier=tier)
-        self._post.to_device(device, m.Welcome(federation=state.opened.name, assignment=assignment))
+        welcome = m.Welcome(
+            federation=state.opened.name,
+            assignment=assignment,
+            version=PROTOCOL_VERSION,
+            order=self._federation.sequence,
+        )
+        self._post.to_device(device, welcome)
 
     async def _see_off(self, device: DeviceId) -> None:
         """Give a device that comes back after the end what it has missed."""

@@ -74,6 +74,14 @@ class ByHand:
     async def say_bytes(self, data):
         await self._end.send(data)
 
+    async def hear_bytes(self):
+        """Wait for the next envelope."""
+        stream = self._end.receive()
+        try:
+            return await anext(stream)
+        finally:
+            await stream.aclose()
+
     async def hear(self, kind):
         """Wait for a message of a kind; the others are dropped."""
         stream = self._end.receive()
@@ -513,6 +521,47 @@ def test_a_device_that_keeps_sending_what_cannot_be_used_is_quarantined_until_it
     assert quarantined.device == name_of(3)
     assert [event.refusal for event in of(records, e.DeviceFaulted)] == [Refusal.MALFORMED] * 3
     assert of(records, e.DeviceReleased) == [e.DeviceReleased(device=name_of(3))]
+
+
+@pytest.mark.parametrize(
+    ("speaks", "older"), [((2, 3), "the coordinator"), ((0, 0), "the device")], ids=["newer", "older"]
+)
+def test_a_device_of_another_version_is_told_so_in_its_own(speaks, older):
+    async def main():
+        network = MemoryNetwork()
+        device = ByHand(network, 0)
+        async with federation(network) as running, device.connected():
+            hello = m.Hello(schema_hash=TASK.schema_hash, profile=profile(0), speaks=speaks)
+            await device.say_bytes(seal(hello, version=speaks[1]))
+            refused = await device.hear_bytes()
+            await device.say_bytes(seal(m.Goodbye(reason="night"), version=speaks[1]))
+            return refused, await device.hear_bytes(), dict(running.federation.state.devices)
+
+    refused, again, devices = run_virtually(main())
+    assert refused[2] == again[2] == speaks[1]
+    message, _ = open_from_coordinator(refused)
+    assert message.refusal is Refusal.WRONG_VERSION
+    assert f"upgrade tierwise on {older}" in message.reason
+    assert open_from_coordinator(again)[0].refusal is Refusal.WRONG_VERSION
+    assert devices == {}
+
+
+def test_an_agent_that_is_refused_for_its_version_says_so():
+    async def main():
+        network = MemoryNetwork()
+        there = network.coordinator()
+        async with there.connect(), agent(0, network) as running:
+            stream = there.receive()
+            await anext(stream)
+            refused = m.Refused(refusal=Refusal.WRONG_VERSION, reason="upgrade tierwise on the device")
+            await there.send(name_of(0), seal(refused, version=9))
+            try:
+                await running.target()
+            finally:
+                await stream.aclose()
+
+    with pytest.raises(DeviceError, match="refused device 'd0': upgrade tierwise on the device"):
+        run_virtually(main())
 
 
 def test_a_device_that_never_enrolled_is_told_to_introduce_itself():

@@ -171,6 +171,21 @@ async def test_a_group_hears_its_own_and_who_comes_later_gets_the_latest(given):
         assert await first(a) == b"three"
 
 
+async def test_who_follows_a_group_again_gets_what_it_missed_and_nothing_twice(broker, keys):
+    here, there = coordinator(settings(broker), keys=keys), agent(settings(broker), A, keys)
+    async with connected(here, there):
+        await there.follow(G1)
+        await here.broadcast(G1, noise(LARGE))
+        assert await first(there) == noise(LARGE)
+        await there.follow(G1)
+        await there._connection.unsubscribe(settings(broker).topics.model(G1))  # it will not hear of the next one
+        await here.broadcast(G1, b"a second model")
+        await here.send(A, b"word")
+        assert await first(there) == b"word"
+        await there.follow(G1)
+        assert await first(there) == b"a second model"
+
+
 @pytest.mark.parametrize("devices", [3, 9])
 async def test_what_is_published_does_not_grow_with_the_number_of_devices(broker, devices):
     given = settings(broker)
