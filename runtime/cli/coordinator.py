@@ -111,7 +111,7 @@ class _Program:
         settings = self._settings()
         link = coordinator_link(self._config, self._file, getattr(self._store, "incoming", None))
         try:
-            with listening(self._log), link.trust.remembered():
+            with listening(self._log):
                 self._remark_on_file(link)
                 if self._json is None and self._console.is_terminal:
                     with self._progress.shown():
@@ -174,7 +174,7 @@ class _Program:
             store=self._store,
         )
         with unwrapped():
-            async with anyio.create_task_group() as tasks:
+            async with link.trust.remembered(), anyio.create_task_group() as tasks:
                 await tasks.start(self._follow, running.bus)  # before it does anything
                 async with running:
                     for device in self._release:

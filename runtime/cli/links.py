@@ -1,14 +1,19 @@
 """What both programs need to speak to the other side: signatures, files of secrets, what is local."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Final
 
+import anyio
+import anyio.to_thread
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tierwise.core.errors import ConfigurationError
+from tierwise.runtime.exceptions import unwrapped
+from tierwise.runtime.security import files
 from tierwise.runtime.security.keys import KeyBook
 from tierwise.runtime.security.ordering import ReplayGuard, next_boot
 from tierwise.runtime.security.signing import (
@@ -20,6 +25,9 @@ from tierwise.runtime.security.signing import (
     Verifier,
 )
 from tierwise.runtime.transports.mqtt.settings import MqttSettings
+
+SAVED_EVERY_S: Final = 10.0
+"""How often what was accepted is written down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +76,30 @@ class Trust:
         guard = ReplayGuard.load(orders)
         return cls(Signer(sender, federation, key, boot), Verifier(federation, keys, guard), signed=True, orders=orders)
 
-    @contextmanager
-    def remembered(self) -> Iterator[None]:
-        """Write down at the end which orders were accepted, so that none is accepted once more after it."""
-        try:
+    @asynccontextmanager
+    async def remembered(self) -> AsyncIterator[None]:
+        """Write down now and then, and at the end, which orders were accepted.
+
+        So none is accepted once more after it, and after a kill none that is older than `SAVED_EVERY_S`.
+        """
+        if self.orders is None or not isinstance(self.verifier, Verifier):
             yield
+            return
+        guard, path = self.verifier.guard, self.orders
+        try:
+            with unwrapped():
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(_save_now_and_then, guard, path)
+                    yield
+                    tasks.cancel_scope.cancel()
         finally:
-            if self.orders is not None and isinstance(self.verifier, Verifier):
-                self.verifier.guard.save(self.orders)
+            guard.save(path)
+
+
+async def _save_now_and_then(guard: ReplayGuard, path: Path) -> None:
+    while True:
+        await anyio.sleep(SAVED_EVERY_S)
+        await anyio.to_thread.run_sync(files.replace, path, guard.encode())
 
 
 def make_settings(given: Mapping[str, object]) -> MqttSettings:
