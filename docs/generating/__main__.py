@@ -42,7 +42,11 @@ def main(arguments: list[str]) -> int:
 
 def _filled(page: str) -> str:
     """Return the page with its generated blocks as they are now."""
-    blocks = {**tables.blocks(), "vectors": f"```json\n{_json(vectors.vectors())}```"}
+    blocks = {
+        **tables.blocks(),
+        "bundle": f"```json\n{vectors.bundle()}```",
+        "vectors": f"```json\n{_json(vectors.vectors())}```",
+    }
     marked = re.findall(r"^<!-- ([a-z-]+): generated -->$", page, re.MULTILINE)
     if sorted(marked) != sorted(blocks):
         raise SystemExit(f"{PAGE} has markers for {sorted(marked)}, and the blocks are {sorted(blocks)}")

@@ -5,6 +5,8 @@ purpose and thrown away; here it is fixed, too, and `sealed` says step by step w
 """
 
 import hashlib
+import tempfile
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -19,20 +21,25 @@ from tierwise.core import messages as m
 from tierwise.core.envelope import seal
 from tierwise.core.framing import to_bytes
 from tierwise.core.hardware import HardwareProfile, Quantity
+from tierwise.core.ids import DeviceId
 from tierwise.core.seeds import derive_seed
 from tierwise.core.task import Task
-from tierwise.core.transfer import Chunk, Grant, Offer, Outline, Whole, encode
+from tierwise.core.transfer import Chunk, Grant, Manifest, Offer, Outline, Whole, encode
 from tierwise.core.weights import Layout, Weights
-from tierwise.runtime.security.signing import TO_COORDINATOR, Signer
+from tierwise.runtime.security.bundle import Bundle
+from tierwise.runtime.security.keys import COORDINATOR, Identity
+from tierwise.runtime.security.signing import TO_COORDINATOR, Signer, to_group
 from tierwise.runtime.transports.mqtt import kinds
 from tierwise.runtime.transports.mqtt.presence import Presence
+from tierwise.runtime.transports.mqtt.topics import PREFIX, Topics
 
 FEDERATION: Final = "clouds"
 DEVICE: Final = "kitchen"
 BOOT: Final = 1_700_000_000
 DEVICE_KEY: Final = bytes(range(32))
-COORDINATOR_KEY: Final = bytes(range(32, 64))
+SEALING_KEY: Final = bytes(range(32, 64))
 EPHEMERAL_KEY: Final = bytes(range(64, 96))
+COORDINATOR_KEY: Final = bytes(range(96, 128))
 TASK: Final = Task(name="clouds", features=4, classes=("a", "b", "c"))
 TEN: Final = b"0123456789"
 """An envelope that is none, for showing how one is cut."""
@@ -41,9 +48,27 @@ TEN: Final = b"0123456789"
 def vectors() -> dict[str, object]:
     """Return the examples by name: bytes as hexadecimal digits, texts and numbers as they are."""
     shown: dict[str, object] = {}
-    for part in (_keys(), _task(), _presence(), _hello(), _weights(), _link()):
+    for part in (_keys(), _task(), _presence(), _hello(), _weights(), _link(), _round()):
         shown |= {name: value.hex() if isinstance(value, bytes) else value for name, value in part.items()}
     return shown
+
+
+def bundle() -> str:
+    """Return the file of a bundle with these keys."""
+    coordinator = Identity(
+        Ed25519PrivateKey.from_private_bytes(COORDINATOR_KEY), X25519PrivateKey.from_private_bytes(SEALING_KEY)
+    )
+    made = Bundle(
+        device=DeviceId(DEVICE),
+        identity=Identity(Ed25519PrivateKey.from_private_bytes(DEVICE_KEY)),
+        topics=Topics(PREFIX, FEDERATION),
+        coordinator=coordinator.public,
+        broker="mqtts://broker.example.org",
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "bundle.json"
+        made.save(path)
+        return path.read_text("utf-8")
 
 
 def _keys() -> dict[str, object]:
@@ -53,10 +78,9 @@ def _keys() -> dict[str, object]:
         "boot": BOOT,
         "device_ed25519_private": DEVICE_KEY,
         "device_ed25519_public": Ed25519PrivateKey.from_private_bytes(DEVICE_KEY).public_key().public_bytes_raw(),
-        "coordinator_x25519_private": COORDINATOR_KEY,
-        "coordinator_x25519_public": X25519PrivateKey.from_private_bytes(COORDINATOR_KEY)
-        .public_key()
-        .public_bytes_raw(),
+        "coordinator_ed25519_private": COORDINATOR_KEY,
+        "coordinator_x25519_private": SEALING_KEY,
+        "coordinator_x25519_public": X25519PrivateKey.from_private_bytes(SEALING_KEY).public_key().public_bytes_raw(),
         "ephemeral_x25519_private": EPHEMERAL_KEY,
     }
 
@@ -90,7 +114,7 @@ def _hello() -> dict[str, object]:
 def sealed(envelope: bytes) -> dict[str, bytes]:
     """Seal as `tierwise.runtime.security.sealing` does, with the fixed key, and show each step."""
     ephemeral = X25519PrivateKey.from_private_bytes(EPHEMERAL_KEY)
-    recipient = X25519PrivateKey.from_private_bytes(COORDINATOR_KEY).public_key().public_bytes_raw()
+    recipient = X25519PrivateKey.from_private_bytes(SEALING_KEY).public_key().public_bytes_raw()
     shared = ephemeral.exchange(X25519PublicKey.from_public_bytes(recipient))
     public = ephemeral.public_key().public_bytes_raw()
     key = HKDF(SHA256(), 32, salt=public + recipient, info=b"tierwise seal 1").derive(shared)
@@ -108,6 +132,14 @@ def _weights() -> dict[str, object]:
     layout = Layout.of({"0.weight": (2, 3), "0.bias": (3,)})
     frame = to_bytes(Weights(layout, np.arange(9, dtype=np.float32) / 4))
     return {"weights": frame, "weights_sha256": hashlib.sha256(frame).hexdigest()}
+
+
+def _round() -> dict[str, object]:
+    """Sign what the coordinator says: the frame is retained on a group's topic."""
+    outline = Outline.of(TEN, 16)
+    manifest = encode(Manifest(outline=outline), TEN)
+    signer = Signer(COORDINATOR, FEDERATION, Ed25519PrivateKey.from_private_bytes(COORDINATOR_KEY), BOOT)
+    return {"manifest_frame": signer.sign(manifest, kind=kinds.MANIFEST, recipient=to_group("g1"))}
 
 
 def _link() -> dict[str, object]:
