@@ -66,7 +66,7 @@ def test_the_page_names_every_message_topic_and_refusal() -> None:
         tag = msgspec.inspect.type_info(kind).tag
         assert f'is `"{tag}"`' in PAGE
     for refusal in Refusal:
-        assert re.search(rf"^\| `{refusal.value}` \| \S", PAGE, re.MULTILINE), f"{refusal!r} has no explanation"
+        assert re.search(rf"^\| `{refusal.value}` \| \S", PAGE, re.MULTILINE), f"{refusal!r} is not explained"
     for channel in Channel:
         topic = channel.value.replace("*", "GROUP" if channel.value.startswith("group") else "DEVICE")
         assert f"`PREFIX/FEDERATION/{topic}`" in PAGE

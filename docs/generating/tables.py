@@ -36,7 +36,7 @@ MEANINGS = {
     "stale": "it answers a question that is not open any more; no device is told so",
     "out of place": "the federation is not at the point where this could count",
 }
-"""Of the refusals, for those who write a device."""
+"""Of the refusals, for those who write a device; a text below the member in the code has precedence."""
 LONG = 8
 """Values of an enumeration that are listed in a cell at the most."""
 
@@ -190,7 +190,7 @@ def _bounds(least: int | None, most: int | None, unit: str) -> str:
 
 
 def _refusals() -> str:
-    rows = [(f"`{value}`", MEANINGS.get(value, text)) for value, text in members(Refusal).items()]
+    rows = [(f"`{value}`", text or MEANINGS.get(value, "see its `reason`")) for value, text in members(Refusal).items()]
     return _table(("refusal", "what it means"), rows)
 
 
