@@ -154,7 +154,7 @@ def _fields_table(kind: Said) -> str:
 def _default(field: mi.Field) -> str:
     if field.required:
         return ""
-    value = field.default_factory() if field.default is msgspec.NODEFAULT else field.default  # type: ignore[operator]
+    value = field.default_factory() if field.default is msgspec.NODEFAULT else field.default
     return f"`{msgspec.json.encode(value).decode()}`"
 
 
@@ -179,7 +179,12 @@ def type_text(found: Any) -> str:
             return "text" + pattern + _bounds(found.min_length, found.max_length, " characters")
         case mi.IntType():
             return "integer" + _bounds(found.ge, found.le, "")
-    names = {mi.FloatType: "float", mi.BoolType: "boolean", mi.BytesType: "bytes (bin)", mi.NoneType: "nil"}
+    names: dict[type, str] = {
+        mi.FloatType: "float",
+        mi.BoolType: "boolean",
+        mi.BytesType: "bytes (bin)",
+        mi.NoneType: "nil",
+    }
     return names.get(type(found), "anything")
 
 

@@ -130,7 +130,7 @@ def sealed(envelope: bytes) -> dict[str, bytes]:
 
 def _weights() -> dict[str, object]:
     layout = Layout.of({"0.weight": (2, 3), "0.bias": (3,)})
-    frame = to_bytes(Weights(layout, np.arange(9, dtype=np.float32) / 4))
+    frame = to_bytes(Weights(layout, np.linspace(0, 2, 9, dtype=np.float32)))
     return {"weights": frame, "weights_sha256": hashlib.sha256(frame).hexdigest()}
 
 
