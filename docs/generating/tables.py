@@ -165,7 +165,9 @@ def type_text(found: Any) -> str:
             return f"`{cls.__name__}`"
         case mi.EnumType(cls=cls):
             values = list(members(cls))
-            return " or ".join(f'`"{value}"`' for value in values) if len(values) <= LONG else f"`{cls.__name__}`"
+            if len(values) > LONG:
+                return f"text, a `{cls.__name__}`"
+            return " or ".join(f'`"{value}"`' for value in values)
         case mi.UnionType(types=types):
             return " or ".join(type_text(one) for one in sorted(types, key=lambda one: isinstance(one, mi.NoneType)))
         case mi.DictType(key_type=key, value_type=value):
