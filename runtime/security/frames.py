@@ -60,11 +60,13 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     sender
         A device's name, or ``coordinator``.
     recipient
-        ``coordinator``, ``device/NAME`` or ``group/NAME``.
+        ``coordinator``, ``device/NAME``, ``group/NAME`` or ``everyone``.
     kind
         What the payload is; recipient and kind together keep a frame from being repeated on another topic.
-    boot, sequence
-        The order; see `tierwise.runtime.security.ordering`.
+    boot
+        Grows with each start of the sender.
+    sequence
+        Counts what it says to the recipient of this kind; see `tierwise.runtime.security.ordering`.
     """
 
     federation: Name
