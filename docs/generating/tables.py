@@ -27,6 +27,8 @@ MEANINGS = {
     "wrong task": "the hello's `schema_hash` is not the federation's: the device's data is for another task",
     "removed": "the device was taken out of the federation for good",
     "unknown device": "the coordinator does not know the device, which has not said hello, or lost its memory of it",
+    "wrong version": "there is no version of the protocol that both sides speak; `reason` says who is to be upgraded",
+    "quarantined": "the device kept sending what could not be used, and takes no part until it is released",
     "unknown cohort": "there has been no such cohort",
     "not selected": "the device is not among the cohort's participants",
     "duplicate": "the device has delivered for this cohort already",
