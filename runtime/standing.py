@@ -58,6 +58,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
+    task, schema_hash
+        What is learned, and the hash by which a device shows that its data is for it.
     records, at_s
         How many facts are in the log, and the federation time of the latest, in seconds.
     written, silent_s
@@ -71,6 +73,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     federation: str
+    task: str
+    schema_hash: str
     stage: Stage
     records: int
     at_s: float
@@ -108,6 +112,8 @@ async def read_standing(path: Path) -> Standing:
     at = records[-1].at if records else 0.0
     return Standing(
         federation=state.settings.name if state.settings else "",
+        task=state.settings.task.name if state.settings else "",
+        schema_hash=state.settings.task.schema_hash if state.settings else "",
         stage=state.stage,
         records=len(records),
         at_s=at,
