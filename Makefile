@@ -6,6 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TOOLS := $(VENV)/.tools
+# A process of tests for each processor; what a file's tests share is made once.
+BESIDE := -n logical --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all lint format bench docs clean
@@ -17,10 +19,10 @@ demo: $(READY)  ## group 60 simulated devices, train them on real data, compare 
 	$(BIN)/tierwise demo $(ARGS)
 
 test: $(TOOLS)  ## the test suite, in some minutes
-	$(BIN)/pytest -m "not slow" $(ARGS)
+	$(BIN)/pytest $(BESIDE) -m "not slow" $(ARGS)
 
 test-all: $(TOOLS)  ## the test suite with its long tests
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest $(BESIDE) $(ARGS)
 
 lint: $(TOOLS)  ## ruff, mypy --strict, and the layers
 	$(BIN)/ruff check .
