@@ -18,10 +18,11 @@ from enum import StrEnum
 from typing import Final
 
 from tierwise.core import messages as m
+from tierwise.core.actions import Action, Follow, KeepTarget, Leave, Send, StartJob, StopJob
 from tierwise.core.envelope import SPOKEN
 from tierwise.core.events import Refusal
 from tierwise.core.hardware import HardwareProfile
-from tierwise.core.ids import BlobHash, CohortId, DeviceId, GroupId, ModelVersion, cohort_id, round_number
+from tierwise.core.ids import BlobHash, CohortId, DeviceId, GroupId, cohort_id, round_number
 from tierwise.core.seeds import derive_seed
 from tierwise.core.weights import Weights
 from tierwise.core.work import Job, JobDone
@@ -63,60 +64,6 @@ class AgentSettings:
     retry_limit_s: float = 60.0
     poll_s: float | None = 120.0
     farewell_s: float = 600.0
-
-
-# -- actions
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Send a message with its body."""
-
-    message: m.DeviceMessage
-    body: bytes = b""
-
-
-@dataclass(frozen=True, slots=True)
-class Follow:
-    """Listen to a group's topic, and to no other group's; what is retained there is wanted, also when we do already."""
-
-    group: GroupId
-
-
-@dataclass(frozen=True, slots=True)
-class StartJob:
-    """Do a job, then call `AgentMachine.job_done` or `AgentMachine.job_failed`."""
-
-    job: Job
-
-
-@dataclass(frozen=True, slots=True)
-class StopJob:
-    """Stop the running job; what it still says is ignored."""
-
-    cohort: CohortId
-
-
-@dataclass(frozen=True, slots=True)
-class KeepTarget:
-    """Keep a target model; its frame's hash is ``model``."""
-
-    group: GroupId
-    version: ModelVersion
-    model: BlobHash
-    frame: bytes
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Leave:
-    """Nothing more will come; ``refused`` tells that the device was never let in."""
-
-    reason: str
-    refused: bool
-
-
-Action = Send | Follow | StartJob | StopJob | KeepTarget | Leave
 
 
 @dataclass(slots=True)

@@ -12,6 +12,7 @@ from typing import Final, Self
 import anyio
 from anyio.abc import TaskGroup
 
+from tierwise.core import actions as do
 from tierwise.core import agent as a
 from tierwise.core.edges import AgentTransport, Compute, Reconnected
 from tierwise.core.envelope import open_from_coordinator, seal
@@ -191,22 +192,22 @@ class Agent:
                 continue
             await self._act(machine.tick(_now()))
 
-    async def _act(self, actions: Sequence[a.Action]) -> None:
+    async def _act(self, actions: Sequence[do.Action]) -> None:
         for action in actions:
             match action:
-                case a.Send():
+                case do.Send():
                     await self._transport.send(seal(action.message, action.body))
-                case a.Follow():
+                case do.Follow():
                     await self._transport.follow(action.group)
-                case a.StartJob():
+                case do.StartJob():
                     assert self._tasks is not None
                     self._stop = StopToken()
                     self._tasks.start_soon(self._work, action.job, self._stop)
-                case a.StopJob():
+                case do.StopJob():
                     self._stop.stop()
-                case a.KeepTarget():
+                case do.KeepTarget():
                     self._keep(action)
-                case a.Leave():
+                case do.Leave():
                     self._refusal = action.reason if action.refused else None
                     self._left.set()
         self._wake.set()  # the machine's next due time may have changed
@@ -232,7 +233,7 @@ class Agent:
             self._learners[tier.name] = self._plugins.learner(tier.learner, tier.options, self._task)
         return self._learners[tier.name]
 
-    def _keep(self, kept: a.KeepTarget) -> None:
+    def _keep(self, kept: do.KeepTarget) -> None:
         assert self._machine is not None
         try:
             model = unframe(kept.frame)

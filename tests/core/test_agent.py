@@ -10,17 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tierwise.core import messages as m
-from tierwise.core.agent import (
-    AgentMachine,
-    AgentSettings,
-    AgentStage,
-    Follow,
-    KeepTarget,
-    Leave,
-    Send,
-    StartJob,
-    StopJob,
-)
+from tierwise.core.actions import Follow, KeepTarget, Leave, Send, StartJob, StopJob
+from tierwise.core.agent import AgentMachine, AgentSettings, AgentStage
 from tierwise.core.events import Purpose, Refusal
 from tierwise.core.hardware import HardwareProfile
 from tierwise.core.ids import BlobHash, CohortId, DeviceId, GroupId, ModelVersion, TierName
