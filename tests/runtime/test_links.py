@@ -1,58 +1,77 @@
-"""What both programs share: the memory of what was accepted outlives a kill."""
+"""A coordinator's transport for programs that embed it."""
 
-import anyio
+import json
+from pathlib import Path
+
 import pytest
 
-from tierwise.runtime.cli import links
-from tierwise.runtime.security.keys import Identity, KnownKey
-from tierwise.runtime.security.ordering import ReplayGuard
-from tierwise.runtime.security.signing import TO_COORDINATOR, FrameRejectedError, Rejection, Signer, Verifier
+from tests.runtime.broker import needs_mosquitto, running
+from tests.runtime.mqtt import ends
+from tierwise.core.errors import ConfigurationError
+from tierwise.core.ids import DeviceId
+from tierwise.runtime import MqttSettings, mqtt_coordinator
+from tierwise.runtime.security.keys import CoordinatorKey, Identity
+from tierwise.runtime.security.registry import Registry
+from tierwise.runtime.security.signing import Signer, Verifier
+from tierwise.runtime.transports.mqtt.agent import MqttAgent
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def anyio_backend():
+def anyio_backend() -> str:
     return "asyncio"
 
 
-class Book:
-    def __init__(self, identity):
-        self._known = KnownKey.of(identity.public)
-
-    def lookup(self, _sender):
-        return self._known
-
-
-async def test_what_was_accepted_is_written_down_while_the_program_runs(tmp_path, monkeypatch):
-    monkeypatch.setattr(links, "SAVED_EVERY_S", 0.02)
-    device, own = Identity.make(), Identity.make()
-    trust = links.Trust.in_keys("coordinator", "f", own.signing, Book(device), tmp_path / "coordinator")
-    said = {"kind": "ctl", "recipient": TO_COORDINATOR}
-    frame = Signer("d0", "f", device.signing, boot=1).sign(b"hello", **said)
-    path = tmp_path / "coordinator.orders.json"
-    async with trust.remembered():
-        trust.verifier.verify(frame, **said)
-        with anyio.fail_after(10):
-            while not path.exists() or not path.stat().st_size:  # noqa: ASYNC110  (nothing tells us)
-                await anyio.sleep(0.01)
-            await anyio.sleep(0.1)
-        # As after a kill: another program starts from what is on the disk.
-        again = Verifier("f", Book(device), ReplayGuard.load(path))
-        with pytest.raises(FrameRejectedError) as raised:
-            again.verify(frame, **said)
-        assert raised.value.reason is Rejection.REPLAYED
-
-
-async def test_at_the_end_it_is_written_down_once_more(tmp_path):
-    device, own = Identity.make(), Identity.make()
-    trust = links.Trust.in_keys("coordinator", "f", own.signing, Book(device), tmp_path / "coordinator")
-    async with trust.remembered():
-        assert not (tmp_path / "coordinator.orders.json").exists()
-    assert (tmp_path / "coordinator.orders.json").exists()
-
-
-async def test_without_keys_there_is_nothing_to_remember(tmp_path):
-    async with links.Trust.none("coordinator", "f").remembered():
+async def made(settings: MqttSettings, registry: Path | None = None) -> None:
+    """Make a transport that nobody connects."""
+    async with mqtt_coordinator(settings, registry=registry):
         pass
-    assert list(tmp_path.iterdir()) == []
+
+
+async def test_without_keys_only_on_this_machine() -> None:
+    await made(MqttSettings(broker="mqtt://localhost"))
+    await made(MqttSettings(broker="mqtts://broker.example.org", insecure=True))
+    with pytest.raises(ConfigurationError, match=r"registry: without it no message is signed.*tierwise enrol"):
+        await made(MqttSettings(broker="mqtts://broker.example.org"))
+
+
+@pytest.mark.parametrize("other", [{"federation": "other"}, {"prefix": "other"}])
+async def test_a_registry_is_of_one_federation(tmp_path, other) -> None:
+    Registry.make(tmp_path, federation="homes", prefix="house")
+    settings = {"broker": "mqtt://localhost", "federation": "homes", "prefix": "house"}
+    await made(MqttSettings(**settings), tmp_path)
+    (key,) = other
+    with pytest.raises(ConfigurationError, match=f"{key}: is 'other', and the devices .* were enrolled with"):
+        await made(MqttSettings(**{**settings, **other}), tmp_path)
+
+
+async def test_a_registry_that_is_not_there_is_not_made(tmp_path) -> None:
+    with pytest.raises(ConfigurationError, match="tierwise enrol"):
+        await made(MqttSettings(broker="mqtt://localhost"), tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+@needs_mosquitto
+async def test_it_hears_enrolled_devices_and_remembers_what_it_heard(tmp_path) -> None:
+    registry = Registry.make(tmp_path / "registry", federation="test")
+    identity, key = Identity.make(), registry.coordinator().public
+    registry.enrol(DeviceId("kitchen"), identity.public)
+    (tmp_path / "broker").mkdir()
+    with running(tmp_path / "broker") as broker:
+        given = ends.settings(broker)
+        signed = MqttAgent(
+            given,
+            DeviceId("kitchen"),
+            Signer("kitchen", "test", identity.signing, 1),
+            Verifier("test", CoordinatorKey(key)),
+            key.sealing_key(),
+        )
+        async with (
+            mqtt_coordinator(given, registry=registry.directory) as transport,
+            ends.connected(transport, ends.agent(given, "stranger"), signed),
+        ):
+            await signed.send(b"hello")
+            assert await ends.next_envelope(transport) == ("kitchen", b"hello")
+            assert transport.present == {"kitchen"}
+    assert len(json.loads(registry.orders.read_text())["senders"]) == 1
