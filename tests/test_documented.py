@@ -110,6 +110,43 @@ class MqttNetwork:
         return ends.agent(self.settings, device)
 
 
+@needs_mosquitto
+def test_the_commands_of_the_readme_work(tmp_path: Path) -> None:
+    (commands,) = blocks(ROOT / "README.md", "sh")
+    (tmp_path / "examples").mkdir()
+    (tmp_path / "broker").mkdir()
+    (tmp_path / ".venv").symlink_to(Path(sys.executable).parent.parent)
+    with running(tmp_path / "broker") as broker:
+        here = f"mqtt://localhost:{broker.port}"  # instead of the usual port, which others may use
+        file = (ROOT / "examples/mqtt.toml").read_text()
+        (tmp_path / "examples/mqtt.toml").write_text(file.replace("mqtt://localhost", here))
+        done = subprocess.run(
+            ["bash", "-ec", commands.replace("mqtt://localhost", here)],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=110,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    assert "federation digits: finished" in done.stdout
+    models = {path.read_bytes() for path in tmp_path.glob("digits/*.safetensors")}
+    own = [path.read_bytes() for path in tmp_path.glob("models/device-*/*.safetensors")]
+    assert (len(own), set(own)) == (9, models)
+
+
+def test_what_the_guarantees_rest_on_is_there() -> None:
+    page = ROOT / "docs/explanation/guarantees.md"
+    named = re.findall(r"\[`(\w+)`\]\(([\w./]+)\)", page.read_text())
+    assert len(named) > 50
+    for name, file in named:
+        there = (page.parent / file).resolve()
+        assert there.is_relative_to(ROOT / "tests")
+        assert re.search(rf"^\s*(async )?def {name}\(", there.read_text(), re.MULTILINE), f"{file} has no {name}"
+    for row in re.findall(r"^\| .* \|$", page.read_text(), re.MULTILINE):
+        assert row.startswith("| guaranteed") or "](../../tests/" in row, f"no test shows: {row[:80]}"
+
+
 def test_links_between_pages_lead_somewhere() -> None:
     pages = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(
         (ROOT / "docs").rglob("*.md")
