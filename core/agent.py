@@ -133,6 +133,10 @@ class AgentMachine:
         """When the coordinator last said something to us."""
         self._told_order = 0
         """The highest order of what it said about our group since we greeted it."""
+        self._highest_order = 0
+        """The highest of all; an answer to a greeting that is below it is from who has forgotten something."""
+        self._set_aside: tuple[m.RoundAnnounced, memoryview] | None = None
+        """What was announced last while we wait for that answer, which may change what we make of it."""
 
     @property
     def due_at(self) -> float | None:
@@ -187,10 +191,8 @@ class AgentMachine:
 
     def _take(self, message: m.CoordinatorMessage, body: memoryview, now: float) -> tuple[Action, ...]:
         match message:
-            case m.Welcome():
-                return self._welcome(message, now)
-            case m.Assigned():
-                return self._assign(message.assignment, message.order)
+            case m.Welcome() | m.Assigned():
+                return self._answer_to_greeting(message, now)
             case m.RoundAnnounced():
                 return self._join_round(message, body, now)
             case m.Receipt():
@@ -232,6 +234,23 @@ class AgentMachine:
 
     # -- how it takes each message
 
+    def _answer_to_greeting(self, message: m.Welcome | m.Assigned, now: float) -> tuple[Action, ...]:
+        """Take the first word since a greeting, which tells how much the coordinator knows, or a later one."""
+        if self._greeting is not None and message.order < self._highest_order:
+            # It knows less than it did: its memory or disk was lost, or put back from a backup. Rounds that we have
+            # done come again, under the same names.
+            self._latest.clear()
+            self._answered.clear()
+            self._delivering = self._declined = None
+            self._highest_order = message.order
+        set_aside, self._set_aside = self._set_aside, None
+        match message:
+            case m.Welcome():
+                actions = self._welcome(message, now)
+            case m.Assigned():
+                actions = self._assign(message.assignment, message.order)
+        return actions if set_aside is None else (*actions, *self._join_round(*set_aside, now))
+
     def _welcome(self, message: m.Welcome, now: float) -> tuple[Action, ...]:
         self.stage = AgentStage.JOINED
         if message.assignment is not None:
@@ -248,6 +267,7 @@ class AgentMachine:
         if order < self._told_order:
             return ()  # the transport was slow with it, or repeated it
         self._told_order = order
+        self._highest_order = max(order, self._highest_order)
         if self.stage is AgentStage.JOINED:
             self._end_greeting()
         if assignment == self.assignment:
@@ -262,6 +282,8 @@ class AgentMachine:
         number = round_number(message.cohort)
         if number < 1 or message.cohort != cohort_id(message.group, number):
             return ()  # no round of this group has that name
+        self._highest_order = max(message.order, self._highest_order)
+        self._set_aside = (message, body) if self._greeting is not None else None
         if number < self._latest.get(message.group, number):
             return ()  # over long since: the transport repeated it
         self._latest[message.group] = number

@@ -108,7 +108,9 @@ class Refused(CoordinatorMessage, frozen=True, kw_only=True, tag="refused"):
 class Assigned(CoordinatorMessage, frozen=True, kw_only=True, tag="assigned"):
     """You are in this group from now on.
 
-    Of two messages with an ``order``, the one with the higher is the newer, and the other says nothing any more.
+    ``order`` is the length of the coordinator's log. Of two of these messages, the one with the higher order is the
+    newer, and the other says nothing any more. An answer to a `Hello` with a lower order than anything before comes
+    from a coordinator whose log was put back, and whose rounds come again.
     """
 
     assignment: Assignment
@@ -119,7 +121,7 @@ class RoundAnnounced(CoordinatorMessage, frozen=True, kw_only=True, tag="round")
     """A round is open for a group; the body is the group's model, whose hash is ``model``.
 
     ``participants`` is None for the whole group. ``deadline_in_s`` counts from the sending, by the coordinator's
-    clock, which alone decides.
+    clock, which alone decides. ``order`` as in `Assigned`.
     """
 
     group: GroupId
@@ -130,6 +132,7 @@ class RoundAnnounced(CoordinatorMessage, frozen=True, kw_only=True, tag="round")
     budget: FitBudget
     seed: int
     deadline_in_s: float
+    order: int = 0
 
 
 class Receipt(CoordinatorMessage, frozen=True, kw_only=True, tag="receipt"):

@@ -388,5 +388,6 @@ class Coordinator:
             budget=self._settings.rounds.budget,
             seed=opened.seed,
             deadline_in_s=max(opened.deadline_at - self._clock.now, 0.0),
+            order=self.federation.sequence,
         )
         self._post.to_group(opened.group, message, await self._store.get(opened.model))

@@ -86,7 +86,6 @@ def test_with_passwords_a_backup_and_a_new_key(machine) -> None:
     machine.run("Backups", 0)
     machine.services[COORDINATOR].until(lambda one: closed(one) >= 3)
     machine.run("Backups", 1)
-    agents = {device: restart(machine, device) for device in DEVICES}
     machine.services[COORDINATOR].until(lambda one: closed(one) >= 3)
 
     machine.run("Keys")

@@ -1,6 +1,7 @@
 """The device's machine: what it says and does, message by message."""
 
 import dataclasses
+import functools
 import hashlib
 
 import msgspec
@@ -42,7 +43,7 @@ def welcome(assigned=None):
     return m.Welcome(federation="f", assignment=assigned)
 
 
-def announced(cohort="g1.r1", *, purpose=Purpose.FIT, participants=None, seed=3, deadline_s=DEADLINE_S):
+def announced(cohort="g1.r1", *, purpose=Purpose.FIT, participants=None, seed=3, deadline_s=DEADLINE_S, order=0):
     return m.RoundAnnounced(
         group=GroupId(cohort.partition(".")[0]),
         cohort=CohortId(cohort),
@@ -52,6 +53,7 @@ def announced(cohort="g1.r1", *, purpose=Purpose.FIT, participants=None, seed=3,
         budget=FitBudget(epochs=2, max_samples=9),
         seed=seed,
         deadline_in_s=deadline_s,
+        order=order,
     )
 
 
@@ -170,6 +172,42 @@ def test_a_coordinator_that_counts_anew_is_believed_after_a_greeting():
     device.hear(m.Assigned(assignment=assignment("g2"), order=700))
     device.start()
     assert device.hear(m.Assigned(assignment=assignment("g1"), order=3)) == (Follow(GroupId("g1")),)
+
+
+def test_a_coordinator_whose_log_was_put_back_gets_its_rounds_done_again():
+    device = Device()
+    device.start()
+    device.hear(m.Welcome(federation="f", assignment=assignment(), order=9))
+    device.hear(announced("g1.r5", order=90))
+    device.finish("g1.r5")
+    device.hear(receipt("g1.r5"))
+    device.start()
+    device.hear(m.Welcome(federation="f", assignment=assignment(), order=95))
+    assert device.hear(announced("g1.r3")) == ()
+    device.start()
+    device.hear(m.Welcome(federation="f", assignment=assignment(), order=40))
+    (started,) = device.hear(announced("g1.r3"))
+    assert started.job.cohort == "g1.r3"
+    device.finish("g1.r3")
+    device.hear(receipt("g1.r3"))
+    assert isinstance(device.hear(announced("g1.r5"))[0], StartJob)
+
+
+@pytest.mark.parametrize("answer", [m.Assigned, functools.partial(m.Welcome, federation="f")])
+def test_a_round_that_comes_before_the_answer_that_explains_it_is_done_after_all(answer):
+    device = Device()
+    device.start()
+    device.hear(m.Welcome(federation="f", assignment=assignment(), order=9))
+    device.hear(announced("g1.r5", order=90))
+    device.finish("g1.r5")
+    device.hear(receipt("g1.r5"))
+    device.start()
+    assert device.hear(announced("g1.r5")) == ()
+    (started,) = device.hear(answer(assignment=assignment(), order=40))
+    assert started.job.cohort == "g1.r5"
+    device.start()
+    device.hear(answer(assignment=assignment(), order=41))
+    assert device.machine.job_done(CohortId("g1.r5"), done(), device.now), "it went on with it"
 
 
 def test_another_tier_for_the_same_group_is_followed_without_stopping():
