@@ -90,6 +90,8 @@ def namespace() -> Iterator[Namespace]:
 
 def left_over() -> set[tuple[int, int]]:
     """Return owner and number of each namespace and link that was made here, by any process, and is there still."""
+    if _IP is None:
+        return set()
     found = _NAME.finditer(_ip("netns", "list") + _ip("-brief", "link"))
     return {(int(match[1]), int(match[2])) for match in found}
 
