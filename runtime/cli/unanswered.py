@@ -65,6 +65,6 @@ def likely_cause(link: AgentLink) -> str:
             "anew: `tierwise enrol` on the coordinator's machine writes a new bundle"
         )
     return (
-        f"none is there at {link.settings.url} below {link.settings.prefix}/{link.settings.federation}/: start it, or check "
-        "broker, federation and prefix. This agent goes on waiting"
+        f"none is there at {link.settings.url} below {link.settings.prefix}/{link.settings.federation}/: start it, or "
+        "check broker, federation and prefix. This agent goes on waiting"
     )
