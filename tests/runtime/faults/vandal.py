@@ -46,6 +46,7 @@ class Vandal:
         self._random = random.Random(1)
         self._tier: Tier | None = None
         self._round: m.RoundAnnounced | None = None
+        self._seen = ""
         self._announced = anyio.Event()
 
     @asynccontextmanager
@@ -58,9 +59,11 @@ class Vandal:
             tasks.cancel_scope.cancel()
 
     async def next_round(self) -> None:
-        """Wait until another round is announced to its group."""
+        """Wait until another round than at the last call is announced to its group."""
         with anyio.fail_after(PATIENCE_S):
-            await self._announced.wait()
+            while self._round is None or self._round.cohort == self._seen:
+                await self._announced.wait()
+        self._seen = self._round.cohort
 
     async def _listen(self) -> None:
         async for data in self.transport.receive():
