@@ -24,6 +24,8 @@ class Proxy:
         Of `HOST`; the same over all cuts.
     carried_bytes
         What it has passed on, both ways.
+    sent_bytes
+        What of that went to the server.
     connections
         How many were made through it.
     """
@@ -31,6 +33,7 @@ class Proxy:
     def __init__(self, host: str, port: int) -> None:
         self.port = 0
         self.carried_bytes = 0
+        self.sent_bytes = 0
         self.connections = 0
         self._target = (host, port)
         self._loop = asyncio.new_event_loop()
@@ -111,7 +114,8 @@ class Proxy:
             for one in writers:
                 one.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, WINDOW_BYTES)
                 one.transport.set_write_buffer_limits(0)
-            ways = [asyncio.create_task(self._way(*way)) for way in ((reader, there_writer), (there_reader, writer))]
+            both = ((reader, there_writer, True), (there_reader, writer, False))
+            ways = [asyncio.create_task(self._way(*way)) for way in both]
             try:
                 await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)  # whoever leaves, both do
             finally:
@@ -124,7 +128,7 @@ class Proxy:
             for one in writers:
                 one.transport.abort()
 
-    async def _way(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _way(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, up: bool) -> None:
         pieces: _Pieces = asyncio.Queue(64)
         filling = asyncio.create_task(self._fill(reader, pieces))
         try:
@@ -137,6 +141,7 @@ class Proxy:
                 if not piece:
                     return
                 self.carried_bytes += len(piece)
+                self.sent_bytes += len(piece) if up else 0
                 writer.write(piece)
                 await writer.drain()
         finally:

@@ -61,6 +61,7 @@ def test_a_good_network(proxy):
         exchange(one, b"x" * 200_000)
         exchange(other, b"y")
     assert proxy.connections == 2
+    assert proxy.sent_bytes == 200_001
     assert proxy.carried_bytes == 2 * 200_001
 
 
