@@ -54,5 +54,5 @@ async def main(broker: str, federation: str, *devices: str) -> None:
             tasks.start_soon(functools.partial(live, settings, known, name, *rest.split(":")))
 
 
-logging.basicConfig(level=logging.INFO)
+logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
 anyio.run(functools.partial(main, *sys.argv[1:]))

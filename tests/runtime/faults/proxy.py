@@ -10,8 +10,8 @@ from typing import Any
 HOST = "127.0.0.1"
 PIECE_BYTES = 2048
 """Read at once: small, so that a slow link is slow evenly."""
-WINDOW_BYTES = 16 * 1024
-"""Of the sockets' own buffers: what a link holds beside what its ends do."""
+WINDOW_BYTES = 128 * 1024
+"""Of the sockets' own buffers: what a link holds beside what its ends do. With less than a segment, it crawls."""
 _Pieces = asyncio.Queue[tuple[float, bytes]]
 
 
