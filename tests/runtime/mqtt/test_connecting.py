@@ -93,6 +93,18 @@ async def _connect_and_leave(end):
         pass
 
 
+async def test_a_host_that_is_found_only_after_longer_than_the_keep_alive(broker, monkeypatch):
+    lookup = socket.getaddrinfo
+
+    def slow(*arguments, **more):
+        time.sleep(1.5)
+        return lookup(*arguments, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    async with agent(settings(broker, keepalive_s=1), A).connect():
+        pass
+
+
 async def test_giving_up_while_connecting_leaves_nothing(broker):
     with socket.create_server(("127.0.0.1", 0)) as mute:
         given = settings(broker, broker=f"mqtt://127.0.0.1:{mute.getsockname()[1]}")
