@@ -27,7 +27,7 @@ class Island:
     command
         What stands before a command that is to run there.
     cut, mend
-        Part it from the broker, without a word to anybody, and join it again.
+        Part it from the broker, and join it again.
     """
 
     broker: str
@@ -38,10 +38,13 @@ class Island:
 
 @pytest.fixture
 def shores(request, tmp_path) -> Iterator[tuple[str, Island]]:
-    """The broker's URL, and an island: a network of its own behind a link, or where there is none a stalling proxy."""
+    """The broker's URL, and an island: with "silent" nobody is told that it is cut off, with "loud" connections break.
+
+    The former is a network of its own behind a link that goes down, or where none can be made a proxy that stalls.
+    """
     (tmp_path / "broker").mkdir()
     with ExitStack() as stack:
-        apart = _namespace(stack) if request.param == "link" else None
+        apart = _namespace(stack) if request.param == "silent" else None
         port = free_port()
         more = f"listener {port} {apart.host}\nallow_anonymous true" if apart else ""
         broker = stack.enter_context(running(tmp_path / "broker", more=more))
@@ -49,7 +52,8 @@ def shores(request, tmp_path) -> Iterator[tuple[str, Island]]:
             island = Island(f"mqtt://{apart.host}:{port}", apart.command, apart.cut, apart.mend)
         else:
             proxy = stack.enter_context(Proxy(broker.host, broker.port).running())
-            island = Island(f"mqtt://{HOST}:{proxy.port}", (), proxy.stall, proxy.mend)
+            cut = proxy.cut if request.param == "loud" else proxy.stall
+            island = Island(f"mqtt://{HOST}:{proxy.port}", (), cut, proxy.mend)
         yield f"mqtt://{broker.host}:{broker.port}", island
 
 
@@ -61,7 +65,7 @@ def _namespace(stack: ExitStack) -> Namespace | None:
         return None
 
 
-@pytest.mark.parametrize("shores", ["link"], indirect=True)
+@pytest.mark.parametrize("shores", ["silent"], indirect=True)
 def test_a_group_that_was_cut_off_goes_on_when_it_is_back(shores, tmp_path) -> None:
     broker, island = shores
     with scene(tmp_path, broker) as stage:
@@ -92,7 +96,7 @@ def test_a_group_that_was_cut_off_goes_on_when_it_is_back(shores, tmp_path) -> N
     assert len(set(reached.values())) == 2
 
 
-@pytest.mark.parametrize("shores", ["proxy"], indirect=True)
+@pytest.mark.parametrize("shores", ["loud"], indirect=True)
 def test_a_group_that_stays_cut_off_is_merged_and_its_devices_come_back_to_the_other(shores, tmp_path) -> None:
     broker, island = shores
     with scene(tmp_path, broker) as stage:
