@@ -2,7 +2,7 @@
 
 Of the memory that the coordinator's process had more after each round, two things were found in 2,500 rounds: the cache
 of SQLite, which ends at 2 MB (after some 1,100 rounds), and the record of each closed round, which the stop rule is
-shown, of 0.9 kB. An agent's memory stands still after some 500 rounds, 0.2 MB above that of the first 50.
+shown, of 0.8 kB. An agent's memory stands still after some 500 rounds, 0.2 MB above that of the first 50.
 
 A model has 96 kB here. So a single model or update that somebody keeps for each round is 5 MB more in each third of 150
 rounds, and would not go unnoticed.
@@ -21,7 +21,7 @@ pytestmark = needs_mosquitto
 MODEL_BYTES = 96_000
 SQLITE_BYTES = 2_000_000
 SLACK_BYTES = 1_000_000
-"""For what the allocator does, and 0.9 kB for each round."""
+"""For what the allocator does, and 0.8 kB for each round."""
 SAMPLES = 30
 
 
