@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, TypedDict, Unpack
 
+import anyio
 import anyio.to_thread
 import click
 
@@ -19,6 +20,8 @@ from tierwise.runtime.cli.interrupt import Interrupted
 from tierwise.runtime.cli.logging import JsonLog, Level, Log, TextLog, listening
 from tierwise.runtime.cli.overhearing import Overheard
 from tierwise.runtime.cli.running import run_until_told
+from tierwise.runtime.cli.unanswered import tell_unanswered
+from tierwise.runtime.exceptions import unwrapped
 from tierwise.runtime.targets import TargetDirectory
 
 KNOWN: Final = (*DEFAULTS, "power_w")
@@ -164,17 +167,23 @@ class _Program:
             f"{self._link.device}: {len(data.train):,} samples to train on and {len(data.holdout):,} to evaluate on"
         )
         self._log.remark(f"connecting to the broker {settings.url} for federation {settings.federation}")
+        transport = Overheard(self._link.transport, self._log)
         running = Agent(
             self._link.device,
             task=self._spec.source.task,
             data=data,
-            transport=Overheard(self._link.transport, self._log),
+            transport=transport,
             declared=self._declared,
             plugins=self._plugins,
             settings=AgentSettings(),
         )
         async with self._link.trust.remembered(), running:
-            return await running.target()
+            with unwrapped():
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(tell_unanswered, self._link, transport, self._log)
+                    target = await running.target()
+                    tasks.cancel_scope.cancel()
+        return target
 
     def _keep(self, target: Target) -> None:
         told = f"target model of {target.group}: {target.tier.name}, version {target.version}"

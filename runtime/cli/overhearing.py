@@ -3,10 +3,13 @@
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, aclosing
 
+import anyio
+
 from tierwise.core.edges import AgentTransport, Reconnected
 from tierwise.core.envelope import open_from_coordinator, open_from_device
 from tierwise.core.errors import ProtocolError
 from tierwise.core.ids import GroupId
+from tierwise.core.messages import Hello
 from tierwise.runtime.cli.logging import Level, Log
 
 
@@ -19,11 +22,18 @@ class Overheard:
         Carries the messages.
     log
         Where they are told, without their bodies.
+
+    Attributes
+    ----------
+    asked_at
+        When a hello was sent, by the event loop's clock; the first one since whoever waits for the answer has set this
+        to None, since the latest connection.
     """
 
     def __init__(self, transport: AgentTransport, log: Log) -> None:
         self._transport = transport
         self._log = log
+        self.asked_at: float | None = None
 
     def connect(self) -> AbstractAsyncContextManager[None]:
         """Be connected as long as the context lasts."""
@@ -34,6 +44,7 @@ class Overheard:
         async with aclosing(self._transport.receive()) as arrivals:
             async for arrived in arrivals:
                 if isinstance(arrived, Reconnected):
+                    self.asked_at = None  # a hello comes next
                     self._log.remark("the broker or the coordinator is back")
                 else:
                     self._tell_received(arrived)
@@ -43,6 +54,8 @@ class Overheard:
         """Send an envelope to the coordinator."""
         message, _ = open_from_device(data)
         self._log.said(message, sent=True)
+        if isinstance(message, Hello) and self.asked_at is None:
+            self.asked_at = anyio.current_time()
         await self._transport.send(data)
 
     async def follow(self, group: GroupId) -> None:

@@ -82,6 +82,10 @@ class MqttAgent:
     ----------
     dropped
         What was dropped here. See `FrameVerifier.rejected`, and `link_counters` for the pieces of models.
+    heard_at
+        When the coordinator last said something to this device, by the event loop's clock; None for never.
+    coordinator_there
+        Whether the coordinator said last that it is there; None if it has said nothing.
 
     Raises
     ------
@@ -103,6 +107,8 @@ class MqttAgent:
         if device == COORDINATOR:
             raise ConfigurationError(f"no device can be named {COORDINATOR!r}: give it another name")
         self.dropped = DropCounters()
+        self.heard_at: float | None = None
+        self.coordinator_there: bool | None = None
         self.device = device
         self._settings = settings
         self._topics = settings.topics
@@ -313,6 +319,7 @@ class MqttAgent:
         message = None if opened is None else self._decoded(opened.payload)
         if message is None:
             return
+        self.heard_at = _now()
         header, tail = message
         match header:
             case Whole():
@@ -368,7 +375,10 @@ class MqttAgent:
             return
         age = self._newest.judge(incoming.topic, opened.order)
         self.dropped.stale += age is Age.OLDER
-        if age is not Age.NEWER or not presence.online:
+        if age is not Age.NEWER:
+            return
+        self.coordinator_there = presence.online
+        if not presence.online:
             return
         first, self._met = not self._met, True
         if not (first and incoming.retained):  # else it was there before us, and hears our hello

@@ -2,13 +2,15 @@
 
 aiomqtt connects in a worker thread, which cannot be cancelled, and where connecting or parting takes too long, it
 leaves the socket open and registered with the event loop. What it leaves is closed here; for that, its paho client is
-reached into, which has no other way to close a socket at once. The same way, one race of it is mended.
+reached into, which has no other way to close a socket at once. The same way, one race of it is mended, and a clock of
+paho's that starts too early.
 """
 
 import asyncio
 import functools
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -23,7 +25,8 @@ from paho.mqtt.properties import Properties
 from tierwise.runtime.transports.mqtt.settings import MqttSettings
 
 if TYPE_CHECKING:
-    from paho.mqtt.client import SocketLike  # for type checkers only
+    from paho.mqtt.client import Client as Paho  # for type checkers only
+    from paho.mqtt.client import SocketLike
 
 PARTING_S: Final = 2.0
 """How long the broker has to take leave."""
@@ -104,6 +107,7 @@ def make_client(
     )
     client.pending_calls_threshold = PENDING_CALLS
     _mend_writing(client)
+    _mend_keepalive(client)
     return client
 
 
@@ -181,3 +185,20 @@ def _mend_writing(client: aiomqtt.Client) -> None:
         loop.call_soon_threadsafe(start, sock)  # connecting is done in a thread
 
     paho.on_socket_register_write = register
+
+
+def _mend_keepalive(client: aiomqtt.Client) -> None:
+    """Have the keep-alive begin with the connection.
+
+    paho has it begin before it looks for the host. When that takes longer than a keep-alive, as after a network was
+    down, it closes the new connection before it has said a word, and aiomqtt goes on waiting for an answer.
+    """
+    paho = client._client  # noqa: SLF001
+    opened = paho.on_socket_open
+    assert opened is not None, "aiomqtt has set it"
+
+    def begin(paho_client: "Paho", data: object, sock: "SocketLike") -> None:
+        paho._last_msg_out = paho._last_bytes_received = time.monotonic()  # noqa: SLF001
+        opened(paho_client, data, sock)
+
+    paho.on_socket_open = begin

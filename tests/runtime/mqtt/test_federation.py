@@ -6,6 +6,7 @@ import anyio
 import pytest
 
 from tests.runtime.broker import needs_mosquitto
+from tests.runtime.faults.proxy import HOST, Proxy
 from tests.runtime.helpers import (
     INSISTENT,
     coordinator,
@@ -25,6 +26,8 @@ from tierwise.runtime.stores.memory import MemoryStore
 pytestmark = [pytest.mark.anyio, needs_mosquitto]
 WIDE = {"tiers": Choice(name="mlp", options={"hidden": [[200], [400], [800]]})}
 """Models that do not fit into a message of 1 kB."""
+LARGE = {"tiers": Choice(name="mlp", options={"hidden": [[8000]]})}
+"""One of 256 kB."""
 
 
 class MqttNetwork:
@@ -37,9 +40,12 @@ class MqttNetwork:
         return ends.agent(self.given, device, self.keys, download=DownloadSettings())
 
 
-async def run(given, devices, keys=None, **changed):
-    """Run a federation; return the coordinator's transport, the log and the devices' targets."""
-    here = ends.coordinator(given, keys=keys)
+async def run(given, devices, keys=None, *, through=None, **changed):
+    """Run a federation; return the coordinator's transport, the log and the devices' targets.
+
+    ``through`` are the coordinator's own settings, where it has others.
+    """
+    here = ends.coordinator(through or given, keys=keys)
     store, network, targets = MemoryStore(), MqttNetwork(given, keys), {}
     more = {"settings": INSISTENT, "compute": ThreadCompute(workers=1)}
     async with coordinator(here, store, devices=devices, compute=ThreadCompute(), **changed) as running:
@@ -69,11 +75,18 @@ async def test_the_same_bytes_as_in_memory(broker, protocol, devices, chunk_byte
     assert {r.event.devices for r in records if isinstance(r.event, e.RoundClosed)} == {3}
 
 
-async def test_the_model_bytes_published_do_not_grow_with_the_number_of_devices(broker):
-    published = {}
+async def test_the_models_are_sent_once_whatever_the_number_of_devices(broker):
+    """Counted where the coordinator's connection leaves it, so that no way of sending is forgotten."""
+    published, sent = {}, {}
     for devices in (3, 9):
-        given = settings(broker, f"of-{devices}")
-        here, records, _ = await run(given, devices, policies=policies(groups=1, **WIDE))
-        published[devices] = here.published_model_bytes
+        with Proxy(broker.host, broker.port).running() as proxy:
+            given = settings(broker, f"of-{devices}")
+            through = settings(broker, f"of-{devices}", broker=f"mqtt://{HOST}:{proxy.port}")
+            here, records, _ = await run(given, devices, through=through, policies=policies(groups=1, **LARGE))
+        published[devices], sent[devices] = here.published_model_bytes, proxy.sent_bytes
         assert {r.event.devices for r in records if isinstance(r.event, e.RoundClosed)} == {devices}
-    assert published[3] == published[9] > 10_000
+    model = published[3] / 4  # two rounds, the closing evaluation, the target
+    assert model > 250_000
+    # Beside the models, each device is told some words; a model more or two may be chunks that were asked for again.
+    assert published[9] - published[3] < 3 * model
+    assert sent[9] - sent[3] < 3 * model, "sent to each device, it would be 24 models more"

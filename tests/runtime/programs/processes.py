@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -55,15 +55,15 @@ source = "clouds"
 [enrolment]
 min_devices = {devices}
 [rounds]
-deadline_s = 20
-grace_s = 10
+deadline_s = {deadline_s}
+grace_s = {grace_s}
 max_samples = 30
 [grouping]
-groups = 2
+groups = {groups}
 [tiers]
 hidden = [[4], [{width}]]
 [stop]
-rounds = {rounds}
+{stop}
 [mqtt]
 broker = "{broker}"
 {more}
@@ -81,23 +81,44 @@ def install_pack(folder: Path) -> Path:
 
 
 def configuration(
-    path: Path, broker: str, *, name: str = "clouds", devices: int = 6, rounds: int = 3, width: int = 16, more: str = ""
+    path: Path,
+    broker: str,
+    *,
+    name: str = "clouds",
+    devices: int = 6,
+    groups: int = 2,
+    rounds: int = 3,
+    width: int = 16,
+    deadline_s: float = 20,
+    grace_s: float = 10,
+    stop: str = "",
+    more: str = "",
 ) -> Path:
-    """Write a coordinator's file."""
+    """Write a coordinator's file; ``stop`` are other lines for its stop rule than the number of rounds."""
     path.write_text(
-        CONFIGURATION.format(name=name, devices=devices, rounds=rounds, width=width, broker=broker, more=more)
+        CONFIGURATION.format(
+            name=name,
+            devices=devices,
+            groups=groups,
+            width=width,
+            deadline_s=deadline_s,
+            grace_s=grace_s,
+            stop=stop or f"rounds = {rounds}",
+            broker=broker,
+            more=more,
+        )
     )
     return path
 
 
 class Running:
-    """A process of the program whose output goes into files."""
+    """A process, of the program if nothing else is said, whose output goes into files."""
 
-    def __init__(self, folder: Path, name: str, *arguments: object) -> None:
+    def __init__(self, folder: Path, name: str, *arguments: object, program: Sequence[str] = PROGRAM) -> None:
         self.out, self.err = folder / f"{name}.out", folder / f"{name}.err"
         with self.out.open("wb") as out, self.err.open("wb") as err:
             self.process = subprocess.Popen(
-                [*PROGRAM, *map(str, arguments)],
+                [*program, *map(str, arguments)],
                 stdout=out,
                 stderr=err,
                 cwd=folder,
@@ -133,8 +154,8 @@ class Scene:
         self.broker = broker
         self._running: list[Running] = []
 
-    def start(self, name: str, *arguments: object) -> Running:
-        running = Running(self.folder, name, *arguments)
+    def start(self, name: str, *arguments: object, program: Sequence[str] = PROGRAM) -> Running:
+        running = Running(self.folder, name, *arguments, program=program)
         self._running.append(running)
         return running
 
