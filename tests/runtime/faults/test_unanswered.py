@@ -12,10 +12,10 @@ from tierwise.core.hardware import HardwareProfile
 from tierwise.core.messages import Hello, Welcome
 from tierwise.runtime.cli import unanswered
 from tierwise.runtime.cli.agent_link import AgentLink
-from tierwise.runtime.cli.links import Trust
 from tierwise.runtime.cli.logging import TextLog
 from tierwise.runtime.cli.overhearing import Overheard
 from tierwise.runtime.security.keys import Identity
+from tierwise.runtime.security.trust import Trust
 
 pytestmark = [pytest.mark.anyio, needs_mosquitto]
 HELLO = seal(Hello(schema_hash="", profile=HardwareProfile()))

@@ -10,6 +10,7 @@ import pytest
 from tests.runtime.broker import Broker, needs_mosquitto
 from tests.runtime.mqtt.ends import (
     LARGE,
+    WAIT_S,
     Keys,
     agent,
     connected,
@@ -25,6 +26,7 @@ from tests.runtime.mqtt.ends import (
 )
 from tierwise.core.edges import ConnectionLost, Reconnected
 from tierwise.core.ids import DeviceId, GroupId
+from tierwise.core.transfer import DownloadSettings
 from tierwise.runtime.transports.mqtt import spooling
 
 pytestmark = [pytest.mark.anyio, needs_mosquitto]
@@ -189,7 +191,8 @@ async def test_who_follows_a_group_again_gets_what_it_missed_and_nothing_twice(b
 @pytest.mark.parametrize("devices", [3, 9])
 async def test_what_is_published_does_not_grow_with_the_number_of_devices(broker, devices):
     given = settings(broker)
-    here, there = coordinator(given), [agent(given, f"d{number}") for number in range(devices)]
+    patient = DownloadSettings(quiet_s=WAIT_S)  # a busy machine is no reason to ask for pieces again
+    here, there = coordinator(given), [agent(given, f"d{number}", download=patient) for number in range(devices)]
     async with connected(here, *there):
         for one in there:
             await one.follow(G1)
