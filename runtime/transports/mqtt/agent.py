@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -10,7 +11,7 @@ import anyio
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
 from tierwise.core.edges import Reconnected
-from tierwise.core.errors import ConfigurationError, ProtocolError
+from tierwise.core.errors import ConfigurationError
 from tierwise.core.ids import DeviceId, GroupId
 from tierwise.core.transfer import (
     DEFAULT_CHUNK_BYTES,
@@ -19,12 +20,10 @@ from tierwise.core.transfer import (
     Gone,
     Grant,
     LinkCounters,
-    LinkMessage,
     Manifest,
     UploadSettings,
     Want,
     Whole,
-    decode,
     encode,
 )
 from tierwise.core.transfer.codec import Packet
@@ -33,10 +32,9 @@ from tierwise.runtime.security.keys import COORDINATOR
 from tierwise.runtime.security.signing import (
     TO_COORDINATOR,
     TO_EVERYONE,
-    FrameRejectedError,
     FrameSigner,
     FrameVerifier,
-    Opened,
+    Rejection,
     to_device,
     to_group,
 )
@@ -45,8 +43,9 @@ from tierwise.runtime.transports.mqtt.arrivals import Arrivals
 from tierwise.runtime.transports.mqtt.connection import Connection, Hooks, Incoming
 from tierwise.runtime.transports.mqtt.counters import DropCounters
 from tierwise.runtime.transports.mqtt.dialling import Retained
-from tierwise.runtime.transports.mqtt.presence import Age, Newest, Presence, read_presence
+from tierwise.runtime.transports.mqtt.presence import Age, Attendance
 from tierwise.runtime.transports.mqtt.pump import Pump, Sending
+from tierwise.runtime.transports.mqtt.screen import Screen
 from tierwise.runtime.transports.mqtt.settings import MqttSettings
 from tierwise.runtime.transports.mqtt.topics import Channel
 from tierwise.runtime.transports.mqtt.uplink import Uplink
@@ -81,7 +80,7 @@ class MqttAgent:
     Attributes
     ----------
     dropped
-        What was dropped here. See `FrameVerifier.rejected`, and `link_counters` for the pieces of models.
+        What was dropped here. See `rejected`, and `link_counters` for the pieces of models.
     heard_at
         When the coordinator last said something to this device, by the event loop's clock; None for never.
     coordinator_there
@@ -113,11 +112,12 @@ class MqttAgent:
         self._settings = settings
         self._topics = settings.topics
         self._signer = signer
-        self._verifier = verifier
+        self._screen = Screen(verifier, self.dropped)
+        self._attendance = Attendance(settings.topics.presence(device), signer, TO_COORDINATOR)
         self._connection = Connection(
             settings,
             f"{settings.prefix}/{settings.federation}/{device}",
-            Hooks(will=self._will, take=self._take, greet=self._greet),
+            Hooks(will=self._attendance.will, take=self._take, greet=self._greet),
         )
         self._own_topics = (settings.topics.down(device), settings.topics.coordinator)
         self._pump = Pump(self._connection, self._draw, self._due_at)
@@ -127,11 +127,13 @@ class MqttAgent:
             download or DownloadSettings(chunk_limit_bytes=max(settings.chunk_bytes, DEFAULT_CHUNK_BYTES)),
             self.dropped,
         )
-        self._newest = Newest()
-        self._birth = b""
-        self._birth_due = False
         self._met = False
         """Whether a coordinator was ever there."""
+
+    @property
+    def rejected(self) -> Counter[Rejection]:
+        """How many frames did not stand their checks, by reason."""
+        return self._screen.verifier.rejected
 
     @property
     def connected(self) -> bool:
@@ -201,17 +203,8 @@ class MqttAgent:
 
     # -- the beginning and the end
 
-    def _will(self) -> Retained:
-        # The birth is signed first, so that the will counts as the newer one.
-        self._birth = self._presence(Presence(online=True))
-        will = self._presence(Presence(online=False, reason="its connection broke"))
-        return Retained(self._topics.presence(self.device), will)
-
-    def _presence(self, presence: Presence) -> bytes:
-        return self._signer.sign(presence.encode(), kind=kinds.PRESENCE, recipient=TO_COORDINATOR)
-
     def _greet(self, first: bool) -> None:
-        self._birth_due = True
+        self._attendance.connected()
         self._resume()
         if not first:
             self._arrivals.put_reconnected()
@@ -229,9 +222,10 @@ class MqttAgent:
             await self._leave()
 
     async def _say_offline(self, reason: str) -> None:
-        self._birth_due = False  # it would come after its end
-        presence = self._presence(Presence(online=False, reason=reason))
-        await self._connection.publish(self._topics.presence(self.device), presence, qos=1, retain=True)
+        await self._keep(self._attendance.farewell(reason))
+
+    async def _keep(self, said: Retained) -> None:
+        await self._connection.publish(said.topic, said.payload, qos=1, retain=True)
 
     async def _leave(self) -> None:
         """Take leave, and have the broker keep nothing."""
@@ -256,10 +250,9 @@ class MqttAgent:
         return min((due_at for due_at in dues if due_at is not None), default=None)
 
     def _draw(self, now: float) -> Sending | None:
-        if self._birth_due:
-            self._birth_due = False
-            birth = (self._topics.presence(self.device), self._birth)
-            return lambda: self._connection.publish(*birth, qos=1, retain=True)
+        birth = self._attendance.draw()
+        if birth is not None:
+            return lambda: self._keep(birth)
         envelope = self._uplink.first()
         if envelope is not None:
             return lambda: self._say(envelope)
@@ -315,8 +308,8 @@ class MqttAgent:
         if payload.startswith(_PIECE):
             self._take_piece(payload, direct=True)
             return
-        opened = self._verified(payload, kinds.DOWN, to_device(self.device))
-        message = None if opened is None else self._decoded(opened.payload)
+        opened = self._screen.opened(payload, kinds.DOWN, to_device(self.device), COORDINATOR)
+        message = None if opened is None else self._screen.message(opened.payload)
         if message is None:
             return
         self.heard_at = _now()
@@ -339,24 +332,25 @@ class MqttAgent:
         if not incoming.payload:
             return  # cleared
         assert self._group is not None
-        opened = self._verified(incoming.payload, kinds.MANIFEST, to_group(self._group), ordered=False)
-        message = None if opened is None else self._decoded(opened.payload)
+        opened = self._screen.opened(
+            incoming.payload, kinds.MANIFEST, to_group(self._group), COORDINATOR, ordered=False
+        )
+        message = None if opened is None else self._screen.message(opened.payload)
         if opened is None or message is None:
             return
         header, tail = message
         if not isinstance(header, Manifest):
             self.dropped.misplaced += 1
             return
-        age = self._newest.judge(incoming.topic, opened.order)
+        age = self._screen.age(incoming, opened)
         if age is Age.OLDER:
-            self.dropped.stale += 1
             return
         if age is Age.NEWER:
             self._uplink.free()
         self._arrivals.receive(header, tail, _now())
 
     def _take_piece(self, payload: bytes, *, direct: bool = False) -> None:
-        message = self._decoded(payload)
+        message = self._screen.message(payload)
         if message is None:
             return
         header, tail = message
@@ -366,16 +360,8 @@ class MqttAgent:
             self.dropped.misplaced += 1
 
     def _take_presence(self, incoming: Incoming) -> None:
-        if not incoming.payload:
-            return  # cleared, by a coordinator that said before that it leaves
-        opened = self._verified(incoming.payload, kinds.PRESENCE, TO_EVERYONE, ordered=False)
-        presence = None if opened is None else read_presence(opened.payload)
-        if opened is None or presence is None:
-            self.dropped.unreadable += opened is not None
-            return
-        age = self._newest.judge(incoming.topic, opened.order)
-        self.dropped.stale += age is Age.OLDER
-        if age is not Age.NEWER:
+        presence = self._screen.presence(incoming, TO_EVERYONE, COORDINATOR)
+        if presence is None:
             return
         self.coordinator_there = presence.online
         if not presence.online:
@@ -384,21 +370,6 @@ class MqttAgent:
         if not (first and incoming.retained):  # else it was there before us, and hears our hello
             self._resume()
             self._arrivals.put_reconnected()
-
-    def _verified(self, frame: bytes, kind: str, recipient: str, *, ordered: bool = True) -> Opened | None:
-        try:
-            return self._verifier.verify(frame, kind=kind, recipient=recipient, sender=COORDINATOR, ordered=ordered)
-        except FrameRejectedError as error:
-            _LOG.debug("%s", error)
-            return None
-
-    def _decoded(self, payload: bytes | memoryview) -> tuple[LinkMessage, memoryview] | None:
-        try:
-            return decode(payload)
-        except ProtocolError as error:
-            self.dropped.unreadable += 1
-            _LOG.debug("dropped a message: %s", error)
-            return None
 
     def _resume(self) -> None:
         """Ask where everything stands: what was sent last may be lost."""

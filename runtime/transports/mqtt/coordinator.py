@@ -3,18 +3,17 @@
 import asyncio
 import logging
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final, assert_never
+from typing import Final
 
 import anyio
 from anyio.abc import TaskGroup
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from tierwise.core.edges import Arrived, ConnectionLost
-from tierwise.core.errors import ProtocolError
 from tierwise.core.ids import DeviceId, GroupId
 from tierwise.core.transfer import (
     DEFAULT_CHUNK_BYTES,
@@ -22,11 +21,9 @@ from tierwise.core.transfer import (
     Chunk,
     DeskSettings,
     LinkCounters,
-    LinkMessage,
     Offer,
     Want,
     Whole,
-    decode,
     encode,
 )
 from tierwise.runtime.exceptions import unwrapped
@@ -34,9 +31,9 @@ from tierwise.runtime.security.keys import COORDINATOR
 from tierwise.runtime.security.signing import (
     TO_COORDINATOR,
     TO_EVERYONE,
-    FrameRejectedError,
     FrameSigner,
     FrameVerifier,
+    Rejection,
     to_device,
 )
 from tierwise.runtime.transports.mqtt import kinds
@@ -45,9 +42,10 @@ from tierwise.runtime.transports.mqtt.counters import DropCounters
 from tierwise.runtime.transports.mqtt.deliveries import Deliveries
 from tierwise.runtime.transports.mqtt.dialling import Retained
 from tierwise.runtime.transports.mqtt.intake import Intake
-from tierwise.runtime.transports.mqtt.presence import Age, Newest, Presence, read_presence
+from tierwise.runtime.transports.mqtt.presence import Attendance
 from tierwise.runtime.transports.mqtt.publications import Outgoing, Publications
 from tierwise.runtime.transports.mqtt.pump import Pump, Sending
+from tierwise.runtime.transports.mqtt.screen import Screen
 from tierwise.runtime.transports.mqtt.settings import MqttSettings
 from tierwise.runtime.transports.mqtt.topics import Channel
 
@@ -87,7 +85,7 @@ class MqttCoordinator:
     Attributes
     ----------
     dropped
-        What was dropped here. See `FrameVerifier.rejected`, and `link_counters` for the pieces of uploads.
+        What was dropped here. See `rejected`, and `link_counters` for the pieces of uploads.
     """
 
     def __init__(
@@ -105,11 +103,12 @@ class MqttCoordinator:
         self._settings = settings
         self._topics = settings.topics
         self._signer = signer
-        self._verifier = verifier
+        self._screen = Screen(verifier, self.dropped)
+        self._attendance = Attendance(settings.topics.coordinator, signer, TO_EVERYONE)
         self._connection = Connection(
             settings,
             f"{settings.prefix}/{settings.federation}/{COORDINATOR}",
-            Hooks(will=self._will, take=self._take, greet=self._greet),
+            Hooks(will=self._attendance.will, take=self._take, greet=self._greet),
         )
         self._deliveries = Deliveries(self._connection)
         self._pump = Pump(self._connection, self._draw, self._due_at)
@@ -128,9 +127,6 @@ class MqttCoordinator:
         )
         self._replies: deque[Outgoing] = deque(maxlen=REPLY_LIMIT)
         """What else is to be said."""
-        self._newest = Newest()
-        self._birth = b""
-        self._birth_due = False
         self._present: set[DeviceId] = set()
         self._heard_at = 0.0
         """When a device last came, went or asked for something."""
@@ -146,6 +142,11 @@ class MqttCoordinator:
     def link_counters(self) -> LinkCounters:
         """What was accepted and dropped of the pieces of uploads."""
         return self._intake.counters
+
+    @property
+    def rejected(self) -> Counter[Rejection]:
+        """How many frames did not stand their checks, by reason."""
+        return self._screen.verifier.rejected
 
     @property
     def connected(self) -> bool:
@@ -175,7 +176,8 @@ class MqttCoordinator:
                     async with self._connection.opened():
                         self._tasks.start_soon(self._pump.run)
                         self._tasks.start_soon(self._intake.run)
-                        await self._say_online()
+                        # Before anything else, so that devices which come later know that we were there before them.
+                        await self._keep(self._attendance.birth())
                         async with self._parting():
                             yield
                 finally:
@@ -210,27 +212,11 @@ class MqttCoordinator:
 
     # -- the beginning and the end
 
-    def _will(self) -> Retained:
-        # The birth is signed first, so that the will counts as the newer one.
-        self._birth = self._presence(Presence(online=True))
-        return Retained(
-            self._topics.coordinator,
-            self._presence(Presence(online=False, reason="its connection broke")),
-        )
-
-    def _presence(self, presence: Presence) -> bytes:
-        return self._signer.sign(presence.encode(), kind=kinds.PRESENCE, recipient=TO_EVERYONE)
-
     def _greet(self, first: bool) -> None:
-        self._birth_due = True
+        self._attendance.connected()
         if not first:
             self._replies.extend(self._publications.manifests)
         self._pump.wake()
-
-    async def _say_online(self) -> None:
-        """Say so before anything else, so that devices which come later know that we were there before them."""
-        self._birth_due = False
-        await self._connection.publish(self._topics.coordinator, self._birth, qos=1, retain=True)
 
     @asynccontextmanager
     async def _parting(self) -> AsyncIterator[None]:
@@ -243,9 +229,10 @@ class MqttCoordinator:
         await self._end()
 
     async def _say_offline(self, reason: str) -> None:
-        self._birth_due = False  # it would come after its end
-        presence = self._presence(Presence(online=False, reason=reason))
-        await self._connection.publish(self._topics.coordinator, presence, qos=1, retain=True)
+        await self._keep(self._attendance.farewell(reason))
+
+    async def _keep(self, said: Retained) -> None:
+        await self._connection.publish(said.topic, said.payload, qos=1, retain=True)
 
     async def _end(self) -> None:
         """Wait for those who still fetch the end, then leave the broker as it was."""
@@ -271,10 +258,9 @@ class MqttCoordinator:
         return min(dues, default=None)
 
     def _draw(self, now: float) -> Sending | None:
-        if self._birth_due:
-            self._birth_due = False
-            birth = Outgoing(self._topics.coordinator, self._birth, acknowledged=True, retain=True)
-            return lambda: self._publish(birth)
+        birth = self._attendance.draw()
+        if birth is not None:
+            return lambda: self._publish(Outgoing(birth.topic, birth.payload, acknowledged=True, retain=True))
         if self._replies:
             reply = self._replies.popleft()
             return lambda: self._publish(reply)
@@ -316,12 +302,8 @@ class MqttCoordinator:
         self._pump.wake()
 
     def _take_frame(self, device: DeviceId, payload: bytes) -> None:
-        try:
-            opened = self._verifier.verify(payload, kind=kinds.CTL, recipient=TO_COORDINATOR, sender=device)
-        except FrameRejectedError as error:
-            _LOG.debug("%s", error)
-            return
-        message = self._decoded(opened.payload)
+        opened = self._screen.opened(payload, kinds.CTL, TO_COORDINATOR, device)
+        message = None if opened is None else self._screen.message(opened.payload)
         if message is None:
             return
         header, tail = message
@@ -347,7 +329,7 @@ class MqttCoordinator:
                 self.dropped.misplaced += 1
 
     def _take_chunk(self, device: DeviceId, payload: bytes) -> None:
-        message = self._decoded(payload)
+        message = self._screen.message(payload)
         if message is None:
             return
         header, tail = message
@@ -361,30 +343,9 @@ class MqttCoordinator:
             self._replies.append(self._whole(device, envelope))
 
     def _take_presence(self, device: DeviceId, incoming: Incoming) -> None:
-        if not incoming.payload:
-            return  # cleared, by a device that said before that it leaves
-        try:
-            opened = self._verifier.verify(
-                incoming.payload, kind=kinds.PRESENCE, recipient=TO_COORDINATOR, sender=device, ordered=False
-            )
-        except FrameRejectedError as error:
-            _LOG.debug("%s", error)
-            return
-        presence = read_presence(opened.payload)
+        presence = self._screen.presence(incoming, TO_COORDINATOR, device)
         if presence is None:
-            self.dropped.unreadable += 1
             return
-        match self._newest.judge(incoming.topic, opened.order):
-            case Age.OLDER:
-                self.dropped.stale += 1
-            case Age.SAME:
-                pass  # retained, and we subscribed again
-            case Age.NEWER:
-                self._note_presence(device, presence)
-            case never:
-                assert_never(never)
-
-    def _note_presence(self, device: DeviceId, presence: Presence) -> None:
         self._hear(_now())
         if presence.online:
             self._present.add(device)
@@ -392,14 +353,6 @@ class MqttCoordinator:
         self._present.discard(device)
         self._publications.forget(device)
         self._intake.note_lost(ConnectionLost(device, presence.reason or "it is not there any more"))
-
-    def _decoded(self, payload: bytes | memoryview) -> tuple[LinkMessage, memoryview] | None:
-        try:
-            return decode(payload)
-        except ProtocolError as error:
-            self.dropped.unreadable += 1
-            _LOG.debug("dropped a message: %s", error)
-            return None
 
     # -- the pieces
 

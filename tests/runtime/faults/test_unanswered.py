@@ -33,7 +33,7 @@ class Scene:
 
     def __init__(self, given, keys=None):
         self.transport = agent(given, "d6", keys)
-        trust = Trust(self.transport._signer, self.transport._verifier, signed=keys is not None)
+        trust = Trust(self.transport._signer, self.transport._screen.verifier, signed=keys is not None)
         self.link = AgentLink(self.transport.device, given, trust, self.transport)
         self.warnings = []
         self.log = TextLog(lambda line, level: self.warnings.append(line) if "no answer" in line else None)
@@ -47,7 +47,7 @@ class Scene:
             tasks = await stack.enter_async_context(anyio.create_task_group())
             overheard = Overheard(self.transport, self.log)
             if coordinators:
-                await until(lambda: self.transport._verifier.rejected.total() or self.transport.coordinator_there)
+                await until(lambda: self.transport.rejected.total() or self.transport.coordinator_there)
             await overheard.send(HELLO)
             tasks.start_soon(unanswered.tell_unanswered, self.link, overheard, self.log)
             if answered:

@@ -44,7 +44,7 @@ async def test_it_is_dropped_and_counted_and_its_user_is_told(tmp_path):
         here = ends.coordinator(given, keys=keys)
         async with coordinator(here, store, devices=6, compute=ThreadCompute(), **CHOSEN) as federation:
             wrong = stage.start("d6", "agent", "--bundle", "d6.bundle.json", "--data", "clouds:part=6,parts=9")
-            await until(lambda: here._verifier.rejected[Rejection.FORGED] >= 2)  # its presence and its hello
+            await until(lambda: here.rejected[Rejection.FORGED] >= 2)  # its presence and its hello
             network = MqttNetwork(given, keys)
             async with anyio.create_task_group() as tasks:
                 for number in range(6):
@@ -60,5 +60,5 @@ async def test_it_is_dropped_and_counted_and_its_user_is_told(tmp_path):
     assert targets_of(records) == targets_of(expected)
     assert len(targets) == 6
     assert not any(getattr(record.event, "device", None) == "d6" for record in records)
-    assert set(here._verifier.rejected) == {Rejection.FORGED}
+    assert set(here.rejected) == {Rejection.FORGED}
     assert {r.event.devices for r in records if isinstance(r.event, e.RoundClosed)} == {3}

@@ -71,7 +71,7 @@ async def test_the_same_bytes_as_in_memory(broker, protocol, devices, chunk_byte
     for target in targets.values():
         assert target.model.identity == targets_of(records)[target.group]
     assert here.dropped.total == 0
-    assert not here._verifier.rejected
+    assert not here.rejected
     assert {r.event.devices for r in records if isinstance(r.event, e.RoundClosed)} == {3}
 
 

@@ -71,13 +71,26 @@ async def test_what_others_say_in_a_devices_name(broker, given, keys):
         )
         await there.send(b"good")
         assert await next_envelope(here) == (A, b"good")
-    assert here._verifier.rejected == {
+    assert here.rejected == {
         Rejection.FORGED: 1,
         Rejection.SCHEME: 1,
         Rejection.SENDER: 1,
         Rejection.FEDERATION: 1,
         Rejection.MALFORMED: 2,
     }
+
+
+async def test_a_person_is_told_once_of_a_wrong_key_and_never_of_what_he_cannot_mend(broker, given, keys, caplog):
+    here, there = coordinator(given, keys=keys), agent(given, A, keys)
+    thief = Signer("a", "test", Identity.make().signing, 99)
+    forged = [thief.sign(WORD, kind=kinds.CTL, recipient=TO_COORDINATOR) for _ in range(5)]
+    async with connected(here, there):
+        await publish(broker, given.topics.ctl(A), *forged, WORD, b"noise")
+        await there.send(b"good")
+        assert await next_envelope(here) == (A, b"good")
+    assert here.rejected == {Rejection.FORGED: 5, Rejection.MALFORMED: 2}
+    (told,) = [record.getMessage() for record in caplog.records if "dropped a frame" in record.getMessage()]
+    assert "from 'a': the signature is not its sender's" in told
 
 
 async def test_what_others_say_in_the_coordinators_name(broker, given, keys):
@@ -91,7 +104,7 @@ async def test_what_others_say_in_the_coordinators_name(broker, given, keys):
         await publish(broker, given.topics.coordinator, presence)
         await here.send(A, b"good")
         assert await first(there) == b"good"
-    assert there._verifier.rejected == {Rejection.FORGED: 3}
+    assert there.rejected == {Rejection.FORGED: 3}
 
 
 async def test_what_was_said_before_and_to_others(broker, given, keys):
@@ -109,9 +122,9 @@ async def test_what_was_said_before_and_to_others(broker, given, keys):
         await publish(broker, given.topics.down(B), recorded)  # elsewhere
         await other.send(b"good, too")
         assert await next_envelope(here) == (B, b"good, too")
-        await until(lambda: other._verifier.rejected.total() == 1)
-    assert here._verifier.rejected == {Rejection.REPLAYED: 1, Rejection.SENDER: 1}
-    assert other._verifier.rejected == {Rejection.RECIPIENT: 1}
+        await until(lambda: other.rejected.total() == 1)
+    assert here.rejected == {Rejection.REPLAYED: 1, Rejection.SENDER: 1}
+    assert other.rejected == {Rejection.RECIPIENT: 1}
 
 
 async def test_an_old_model_that_is_put_up_again(broker, given, keys):
