@@ -6,9 +6,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TOOLS := $(VENV)/.tools
+# A process of tests for each processor; what a file's tests share is made once.
+BESIDE := -n logical --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint format bench clean
+.PHONY: help demo test test-all lint format bench docs clean
 
 help:  ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -17,10 +19,10 @@ demo: $(READY)  ## group 60 simulated devices, train them on real data, compare 
 	$(BIN)/tierwise demo $(ARGS)
 
 test: $(TOOLS)  ## the test suite, in some minutes
-	$(BIN)/pytest -m "not slow" $(ARGS)
+	$(BIN)/pytest $(BESIDE) -m "not slow" $(ARGS)
 
 test-all: $(TOOLS)  ## the test suite with its long tests
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest $(BESIDE) $(ARGS)
 
 lint: $(TOOLS)  ## ruff, mypy --strict, and the layers
 	$(BIN)/ruff check .
@@ -34,6 +36,9 @@ format: $(TOOLS)  ## let ruff put the code in order
 
 bench: $(TOOLS)  ## every benchmark, each figure beside its baseline
 	for script in $(filter-out benchmarks/report.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$script $(ARGS) || exit 1; done
+
+docs: $(TOOLS)  ## write what the reference has from the code: the protocol's tables, asyncapi.json
+	$(BIN)/python docs/generating
 
 clean:  ## remove what building and testing left
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tierwise.core.learning import Dataset, DataSource, Fit, FitBudget, Learner, LocalData, StopToken
     from tierwise.core.metrics import Metric, Metrics
     from tierwise.core.selection import Selector
-    from tierwise.core.settings import EnrolmentSettings, FederationSettings, RoundSettings
+    from tierwise.core.settings import EnrolmentSettings, FederationSettings, RoundSettings, UpdateSettings
     from tierwise.core.stopping import RoundRecord, StopRule
     from tierwise.core.task import Task
     from tierwise.core.tiers import Cost, RoundLimits, Tier, TierProvider
@@ -39,7 +39,7 @@ _HOMES: Final = {
     "learning": ("DataSource", "Dataset", "Fit", "FitBudget", "Learner", "LocalData", "StopToken"),
     "metrics": ("Metric", "Metrics"),
     "selection": ("Selector",),
-    "settings": ("EnrolmentSettings", "FederationSettings", "RoundSettings"),
+    "settings": ("EnrolmentSettings", "FederationSettings", "RoundSettings", "UpdateSettings"),
     "stopping": ("RoundRecord", "StopRule"),
     "task": ("Task",),
     "tiers": ("Cost", "RoundLimits", "Tier", "TierProvider"),
@@ -96,6 +96,7 @@ __all__ = [
     "TierName",
     "TierProvider",
     "TierwiseError",
+    "UpdateSettings",
     "Weights",
 ]
 

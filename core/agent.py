@@ -18,9 +18,11 @@ from enum import StrEnum
 from typing import Final
 
 from tierwise.core import messages as m
+from tierwise.core.actions import Action, Follow, KeepTarget, Leave, Send, StartJob, StopJob
+from tierwise.core.envelope import SPOKEN
 from tierwise.core.events import Refusal
 from tierwise.core.hardware import HardwareProfile
-from tierwise.core.ids import BlobHash, CohortId, DeviceId, GroupId, ModelVersion, cohort_id, round_number
+from tierwise.core.ids import BlobHash, CohortId, DeviceId, GroupId, cohort_id, round_number
 from tierwise.core.seeds import derive_seed
 from tierwise.core.weights import Weights
 from tierwise.core.work import Job, JobDone
@@ -62,60 +64,6 @@ class AgentSettings:
     retry_limit_s: float = 60.0
     poll_s: float | None = 120.0
     farewell_s: float = 600.0
-
-
-# -- actions
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Send a message with its body."""
-
-    message: m.DeviceMessage
-    body: bytes = b""
-
-
-@dataclass(frozen=True, slots=True)
-class Follow:
-    """Listen to a group's topic, and to no other group's; what is retained there is wanted, also when we do already."""
-
-    group: GroupId
-
-
-@dataclass(frozen=True, slots=True)
-class StartJob:
-    """Do a job, then call `AgentMachine.job_done` or `AgentMachine.job_failed`."""
-
-    job: Job
-
-
-@dataclass(frozen=True, slots=True)
-class StopJob:
-    """Stop the running job; what it still says is ignored."""
-
-    cohort: CohortId
-
-
-@dataclass(frozen=True, slots=True)
-class KeepTarget:
-    """Keep a target model; its frame's hash is ``model``."""
-
-    group: GroupId
-    version: ModelVersion
-    model: BlobHash
-    frame: bytes
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Leave:
-    """Nothing more will come; ``refused`` tells that the device was never let in."""
-
-    reason: str
-    refused: bool
-
-
-Action = Send | Follow | StartJob | StopJob | KeepTarget | Leave
 
 
 @dataclass(slots=True)
@@ -164,7 +112,7 @@ class AgentMachine:
         self.device = device
         self.stage = AgentStage.JOINING
         self.assignment: m.Assignment | None = None
-        self._hello = Send(m.Hello(schema_hash=schema_hash, profile=profile))
+        self._hello = Send(m.Hello(schema_hash=schema_hash, profile=profile, speaks=SPOKEN))
         self._settings = settings or AgentSettings()
         self._running: _Running | None = None
         self._greeting: _Insistence | None = None
@@ -183,6 +131,8 @@ class AgentMachine:
         self._farewell: _Farewell | None = None
         self._told_at = 0.0
         """When the coordinator last said something to us."""
+        self._told_order = 0
+        """The highest order of what it said about our group since we greeted it."""
 
     @property
     def due_at(self) -> float | None:
@@ -203,6 +153,7 @@ class AgentMachine:
         if self.stage in (AgentStage.REFUSED, AgentStage.DISMISSED):
             return ()
         self._greeting = self._insistence(self._hello, now)
+        self._told_order = 0  # it may be another coordinator, that counts anew
         following = () if self.assignment is None else (Follow(self.assignment.group),)
         delivery = () if self._delivering is None else (self._delivering[1].send,)  # it may have been missed, too
         return (self._hello, *following, *delivery)
@@ -239,7 +190,7 @@ class AgentMachine:
             case m.Welcome():
                 return self._welcome(message, now)
             case m.Assigned():
-                return self._assign(message.assignment)
+                return self._assign(message.assignment, message.order)
             case m.RoundAnnounced():
                 return self._join_round(message, body, now)
             case m.Receipt():
@@ -284,7 +235,7 @@ class AgentMachine:
     def _welcome(self, message: m.Welcome, now: float) -> tuple[Action, ...]:
         self.stage = AgentStage.JOINED
         if message.assignment is not None:
-            return self._assign(message.assignment)
+            return self._assign(message.assignment, message.order)
         if self._greeting is not None and self.assignment is None:
             # The word that groups were formed may be lost: until it comes, ask now and then where we stand.
             self._greeting.wait_s = self._settings.retry_limit_s
@@ -293,7 +244,10 @@ class AgentMachine:
             self._end_greeting()
         return ()
 
-    def _assign(self, assignment: m.Assignment) -> tuple[Action, ...]:
+    def _assign(self, assignment: m.Assignment, order: int) -> tuple[Action, ...]:
+        if order < self._told_order:
+            return ()  # the transport was slow with it, or repeated it
+        self._told_order = order
         if self.stage is AgentStage.JOINED:
             self._end_greeting()
         if assignment == self.assignment:

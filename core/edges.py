@@ -23,7 +23,7 @@ class Arrived:
         The envelope; a view of a large one may be of a file.
     at
         When its last byte came, by the event loop's clock in seconds: what a deadline is compared with. None where
-        that is now.
+        that is when it is yielded.
     """
 
     device: DeviceId
@@ -55,6 +55,13 @@ class CoordinatorTransport(Protocol):
         """Yield what devices send, while connected."""
         ...
 
+    def arriving_since(self) -> float | None:
+        """Return when the oldest came of what is complete and was not yielded yet, by the event loop's clock.
+
+        No deadline after that is judged before it is yielded. None if there is nothing, or if that does not take long.
+        """
+        ...
+
     async def send(self, device: DeviceId, data: bytes) -> None:
         """Send an envelope to one device."""
         ...
@@ -83,7 +90,10 @@ class AgentTransport(Protocol):
         ...
 
     async def follow(self, group: GroupId) -> None:
-        """Listen to a group's topic, and to no other group's; the envelope retained there arrives."""
+        """Listen to a group's topic, and to no other group's.
+
+        The envelope retained there arrives, also if the group is followed already and it did not arrive then.
+        """
         ...
 
 

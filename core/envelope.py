@@ -3,6 +3,10 @@
 An envelope is ``b"tw"``, the protocol version (1 byte), a reserved zero byte, the header's length (4 bytes,
 little-endian), the header (msgpack) and the body. Nothing in it is executed; every limit is checked before
 anything is parsed.
+
+Both sides agree on a version with the first two messages: `Hello` says which ones the device speaks, and `Welcome`
+which one both do; or `Refused` says that there is none. So the form of the envelope, of `Hello` and of `Refused` stays
+the same in all versions, and these two are read whatever version they are of; later versions only add to their fields.
 """
 
 import struct
@@ -12,10 +16,13 @@ from typing import Final
 
 import msgspec
 
-from tierwise.core.errors import ProtocolError, TierwiseError
-from tierwise.core.messages import CoordinatorMessage, DeviceMessage, Message
+from tierwise.core.errors import OtherVersionError, ProtocolError, TierwiseError
+from tierwise.core.messages import CoordinatorMessage, DeviceMessage, Hello, Message, Refused
 
 PROTOCOL_VERSION: Final = 1
+"""The newest that we speak."""
+SPOKEN: Final = (1, PROTOCOL_VERSION)
+"""The oldest and the newest."""
 HEADER_LIMIT: Final = 4 * 1024 * 1024
 """Bytes; the longest header names every participant of a round."""
 
@@ -24,12 +31,27 @@ _MAGIC: Final = b"tw"
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _FROM_DEVICE: Final = msgspec.msgpack.Decoder(reduce(or_, DeviceMessage.__subclasses__()))
 _FROM_COORDINATOR: Final = msgspec.msgpack.Decoder(reduce(or_, CoordinatorMessage.__subclasses__()))
+_HELLO: Final = msgspec.msgpack.Decoder(Hello)
+_REFUSED: Final = msgspec.msgpack.Decoder(Refused)
 _UNREADABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError, TierwiseError)
 """What decoding raises; the last where a value breaks a rule of its class (a layout that is none)."""
 
 
-def seal(message: Message, body: bytes | memoryview = b"") -> bytes:
+def common_version(theirs: tuple[int, int], ours: tuple[int, int] = SPOKEN) -> int | None:
+    """Return the newest version that both sides speak; None if there is none. Each gives its oldest and newest."""
+    newest = min(theirs[1], ours[1])
+    return newest if newest >= max(theirs[0], ours[0]) else None
+
+
+def seal(message: Message, body: bytes | memoryview = b"", *, version: int = PROTOCOL_VERSION) -> bytes:
     """Return the envelope of a message, which copies the body once.
+
+    Parameters
+    ----------
+    message, body
+        What to say.
+    version
+        Another one than ours only for a `Refused`, to whom speaks nothing else.
 
     Raises
     ------
@@ -42,7 +64,7 @@ def seal(message: Message, body: bytes | memoryview = b"") -> bytes:
             f"the header of {type(message).__name__} has {len(header)} bytes, {HEADER_LIMIT} are allowed: "
             "a round for the whole group, or for fewer devices, has a shorter one"
         )
-    return b"".join((_PREFIX.pack(_MAGIC, PROTOCOL_VERSION, 0, len(header)), header, body))
+    return b"".join((_PREFIX.pack(_MAGIC, version, 0, len(header)), header, body))
 
 
 def open_from_device(data: bytes | memoryview) -> tuple[DeviceMessage, memoryview]:
@@ -55,38 +77,45 @@ def open_from_device(data: bytes | memoryview) -> tuple[DeviceMessage, memoryvie
 
     Raises
     ------
+    OtherVersionError
+        If it is of a version that we do not speak, and no `Hello`.
     ProtocolError
-        If ``data`` is no envelope, of another protocol version, or not a device's message.
+        If ``data`` is no envelope, or not a device's message.
     """
-    header, body = _split(data)
+    version, header, body = _split(data)
     try:
-        return _FROM_DEVICE.decode(header), body
+        return (_FROM_DEVICE if _spoken(version) else _HELLO).decode(header), body
     except _UNREADABLE as error:
-        raise ProtocolError(f"this is no message of a device: {error}") from error
+        raise _told(version, "a device", error) from error
 
 
 def open_from_coordinator(data: bytes | memoryview) -> tuple[CoordinatorMessage, memoryview]:
-    """Read what the coordinator sent; otherwise like `open_from_device`."""
-    header, body = _split(data)
+    """Read what the coordinator sent; otherwise like `open_from_device`, with `Refused` in the place of `Hello`."""
+    version, header, body = _split(data)
     try:
-        return _FROM_COORDINATOR.decode(header), body
+        return (_FROM_COORDINATOR if _spoken(version) else _REFUSED).decode(header), body
     except _UNREADABLE as error:
-        raise ProtocolError(f"this is no message of the coordinator: {error}") from error
+        raise _told(version, "the coordinator", error) from error
 
 
-def _split(data: bytes | memoryview) -> tuple[memoryview, memoryview]:
+def _spoken(version: int) -> bool:
+    return SPOKEN[0] <= version <= SPOKEN[1]
+
+
+def _told(version: int, sender: str, error: Exception) -> ProtocolError:
+    if not _spoken(version):
+        return OtherVersionError(version, SPOKEN)
+    return ProtocolError(f"this is no message of {sender}: {error}")
+
+
+def _split(data: bytes | memoryview) -> tuple[int, memoryview, memoryview]:
     view = memoryview(data).toreadonly().cast("B")
     if len(view) < _PREFIX.size:
         raise ProtocolError(f"an envelope has at least {_PREFIX.size} bytes, got {len(view)}")
     magic, version, _, length = _PREFIX.unpack(view[: _PREFIX.size])
     if magic != _MAGIC:
         raise ProtocolError(f"an envelope begins with {_MAGIC!r}, got {magic!r}")
-    if version != PROTOCOL_VERSION:
-        raise ProtocolError(
-            f"the sender speaks protocol version {version}, this tierwise speaks {PROTOCOL_VERSION}: "
-            "upgrade the older one of the two"
-        )
     end = _PREFIX.size + length
     if length > HEADER_LIMIT or end > len(view):
         raise ProtocolError(f"an envelope of {len(view)} bytes says that its header has {length} (of {HEADER_LIMIT})")
-    return view[_PREFIX.size : end], view[end:]
+    return version, view[_PREFIX.size : end], view[end:]

@@ -18,6 +18,7 @@
     ├── LayoutError               weights do not have the layout that they should have
     └── DeviceError               a device's mistake, not ours: it never stops a round
         ├── ProtocolError         bytes that are no message of this protocol
+        │   └── OtherVersionError a message of a version of the protocol that we do not speak
         └── MalformedUpdateError  an update that cannot count: wrong layout, size, or values that are not finite
 
 A text names the thing, the value, and the way out.
@@ -127,6 +128,23 @@ class DeviceError(TierwiseError):
 
 class ProtocolError(DeviceError):
     """Bytes that are no message of this protocol, or one of another version."""
+
+
+class OtherVersionError(ProtocolError):
+    """A message of a version of the protocol that we do not speak."""
+
+    def __init__(self, version: int, ours: tuple[int, int]) -> None:
+        self.version = version
+        super().__init__(
+            f"the sender speaks protocol version {version}, this tierwise speaks {told_versions(ours)}: "
+            "upgrade the older one of the two"
+        )
+
+
+def told_versions(versions: tuple[int, int]) -> str:
+    """Return a range of versions for people: ``1``, or ``1 to 3``."""
+    oldest, newest = versions
+    return str(newest) if oldest == newest else f"{oldest} to {newest}"
 
 
 class MalformedUpdateError(DeviceError):

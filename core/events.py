@@ -48,6 +48,24 @@ class Purpose(StrEnum):
     """Only to evaluate it: the closing evaluation of a model that is final."""
 
 
+class Refusal(StrEnum):
+    """Why the machine rejected an input."""
+
+    WRONG_TASK = "wrong task"
+    WRONG_VERSION = "wrong version"
+    REMOVED = "removed"
+    QUARANTINED = "quarantined"
+    UNKNOWN_DEVICE = "unknown device"
+    UNKNOWN_COHORT = "unknown cohort"
+    NOT_SELECTED = "not selected"
+    DUPLICATE = "duplicate"
+    LATE = "late"
+    WRONG_BASE = "wrong base model"
+    MALFORMED = "malformed"
+    STALE = "stale"
+    OUT_OF_PLACE = "out of place"
+
+
 class FederationOpened(Event, frozen=True, kw_only=True, tag="federation-opened"):
     """The first record of a log."""
 
@@ -86,6 +104,28 @@ class DeviceRemoved(Event, frozen=True, kw_only=True, tag="device-removed"):
 
     device: DeviceId
     reason: str
+
+
+class DeviceFaulted(Event, frozen=True, kw_only=True, tag="device-faulted"):
+    """A device sent something that cannot be used: for ``cohort``, which no longer waits for it, or at all (None)."""
+
+    device: DeviceId
+    cohort: CohortId | None
+    refusal: Refusal
+    reason: str
+
+
+class DeviceQuarantined(Event, frozen=True, kw_only=True, tag="device-quarantined"):
+    """A device kept sending what cannot be used: until it is released, it takes no part and is not listened to."""
+
+    device: DeviceId
+    reason: str
+
+
+class DeviceReleased(Event, frozen=True, kw_only=True, tag="device-released"):
+    """The operator took a device out of quarantine."""
+
+    device: DeviceId
 
 
 class GroupingOpened(Event, frozen=True, kw_only=True, tag="grouping-opened"):
@@ -263,22 +303,6 @@ class FederationFailed(Event, frozen=True, kw_only=True, tag="federation-failed"
 
     reason: str
     too_few_devices: int | None = None
-
-
-class Refusal(StrEnum):
-    """Why the machine rejected an input."""
-
-    WRONG_TASK = "wrong task"
-    REMOVED = "removed"
-    UNKNOWN_DEVICE = "unknown device"
-    UNKNOWN_COHORT = "unknown cohort"
-    NOT_SELECTED = "not selected"
-    DUPLICATE = "duplicate"
-    LATE = "late"
-    WRONG_BASE = "wrong base model"
-    MALFORMED = "malformed"
-    STALE = "stale"
-    OUT_OF_PLACE = "out of place"
 
 
 class InputRejected(Notice, frozen=True, kw_only=True, tag="input-rejected"):

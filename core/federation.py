@@ -10,7 +10,7 @@ Whoever drives it repeats one small step: decide, log, apply, publish, perform w
 logged records to a fresh machine gives the same state, so a restarted coordinator performs the same list.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from tierwise.core.commanding import commands
 from tierwise.core.commands import Command
@@ -19,7 +19,7 @@ from tierwise.core.deciding.consequences import due_at
 from tierwise.core.errors import FederationError, StoreError
 from tierwise.core.events import SCHEMA_VERSION, Event, Record, UpdateAccepted
 from tierwise.core.ids import BlobHash, DeviceId, GroupId
-from tierwise.core.inputs import Input
+from tierwise.core.inputs import DeviceInput, Input
 from tierwise.core.state import FederationState, Stage
 from tierwise.core.transitions import transition
 
@@ -63,9 +63,42 @@ class Federation:
         Rejected
             If the input is to be refused; nothing has changed.
         """
-        at = max(now, self._latest_at)
+        return self._decide(given, max(now, self._latest_at), self.sequence)
+
+    def decide_together(self, inputs: Sequence[DeviceInput], now: float) -> list[tuple[Record, ...] | Rejected]:
+        """Judge inputs about different devices, for which a log needs one commit.
+
+        What comes of each is what would come of it alone, in any order.
+
+        Parameters
+        ----------
+        inputs
+            No two of them are about one device.
+        now
+            As for `decide`.
+
+        Returns
+        -------
+        list
+            For each input its records, or why it is refused. All records together are to be logged in this order or
+            not at all, then applied one by one.
+        """
+        assert len({given.device for given in inputs}) == len(inputs), "what is said about one device has an order"
+        at, sequence = max(now, self._latest_at), self.sequence
+        decided: list[tuple[Record, ...] | Rejected] = []
+        for given in inputs:
+            try:
+                records = self._decide(given, at, sequence)
+            except Rejected as rejected:
+                decided.append(rejected)
+            else:
+                decided.append(records)
+                sequence += len(records)
+        return decided
+
+    def _decide(self, given: Input, at: float, sequence: int) -> tuple[Record, ...]:
         events = judge(self.state, given, at)
-        return tuple(Record(sequence=number, at=at, event=event) for number, event in enumerate(events, self.sequence))
+        return tuple(Record(sequence=number, at=at, event=event) for number, event in enumerate(events, sequence))
 
     def apply(self, record: Record) -> Event:
         """Change the state by a decided record, and return its event.

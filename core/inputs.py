@@ -2,7 +2,7 @@
 
 import msgspec
 
-from tierwise.core.events import PluginUsed
+from tierwise.core.events import PluginUsed, Refusal
 from tierwise.core.grouping import Grouping
 from tierwise.core.hardware import HardwareProfile
 from tierwise.core.ids import BlobHash, CohortId, DeviceId, GroupId
@@ -32,42 +32,57 @@ class Tick(Input, frozen=True, kw_only=True):
 # -- from devices and about them
 
 
-class EnrolDevice(Input, frozen=True, kw_only=True):
-    """A device wants to join, or is back."""
+class DeviceInput(Input, frozen=True, kw_only=True):
+    """From a device or about it: what is made of it depends on no other device's, see `Federation.decide_together`."""
 
     device: DeviceId
+
+
+class EnrolDevice(DeviceInput, frozen=True, kw_only=True):
+    """A device wants to join, or is back."""
+
     schema_hash: str
 
 
-class ReportHardware(Input, frozen=True, kw_only=True):
+class ReportHardware(DeviceInput, frozen=True, kw_only=True):
     """A device tells its hardware profile."""
 
-    device: DeviceId
     profile: HardwareProfile
 
 
-class LoseDevice(Input, frozen=True, kw_only=True):
+class LoseDevice(DeviceInput, frozen=True, kw_only=True):
     """A device cannot be reached."""
 
-    device: DeviceId
     reason: str
 
 
-class RemoveDevice(Input, frozen=True, kw_only=True):
+class ReportFault(DeviceInput, frozen=True, kw_only=True):
+    """A device has sent something that cannot be used; ``cohort`` is what it was for, if that could be told."""
+
+    cohort: CohortId | None
+    refusal: Refusal
+    reason: str
+
+
+class ReleaseDevice(DeviceInput, frozen=True, kw_only=True):
+    """The operator takes a device out of quarantine."""
+
+
+class RemoveDevice(DeviceInput, frozen=True, kw_only=True):
     """The operator takes a device out, or the device leaves for good."""
 
-    device: DeviceId
     reason: str
 
 
-class SubmitUpdate(Input, frozen=True, kw_only=True):
+class SubmitUpdate(DeviceInput, frozen=True, kw_only=True):
     """A device's update has arrived and is spooled.
 
     Its body was checked against the layout before (`tierwise.core.updates.check_update`): ``blob`` is the address
-    of a frame of finite values in the layout of the group's tier.
+    of a frame of finite values in the layout of the group's tier. ``arrived_at`` is when its last byte came, in seconds
+    of federation time, which is what the deadline is compared with; None where that is now.
     """
 
-    device: DeviceId
+    arrived_at: float | None = None
     cohort: CohortId
     base: BlobHash
     blob: BlobHash
@@ -76,19 +91,18 @@ class SubmitUpdate(Input, frozen=True, kw_only=True):
     metrics: Metrics
 
 
-class SubmitEvaluation(Input, frozen=True, kw_only=True):
-    """A device has evaluated a final model."""
+class SubmitEvaluation(DeviceInput, frozen=True, kw_only=True):
+    """A device has evaluated a final model; ``arrived_at`` as in `SubmitUpdate`."""
 
-    device: DeviceId
+    arrived_at: float | None = None
     cohort: CohortId
     base: BlobHash
     metrics: Metrics
 
 
-class DeclineTask(Input, frozen=True, kw_only=True):
+class DeclineTask(DeviceInput, frozen=True, kw_only=True):
     """A participant says that it will not deliver, and why."""
 
-    device: DeviceId
     cohort: CohortId
     reason: str
 

@@ -27,10 +27,14 @@ class DeviceMessage(Message, frozen=True, kw_only=True):
 
 
 class Hello(DeviceMessage, frozen=True, kw_only=True, tag="hello"):
-    """I want to join, or am back, or ask where I stand. Repeated until the `Welcome`."""
+    """I want to join, or am back, or ask where I stand. Repeated until the `Welcome`.
+
+    ``speaks`` are the oldest and the newest version of the protocol that I speak.
+    """
 
     schema_hash: str
     profile: HardwareProfile
+    speaks: tuple[int, int] = (1, 1)
 
 
 class UpdateSent(DeviceMessage, frozen=True, kw_only=True, tag="update"):
@@ -83,10 +87,15 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Welcome(CoordinatorMessage, frozen=True, kw_only=True, tag="welcome"):
-    """You are in; ``assignment`` is None until groups are formed."""
+    """You are in; ``assignment`` is None until groups are formed.
+
+    ``version`` of the protocol is what we speak from now on; ``order`` as in `Assigned`.
+    """
 
     federation: str
     assignment: Assignment | None
+    version: int = 1
+    order: int = 0
 
 
 class Refused(CoordinatorMessage, frozen=True, kw_only=True, tag="refused"):
@@ -97,9 +106,13 @@ class Refused(CoordinatorMessage, frozen=True, kw_only=True, tag="refused"):
 
 
 class Assigned(CoordinatorMessage, frozen=True, kw_only=True, tag="assigned"):
-    """You are in this group from now on."""
+    """You are in this group from now on.
+
+    Of two messages with an ``order``, the one with the higher is the newer, and the other says nothing any more.
+    """
 
     assignment: Assignment
+    order: int = 0
 
 
 class RoundAnnounced(CoordinatorMessage, frozen=True, kw_only=True, tag="round"):

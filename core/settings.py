@@ -71,6 +71,31 @@ class RoundSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         return RoundLimits(deadline_s=self.deadline_s, samples=self.max_samples)
 
 
+class UpdateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an update may be, and how often a device may send what cannot be used.
+
+    Attributes
+    ----------
+    max_norm
+        The Euclidean norm of an update's weights at the most; None for any. A device whose training diverged, or who
+        wants to steer the model, sends a large one.
+    max_samples
+        An update's weight in the average at the most, in samples; None for any.
+    quarantine_after
+        A device that sends so many contributions or messages in a row that cannot be used is quarantined.
+    """
+
+    max_norm: float | None = None
+    max_samples: int | None = None
+    quarantine_after: int = 3
+
+    def __post_init__(self) -> None:
+        for name in ("max_norm", "max_samples", "quarantine_after"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} is {value}, it must be more than 0")
+
+
 class FederationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All that the coordinator's machine is told.
 
@@ -82,7 +107,7 @@ class FederationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
         What is learned.
     seed
         All seeds of the run are derived from it.
-    enrolment, rounds
+    enrolment, rounds, updates
         See there.
     """
 
@@ -91,3 +116,4 @@ class FederationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     seed: int = 0
     enrolment: EnrolmentSettings = EnrolmentSettings()
     rounds: RoundSettings = RoundSettings()
+    updates: UpdateSettings = UpdateSettings()

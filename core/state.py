@@ -51,11 +51,20 @@ class DeviceState:
 
     profile: HardwareProfile | None = None
     lost: bool = False
+    faults: int = 0
+    """What it sent in a row that could not be used."""
+    quarantined: str | None = None
+    """Why it takes no part, if it does not."""
     group: GroupId | None = None
     unplaced: str | None = None
     """Why a policy put it in no group."""
     last_accepted: CohortId | None = None
     """The latest cohort that took its update or evaluation: a repetition gets its receipt again."""
+
+    @property
+    def available(self) -> bool:
+        """Tell whether it can take part: it is neither lost nor quarantined."""
+        return not self.lost and self.quarantined is None
 
 
 @dataclass(slots=True)
@@ -140,11 +149,11 @@ class FederationState:
         return self.settings
 
     def reachable(self, group: GroupState) -> Iterator[DeviceId]:
-        """Yield a group's devices that are not lost, in no particular order."""
-        return (device for device in group.members if not self.devices[device].lost)
+        """Yield a group's devices that can take part, in no particular order."""
+        return (device for device in group.members if self.devices[device].available)
 
     def reachable_count(self, group: GroupState) -> int:
-        """Count a group's devices that are not lost."""
+        """Count a group's devices that can take part."""
         # Every tick asks, and a group may have thousands; it is counted anew when its revision says so.
         revision, count = group.counted
         if revision != group.revision:

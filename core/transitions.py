@@ -60,7 +60,8 @@ def _await_place(state: FederationState, name: DeviceId) -> None:
     device = state.devices[name]
     being_grouped = state.grouping is not None and name in state.grouping
     too_late = state.stage in (Stage.GROUPING, Stage.LEARNING) and not being_grouped
-    if too_late and device.profile is not None and device.group is None and device.unplaced is None:
+    placeable = device.profile is not None and device.group is None and device.unplaced is None
+    if too_late and placeable and device.quarantined is None:
         state.newcomers.add(name)
 
 
@@ -75,6 +76,34 @@ def _remove(state: FederationState, event: e.DeviceRemoved, _at: float) -> None:
         if group.cohort is not None and group.cohort.survivors is None:  # else it is in the sum already
             group.cohort.waiting.discard(event.device)
             group.cohort.accepted.pop(event.device, None)
+
+
+def _note_fault(state: FederationState, event: e.DeviceFaulted, _at: float) -> None:
+    state.devices[event.device].faults += 1
+    if event.cohort is not None:
+        cohort = _cohort(state, event.cohort)
+        cohort.waiting.discard(event.device)
+        cohort.declined[event.device] = event.reason
+
+
+def _quarantine(state: FederationState, event: e.DeviceQuarantined, _at: float) -> None:
+    device = state.devices[event.device]
+    device.quarantined = event.reason
+    state.newcomers.discard(event.device)
+    if device.group is not None:
+        group = state.groups[device.group]
+        group.revision += 1
+        if group.cohort is not None:
+            group.cohort.waiting.discard(event.device)  # what it delivered before was good, and counts
+
+
+def _release(state: FederationState, event: e.DeviceReleased, _at: float) -> None:
+    device = state.devices[event.device]
+    device.quarantined = None
+    device.faults = 0
+    if device.group is not None:
+        state.groups[device.group].revision += 1
+    _await_place(state, event.device)
 
 
 def _finish(state: FederationState, _event: e.FederationFinished, _at: float) -> None:
@@ -143,7 +172,9 @@ def _accept(state: FederationState, event: e.UpdateAccepted | e.EvaluationAccept
     cohort = _cohort(state, event.cohort)
     cohort.waiting.discard(event.device)
     cohort.accepted[event.device] = event
-    state.devices[event.device].last_accepted = event.cohort
+    device = state.devices[event.device]
+    device.last_accepted = event.cohort
+    device.faults = 0
 
 
 def _decline(state: FederationState, event: e.TaskDeclined, _at: float) -> None:
@@ -245,6 +276,9 @@ _TRANSITIONS: Final[dict[type[e.Event], Callable[[FederationState, Any, float], 
     e.DeviceLost: _lose,
     e.DeviceReturned: _return,
     e.DeviceRemoved: _remove,
+    e.DeviceFaulted: _note_fault,
+    e.DeviceQuarantined: _quarantine,
+    e.DeviceReleased: _release,
     e.FederationFinished: _finish,
     e.FederationFailed: _fail,
     e.GroupingOpened: _open_grouping,

@@ -1,16 +1,23 @@
 """Checking the body of an update before it may count."""
 
 import hashlib
+import math
+from typing import Final
 
 import numpy as np
 
 from tierwise.core.errors import LayoutError, MalformedUpdateError, ProtocolError
 from tierwise.core.framing import unframe
 from tierwise.core.ids import BlobHash, DeviceId
-from tierwise.core.weights import Layout, Weights
+from tierwise.core.weights import Buffer, Layout, Weights
+
+BLOCK: Final = 1 << 20
+"""Values that are looked at together, so that checking takes no memory to speak of."""
 
 
-def check_update(body: bytes | memoryview, *, device: DeviceId, blob: BlobHash, layout: Layout) -> Weights:
+def check_update(
+    body: bytes | memoryview, *, device: DeviceId, blob: BlobHash, layout: Layout, max_norm: float | None = None
+) -> Weights:
     """Read an update, whose hash, layout and values must be right.
 
     Parameters
@@ -23,6 +30,8 @@ def check_update(body: bytes | memoryview, *, device: DeviceId, blob: BlobHash, 
         The hash that the sender gave.
     layout
         Of the group's model; the update has the part of it that is aggregated.
+    max_norm
+        The Euclidean norm of the update at the most; None for any.
 
     Returns
     -------
@@ -32,7 +41,7 @@ def check_update(body: bytes | memoryview, *, device: DeviceId, blob: BlobHash, 
     Raises
     ------
     MalformedUpdateError
-        If the body is damaged, of another layout, or has values that are not finite.
+        If the body is damaged, of another layout, has values that are not finite, or is too large.
     """
     subject = f"the update of device {device!r}"
     if hashlib.sha256(body).hexdigest() != blob:
@@ -42,7 +51,19 @@ def check_update(body: bytes | memoryview, *, device: DeviceId, blob: BlobHash, 
         layout.aggregated.require(delta.layout, subject)
     except (ProtocolError, LayoutError) as error:
         raise MalformedUpdateError(f"{subject} cannot be used: {error}") from error
-    if not np.isfinite(delta.buffer).all():
-        bad = int(delta.buffer.size - np.isfinite(delta.buffer).sum())
-        raise MalformedUpdateError(f"{subject} has {bad} values that are not finite")
+    _check_values(delta.buffer, subject, max_norm)
     return delta
+
+
+def _check_values(values: Buffer, subject: str, max_norm: float | None) -> None:
+    bad, square = 0, 0.0
+    for start in range(0, values.size, BLOCK):
+        block = values[start : start + BLOCK]
+        bad += block.size - int(np.count_nonzero(np.isfinite(block)))
+        if max_norm is not None and not bad:
+            square += float(np.sum(np.square(block, dtype=np.float64)))
+    if bad:
+        raise MalformedUpdateError(f"{subject} has {bad} values that are not finite")
+    norm = math.sqrt(square)
+    if max_norm is not None and norm > max_norm:
+        raise MalformedUpdateError(f"{subject} has a norm of {norm:.4g}, at most {max_norm:g} is allowed")

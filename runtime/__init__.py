@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from tierwise.runtime.agent import Agent, Target
     from tierwise.runtime.coordinator import Coordinator
+    from tierwise.runtime.links import mqtt_coordinator
     from tierwise.runtime.policies import AggregatorChoice, Choice, Policies
     from tierwise.runtime.result import FederationResult, GroupResult
     from tierwise.runtime.simulation.fleet import DeviceSpec
     from tierwise.runtime.simulation.run import Simulation, simulate
     from tierwise.runtime.stores.memory import MemoryStore
+    from tierwise.runtime.stores.sqlite import SqliteStore
     from tierwise.runtime.transports.memory import MemoryNetwork
+    from tierwise.runtime.transports.mqtt.coordinator import MqttCoordinator
+    from tierwise.runtime.transports.mqtt.settings import MqttSettings
 
 __all__ = [
     "Agent",
@@ -26,9 +30,13 @@ __all__ = [
     "GroupResult",
     "MemoryNetwork",
     "MemoryStore",
+    "MqttCoordinator",
+    "MqttSettings",
     "Policies",
     "Simulation",
+    "SqliteStore",
     "Target",
+    "mqtt_coordinator",
     "simulate",
 ]
 
@@ -42,9 +50,13 @@ _HOMES: Final = {
     "GroupResult": "result",
     "MemoryNetwork": "transports.memory",
     "MemoryStore": "stores.memory",
+    "MqttCoordinator": "transports.mqtt.coordinator",
+    "MqttSettings": "transports.mqtt.settings",
     "Policies": "policies",
     "Simulation": "simulation.run",
+    "SqliteStore": "stores.sqlite",
     "Target": "agent",
+    "mqtt_coordinator": "links",
     "simulate": "simulation.run",
 }
 

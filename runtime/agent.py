@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from types import TracebackType
 from typing import Final, Self
@@ -12,6 +12,7 @@ from typing import Final, Self
 import anyio
 from anyio.abc import TaskGroup
 
+from tierwise.core import actions as do
 from tierwise.core import agent as a
 from tierwise.core.edges import AgentTransport, Compute, Reconnected
 from tierwise.core.envelope import open_from_coordinator, seal
@@ -20,6 +21,7 @@ from tierwise.core.framing import unframe
 from tierwise.core.hardware import HardwareProfile, Quantity
 from tierwise.core.ids import CohortId, DeviceId, GroupId, ModelVersion, is_device_id
 from tierwise.core.learning import FitStopped, Learner, LocalData, StopToken
+from tierwise.core.seeds import derive_seed
 from tierwise.core.task import Task
 from tierwise.core.tiers import Tier
 from tierwise.core.weights import Weights
@@ -73,7 +75,8 @@ class Agent:
     compute
         Where it measures and trains; None for a worker thread.
     settings
-        How it insists.
+        How it insists; when it asks is shifted by up to a quarter, which depends on its name, so that a fleet that was
+        told something at once does not ask at once.
 
     Raises
     ------
@@ -109,7 +112,7 @@ class Agent:
         self._probes = probes
         self._plugins = plugins or Plugins.discover()
         self._compute = compute or ThreadCompute(workers=1)
-        self._settings = settings
+        self._settings = _paced(settings or a.AgentSettings(), device)
         self._learners: dict[str, Learner] = {}
         self._stop = StopToken()
         self._wake = anyio.Event()
@@ -189,22 +192,22 @@ class Agent:
                 continue
             await self._act(machine.tick(_now()))
 
-    async def _act(self, actions: Sequence[a.Action]) -> None:
+    async def _act(self, actions: Sequence[do.Action]) -> None:
         for action in actions:
             match action:
-                case a.Send():
+                case do.Send():
                     await self._transport.send(seal(action.message, action.body))
-                case a.Follow():
+                case do.Follow():
                     await self._transport.follow(action.group)
-                case a.StartJob():
+                case do.StartJob():
                     assert self._tasks is not None
                     self._stop = StopToken()
                     self._tasks.start_soon(self._work, action.job, self._stop)
-                case a.StopJob():
+                case do.StopJob():
                     self._stop.stop()
-                case a.KeepTarget():
+                case do.KeepTarget():
                     self._keep(action)
-                case a.Leave():
+                case do.Leave():
                     self._refusal = action.reason if action.refused else None
                     self._left.set()
         self._wake.set()  # the machine's next due time may have changed
@@ -230,7 +233,7 @@ class Agent:
             self._learners[tier.name] = self._plugins.learner(tier.learner, tier.options, self._task)
         return self._learners[tier.name]
 
-    def _keep(self, kept: a.KeepTarget) -> None:
+    def _keep(self, kept: do.KeepTarget) -> None:
         assert self._machine is not None
         try:
             model = unframe(kept.frame)
@@ -239,6 +242,13 @@ class Agent:
         if model.identity != kept.model or self._machine.assignment is None:
             return
         self._target = Target(kept.group, self._machine.assignment.tier, kept.version, model, kept.reason)
+
+
+def _paced(settings: a.AgentSettings, device: str) -> a.AgentSettings:
+    if settings.poll_s is None:
+        return settings
+    shift = derive_seed(0, "pace", device) / 2**63
+    return replace(settings, poll_s=settings.poll_s * (0.75 + 0.5 * shift))
 
 
 async def measure(plugins: Plugins, probes: Sequence[str] | None = None) -> HardwareProfile:

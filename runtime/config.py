@@ -12,6 +12,9 @@
     [rounds]
     deadline_s = 0.05
 
+    [updates]                   # what a device may send
+    max_norm = 100.0
+
     [grouping]                  # a plugin's name, and beside it its options
     policy = "quantile"
     groups = 3
@@ -33,144 +36,33 @@ value, what is allowed, and the nearest spelling; a file with several faults is 
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Final
 
 import msgspec
-from msgspec import Meta
 from msgspec.structs import asdict, fields
 
 from tierwise.core.errors import ConfigurationError, nearest
-from tierwise.core.grouping import MINIMUM
 from tierwise.core.hardware import HardwareProfile
 from tierwise.core.ids import DeviceId
 from tierwise.core.learning import DataSource
-from tierwise.core.settings import EnrolmentSettings, FederationSettings, RoundSettings
+from tierwise.core.settings import EnrolmentSettings, FederationSettings, RoundSettings, UpdateSettings
 from tierwise.core.task import Task
 from tierwise.core.tiers import OptionValues
 from tierwise.plugins.manager import Plugins
+from tierwise.runtime.config_tables import (
+    CATALOGUE,
+    EnrolmentTable,
+    FederationTable,
+    FleetTable,
+    MqttTable,
+    RoundsTable,
+    SecurityTable,
+    StoreTable,
+    UpdatesTable,
+)
 from tierwise.runtime.fleet.draw import draw_fleet, read_fleet
 from tierwise.runtime.policies import AggregatorChoice, Choice, Policies
 from tierwise.runtime.tables import Tables, read_toml
-
-CATALOGUE: Final = "catalogue"
-"""The hardware of a fleet that is drawn from the packaged catalogue of real devices."""
-FOREVER_S: Final = 1e9
-"""Seconds; thirty years: more would be a slip of the keyboard."""
-
-_Seconds = Annotated[float, Meta(gt=0, le=FOREVER_S)]
-_DeviceCount = Annotated[int, Meta(ge=MINIMUM)]
-_Count = Annotated[int, Meta(ge=1)]
-_Text = Annotated[str, Meta(min_length=1)]
-
-
-class FederationTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The table ``[federation]``.
-
-    Attributes
-    ----------
-    name
-        For people.
-    seed
-        All seeds of the run are derived from it.
-    """
-
-    name: str = "federation"
-    seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
-
-
-class FleetTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The table ``[fleet]``.
-
-    Attributes
-    ----------
-    devices
-        How many to draw from the catalogue; None with a table of devices, which has as many as it has.
-    hardware
-        ``catalogue``, or the path of a CSV file, from the configuration's own folder: see
-        `tierwise.runtime.fleet.draw.read_fleet`.
-    """
-
-    devices: _DeviceCount | None = None
-    hardware: str = CATALOGUE
-
-    @property
-    def drawn(self) -> int:
-        """How many devices are drawn from the catalogue."""
-        return 60 if self.devices is None else self.devices
-
-
-class EnrolmentTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The table ``[enrolment]``, as `EnrolmentSettings`; without either key, all devices are waited for."""
-
-    min_devices: _DeviceCount | None = None
-    window_s: _Seconds | None = None
-
-
-class RoundsTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The table ``[rounds]``: `RoundSettings`, with the bounds that a message can tell."""
-
-    deadline_s: _Seconds = 600.0
-    epochs: _Count = 1
-    max_samples: _Count = 1000
-    grace_s: _Seconds = 60.0
-    evaluation_deadline_s: _Seconds | None = None
-
-
-class MqttTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The table ``[mqtt]``: `tierwise.runtime.transports.mqtt.settings.MqttSettings`, of which a person sets these.
-
-    Attributes
-    ----------
-    broker
-        ``mqtts://HOST[:PORT]``, or ``mqtt://`` without TLS. No user and no password: the file is shown and kept.
-    prefix
-        What topics begin with; None for the registry's, or the default.
-    username
-        For the broker.
-    password_file
-        Whose first line is the password. Paths of files start at the configuration's own folder.
-    ca_file, cert_file, key_file, protocol, chunk_bytes, keepalive_s
-        As in the settings; None for their defaults.
-    """
-
-    broker: _Text = "mqtt://127.0.0.1"
-    prefix: _Text | None = None
-    username: _Text | None = None
-    password_file: _Text | None = None
-    ca_file: _Text | None = None
-    cert_file: _Text | None = None
-    key_file: _Text | None = None
-    protocol: Literal["3.1.1", "5"] | None = None
-    chunk_bytes: Annotated[int, Meta(ge=1024)] | None = None
-    keepalive_s: Annotated[int, Meta(ge=1, le=65535)] | None = None
-
-
-class StoreTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The table ``[store]``.
-
-    Attributes
-    ----------
-    path
-        The SQLite file, from the configuration's folder; None for memory, where nothing survives the program.
-    """
-
-    path: _Text | None = None
-
-
-class SecurityTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The table ``[security]``.
-
-    Attributes
-    ----------
-    registry
-        The directory of enrolled devices, from the configuration's folder; None for messages without signatures.
-    insecure
-        Allows what is not protected: messages that nobody signed from anywhere but this machine, and a connection
-        without TLS to anything but loopback.
-    """
-
-    registry: _Text | None = None
-    insecure: bool = False
 
 
 class RunConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -178,7 +70,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
-    federation, fleet, enrolment, rounds, mqtt, store, security
+    federation, fleet, enrolment, rounds, updates, mqtt, store, security
         The tables of these names.
     data
         The data source, by name, and its options.
@@ -191,6 +83,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True):
     fleet: FleetTable = FleetTable()
     enrolment: EnrolmentTable = EnrolmentTable()
     rounds: RoundsTable = RoundsTable()
+    updates: UpdatesTable = UpdatesTable()
     policies: Policies = Policies()
     mqtt: MqttTable = MqttTable()
     store: StoreTable = StoreTable()
@@ -237,6 +130,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True):
             seed=self.seed,
             enrolment=EnrolmentSettings(min_devices=least, window_s=window_s),
             rounds=RoundSettings(**asdict(self.rounds)),
+            updates=UpdateSettings(**asdict(self.updates)),
         )
 
     def profiles(self, folder: Path = Path()) -> dict[DeviceId, HardwareProfile]:
@@ -306,6 +200,7 @@ def parse_config(mapping: Mapping[str, object], source: str = "", plugins: Plugi
         fleet=_read_fleet_table(tables, Path(source).parent),
         enrolment=tables.table("enrolment", EnrolmentTable),
         rounds=tables.table("rounds", RoundsTable),
+        updates=tables.table("updates", UpdatesTable),
         policies=Policies(
             grouping=tables.choice("grouping", "policy", plugins.grouping_policy, Policies().grouping),
             tiers=tables.choice("tiers", "provider", plugins.tier_provider, Policies().tiers),
@@ -399,6 +294,7 @@ _KEYS: Final[dict[str, tuple[str, ...]]] = {
     "fleet": _fields(FleetTable),
     "enrolment": _fields(EnrolmentTable),
     "rounds": _fields(RoundsTable),
+    "updates": _fields(UpdatesTable),
     "grouping": ("policy",),
     "tiers": ("provider",),
     "selection": ("selector",),

@@ -5,9 +5,12 @@ transport, the plugins' runners, timers, the operator) only puts inputs into its
 """
 
 import asyncio
+import itertools
+from collections.abc import Sequence
 from contextlib import AsyncExitStack, aclosing
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, cast
 
 import anyio
 from anyio.abc import TaskGroup
@@ -18,14 +21,18 @@ from tierwise.core import inputs as i
 from tierwise.core import messages as m
 from tierwise.core.bus import EventBus
 from tierwise.core.deciding import Rejected
-from tierwise.core.edges import Compute, CoordinatorTransport, Store
+from tierwise.core.edges import Arrived, Compute, ConnectionLost, CoordinatorTransport, Store
 from tierwise.core.errors import ConfigurationError, FederationError
+from tierwise.core.events import Record
 from tierwise.core.federation import Federation
 from tierwise.core.ids import DeviceId, GroupId
 from tierwise.core.settings import FederationSettings
 from tierwise.plugins.manager import Plugins
 from tierwise.runtime.compute import ThreadCompute
 from tierwise.runtime.exceptions import unwrapped
+from tierwise.runtime.federation_clock import FederationClock
+from tierwise.runtime.inbox import Inbox, Submitted
+from tierwise.runtime.lanes import Lanes
 from tierwise.runtime.policies import Policies, assemble
 from tierwise.runtime.post import Post
 from tierwise.runtime.reception import Reception
@@ -37,6 +44,16 @@ from tierwise.runtime.watching import EventStream, Happening
 
 _FREEING: Final = (e.RoundClosed, e.RoundAbandoned, e.GroupFinished, e.DeviceRemoved)
 """Events after which blobs may no longer be needed."""
+HELD_BACK_S: Final = 0.02
+"""How soon to ask again whether a deadline, which waits for what came before it, has passed."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _InHand:
+    """Something that came, and when, in federation time (seconds)."""
+
+    arrived: Arrived | ConnectionLost
+    at: float
 
 
 class Coordinator:
@@ -91,7 +108,10 @@ class Coordinator:
         self.bus = EventBus()
         self.federation = Federation()
         self._post = Post(transport)
-        self._inbox: asyncio.Queue[tuple[i.Input, asyncio.Future[None] | None]] = asyncio.Queue()
+        self._inbox = Inbox()
+        self._lanes: Lanes[_InHand] = Lanes(self._handle)
+        self._in_hand: dict[_InHand, None] = {}
+        """What has come and is not judged yet, the oldest first."""
         self._spool = Spool(self._store, self.federation)
         self._runners = Runners(settings, self._team, self._store, self._spool, compute, self._judge)
         self._reception = Reception(
@@ -99,10 +119,7 @@ class Coordinator:
         )
         self._performed: set[str] = set()
         self._told: dict[DeviceId, GroupId] = {}
-        self._timer: asyncio.TimerHandle | None = None
-        self._federation_start = 0.0  # federation time when this coordinator started
-        self._started_at = 0.0  # loop time then
-        self._reached = 0.0  # federation time that a timer was set for and that has come
+        self._clock = FederationClock()
         self._ended = anyio.Event()
         self._tasks: TaskGroup | None = None
         self._stack = AsyncExitStack()
@@ -116,10 +133,9 @@ class Coordinator:
             stack.enter_context(unwrapped())
             self._tasks = await stack.enter_async_context(anyio.create_task_group())
             await self._runners.start(self.bus, self._tasks)
-            self._started_at = asyncio.get_running_loop().time()
+            self._clock.start(self.federation.latest_at)
             # Nothing below waits, so whoever subscribes first thing in the context misses no event.
             self._tasks.start_soon(self._post.deliver)
-            self._tasks.start_soon(self._receive)
             self._tasks.start_soon(self._drive)
             self._stack = stack.pop_all()
         return self
@@ -132,8 +148,7 @@ class Coordinator:
         return await self._stack.__aexit__(kind, error, trace)
 
     def _leave(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._clock.cancel()
         self._ended.set()
         self.bus.close()
 
@@ -176,21 +191,32 @@ class Coordinator:
         """Take a device out for good; it is told, and its open update does not count."""
         self._submit(i.RemoveDevice(device=device, reason=reason))
 
+    def release_device(self, device: DeviceId) -> None:
+        """Take a device out of quarantine: it takes part again from the next round on."""
+        self._submit(i.ReleaseDevice(device=device))
+
     # -- the inbox
 
     def _submit(self, given: i.Input) -> None:
-        self._inbox.put_nowait((given, None))
+        self._inbox.put(Submitted(given))
 
     async def _judge(self, given: i.Input) -> None:
         """Submit an input and wait until it is judged and, unless this raises `Rejected`, logged and applied."""
         judged = asyncio.get_running_loop().create_future()
-        self._inbox.put_nowait((given, judged))
+        self._inbox.put(Submitted(given, judged))
         await judged
 
     async def _receive(self) -> None:
         async with aclosing(self._transport.receive()) as arrivals:
             async for arrived in arrivals:
-                await self._reception.take(arrived)
+                came_at = arrived.at if isinstance(arrived, Arrived) else None
+                in_hand = _InHand(arrived, self._clock.now if came_at is None else self._clock.at(came_at))
+                self._in_hand[in_hand] = None
+                await self._lanes.put(arrived.device, in_hand)
+
+    async def _handle(self, in_hand: "_InHand") -> None:
+        await self._reception.take(in_hand.arrived, in_hand.at)
+        del self._in_hand[in_hand]
 
     # -- the small step
 
@@ -214,45 +240,65 @@ class Coordinator:
                 f"{sorted(now - before)}: go on with the same ones"
             )
 
-    def _now(self) -> float:
-        now = self._federation_start + asyncio.get_running_loop().time() - self._started_at
-        return max(now, self._reached)
+    def _judged_until(self) -> float:
+        """Return up to which federation time all that came is judged: no deadline after it has passed yet."""
+        came = [in_hand.at for in_hand in itertools.islice(self._in_hand, 1)]
+        arriving_since = self._transport.arriving_since()
+        if arriving_since is not None:
+            came.append(self._clock.at(arriving_since))
+        return min(came, default=self._clock.now)
 
     async def _drive(self) -> None:
-        self._federation_start = self.federation.latest_at
         if not self.federation.sequence:
             await self._step(i.OpenFederation(settings=self._settings, plugins=self._team.used))
         for device, reason in self.federation.state.removed.items():
             self._dismiss(device, reason)  # it may not have been told any more
         await self._settle()
+        assert self._tasks is not None
+        self._tasks.start_soon(self._receive)  # not before there is a federation to judge what comes
+        self._lanes.start(self._tasks)
         while not self.federation.ended:
-            await self._take(*await self._inbox.get())
+            await self._take(await self._inbox.get())
             await self._settle()
         await self._end()
         while True:  # whoever comes too late still gets an answer
-            await self._take(*await self._inbox.get())
+            await self._take(await self._inbox.get())
 
-    async def _take(self, given: i.Input, judged: asyncio.Future[None] | None) -> None:
-        try:
-            await self._step(given)
-        except Rejected as rejected:
-            await self._notify(
-                e.InputRejected(
-                    input=type(given).__name__,
-                    device=getattr(given, "device", None),
-                    refusal=rejected.refusal,
-                    reason=rejected.reason,
+    async def _take(self, batch: Sequence[Submitted]) -> None:
+        """Judge what came together, with one commit for all of it."""
+        decided = self._decide([submitted.given for submitted in batch])
+        await self._commit([record for one in decided if not isinstance(one, Rejected) for record in one])
+        for submitted, one in zip(batch, decided, strict=True):
+            if isinstance(one, Rejected):
+                await self._notify(
+                    e.InputRejected(
+                        input=type(submitted.given).__name__,
+                        device=getattr(submitted.given, "device", None),
+                        refusal=one.refusal,
+                        reason=one.reason,
+                    )
                 )
+            submitted.answer(one if isinstance(one, Rejected) else None)
+
+    def _decide(self, inputs: Sequence[i.Input]) -> Sequence[tuple[Record, ...] | Rejected]:
+        if isinstance(inputs[0], i.DeviceInput):
+            return self.federation.decide_together(cast("Sequence[i.DeviceInput]", inputs), self._clock.now)
+        (given,) = inputs
+        try:
+            return (
+                self.federation.decide(given, self._judged_until() if isinstance(given, i.Tick) else self._clock.now),
             )
-            if judged is not None and not judged.done():
-                judged.set_exception(rejected)
-        else:
-            if judged is not None and not judged.done():
-                judged.set_result(None)
+        except Rejected as rejected:
+            return (rejected,)
 
     async def _step(self, given: i.Input) -> bool:
-        """Decide, log, apply, publish; tell whether anything changed."""
-        records = self.federation.decide(given, self._now())
+        """Decide and commit; tell whether anything changed."""
+        (records,) = self._decide([given])
+        assert not isinstance(records, Rejected), "what is our own is never refused"
+        return await self._commit(records)
+
+    async def _commit(self, records: Sequence[Record]) -> bool:
+        """Log, apply, publish; tell whether there was anything."""
         if not records:
             return False
         await self._store.append(records)
@@ -283,17 +329,14 @@ class Coordinator:
             await self.bus.publish(notice)
 
     def _set_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         due_at = self.federation.due_at
-        if due_at is not None:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_at(due_at - self._federation_start + self._started_at, self._reach, due_at)
+        if due_at is None:
+            self._clock.cancel()
+            return
+        now = self._clock.now
+        self._clock.call_at(due_at if due_at > now else now + HELD_BACK_S, self._tick)
 
-    def _reach(self, due_at: float) -> None:
-        # The loop's time may be short of it by a rounding error. Asking again would not help where time stands still.
-        self._reached = due_at
+    def _tick(self) -> None:
         self._submit(i.Tick())
 
     async def _end(self) -> None:
@@ -326,7 +369,8 @@ class Coordinator:
                 self._post.to_group(command.group, message, await self._store.get(command.model))
 
     def _announce(self, command: c.AnnounceGroup) -> None:
-        assigned = m.Assigned(assignment=m.Assignment(group=command.group, tier=command.tier))
+        assignment = m.Assignment(group=command.group, tier=command.tier)
+        assigned = m.Assigned(assignment=assignment, order=self.federation.sequence)
         for device in self.federation.members(command.group):
             if self._told.get(device) != command.group:
                 self._told[device] = command.group
@@ -343,6 +387,6 @@ class Coordinator:
             participants=None if whole_group else opened.participants,
             budget=self._settings.rounds.budget,
             seed=opened.seed,
-            deadline_in_s=max(opened.deadline_at - self._now(), 0.0),
+            deadline_in_s=max(opened.deadline_at - self._clock.now, 0.0),
         )
         self._post.to_group(opened.group, message, await self._store.get(opened.model))

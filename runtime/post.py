@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from tierwise.core import messages as m
 from tierwise.core.edges import CoordinatorTransport
-from tierwise.core.envelope import seal
+from tierwise.core.envelope import PROTOCOL_VERSION, seal
 from tierwise.core.ids import DeviceId, GroupId
 
 
@@ -34,9 +34,16 @@ class Post:
         self._transport = transport
         self._queue: asyncio.Queue[_ToDevice | _ToGroup] = asyncio.Queue()
 
-    def to_device(self, device: DeviceId, message: m.CoordinatorMessage, body: bytes | memoryview = b"") -> None:
+    def to_device(
+        self,
+        device: DeviceId,
+        message: m.CoordinatorMessage,
+        body: bytes | memoryview = b"",
+        *,
+        version: int = PROTOCOL_VERSION,
+    ) -> None:
         """Post a message for one device."""
-        self._queue.put_nowait(_ToDevice(device, seal(message, body)))
+        self._queue.put_nowait(_ToDevice(device, seal(message, body, version=version)))
 
     def to_group(self, group: GroupId, message: m.CoordinatorMessage, body: bytes | memoryview = b"") -> None:
         """Post a message once for all devices of a group."""

@@ -7,8 +7,8 @@ from tierwise.core import inputs as i
 from tierwise.core import messages as m
 from tierwise.core.deciding import Rejected
 from tierwise.core.edges import Arrived, Compute, ConnectionLost, Store
-from tierwise.core.envelope import open_from_device
-from tierwise.core.errors import MalformedUpdateError, ProtocolError
+from tierwise.core.envelope import PROTOCOL_VERSION, SPOKEN, common_version, open_from_device
+from tierwise.core.errors import MalformedUpdateError, OtherVersionError, ProtocolError, told_versions
 from tierwise.core.events import InputRejected, Notice, Refusal
 from tierwise.core.federation import Federation
 from tierwise.core.ids import CohortId, DeviceId
@@ -69,30 +69,54 @@ class Reception:
         self._spool = spool
         self._compute = compute
 
-    async def take(self, arrived: Arrived | ConnectionLost) -> None:
-        """Handle one thing that came; a device's mistakes become notices and refusals, never errors."""
+    async def take(self, arrived: Arrived | ConnectionLost, at: float) -> None:
+        """Handle one thing that came; a device's mistakes become notices and refusals, never errors.
+
+        Parameters
+        ----------
+        arrived
+            What came. Things of one device come one after the other, those of different ones at the same time.
+        at
+            When, in seconds of federation time.
+        """
         if isinstance(arrived, ConnectionLost):
             await self._try(i.LoseDevice(device=arrived.device, reason=arrived.reason))
             return
         try:
             message, body = open_from_device(arrived.data)
+        except OtherVersionError as error:
+            await self._refuse_version(arrived.device, str(error), error.version)
+            return
         except ProtocolError as error:
             await self._notify_rejected("envelope", arrived.device, Refusal.MALFORMED, str(error))
+            await self._report_fault(arrived.device, None, Refusal.MALFORMED, str(error))
             return
         match message:
             case m.Hello():
                 await self._greet(arrived.device, message)
             case m.UpdateSent():
-                await self._take_update(arrived.device, message, body)
+                await self._take_update(arrived.device, message, body, at)
             case m.EvaluationSent():
-                await self._take_evaluation(arrived.device, message)
+                await self._take_evaluation(arrived.device, message, at)
             case m.TaskRefused():
                 given = i.DeclineTask(device=arrived.device, cohort=message.cohort, reason=message.reason)
                 await self._try(given)
             case m.Goodbye():
                 await self._try(i.LoseDevice(device=arrived.device, reason=message.reason))
 
+    async def _refuse_version(self, device: DeviceId, reason: str, version: int) -> None:
+        await self._notify_rejected("envelope", device, Refusal.WRONG_VERSION, reason)
+        self._post.to_device(device, m.Refused(refusal=Refusal.WRONG_VERSION, reason=reason), version=version)
+
     async def _greet(self, device: DeviceId, message: m.Hello) -> None:
+        if common_version(message.speaks) is None:
+            older = "coordinator" if message.speaks[0] > SPOKEN[1] else "device"
+            reason = (
+                f"device {device!r} speaks protocol version {told_versions(message.speaks)}, this coordinator speaks "
+                f"{told_versions(SPOKEN)}: upgrade tierwise on the {older}"
+            )
+            await self._refuse_version(device, reason, min(max(message.speaks[1], 0), 255))
+            return
         if self._federation.ended and device in self._federation.state.devices:
             await self._see_off(device)
             return
@@ -114,7 +138,13 @@ class Reception:
         assignment = None
         if found.group is not None and (tier := state.groups[found.group].tier) is not None:
             assignment = m.Assignment(group=found.group, tier=tier)
-        self._post.to_device(device, m.Welcome(federation=state.opened.name, assignment=assignment))
+        welcome = m.Welcome(
+            federation=state.opened.name,
+            assignment=assignment,
+            version=PROTOCOL_VERSION,
+            order=self._federation.sequence,
+        )
+        self._post.to_device(device, welcome)
 
     async def _see_off(self, device: DeviceId) -> None:
         """Give a device that comes back after the end what it has missed."""
@@ -129,30 +159,40 @@ class Reception:
         reason = state.failure or "the federation has finished"
         self._post.to_device(device, m.Dismissed(reason=reason, target=model))
 
-    async def _take_update(self, device: DeviceId, message: m.UpdateSent, body: memoryview) -> None:
+    async def _take_update(self, device: DeviceId, message: m.UpdateSent, body: memoryview, at: float) -> None:
+        given = i.SubmitUpdate(
+            device=device,
+            arrived_at=at,
+            cohort=message.cohort,
+            base=message.base,
+            blob=message.blob,
+            size_bytes=len(body),
+            samples=message.samples,
+            metrics=message.metrics,
+        )
         async with self._spool.writing() as writing:
-            rejected = await self._check(device, message, body)
+            rejected = await self._foresee(given) or await self._check(device, message, body)
             if rejected is None:
-                await writing.put(body)
-                given = i.SubmitUpdate(
-                    device=device,
-                    cohort=message.cohort,
-                    base=message.base,
-                    blob=message.blob,
-                    size_bytes=len(body),
-                    samples=message.samples,
-                    metrics=message.metrics,
-                )
+                await writing.put(body, message.blob)
                 rejected = await self._try(given)
             writing.logged = rejected is None
         await self._reply(device, message.cohort, rejected)
 
+    async def _foresee(self, given: i.SubmitUpdate) -> Rejected | None:
+        """Return why the machine would not take an update, whatever its body: then nobody has to look at that."""
+        try:
+            self._federation.decide(given, self._federation.latest_at)
+        except Rejected as rejected:
+            await self._notify_rejected("SubmitUpdate", given.device, rejected.refusal, rejected.reason)
+            return rejected
+        return None
+
     async def _check(self, device: DeviceId, message: m.UpdateSent, body: memoryview) -> Rejected | None:
         group = self._federation.state.group_of_cohort(message.cohort)
         tier = None if group is None else self._federation.state.groups[group].tier
-        if tier is None:
-            return None  # there is no such cohort, and the machine will say so
-        check = partial(check_update, body, device=device, blob=message.blob, layout=tier.layout)
+        assert tier is not None, "there is an open cohort, or the machine would have foreseen its refusal"
+        max_norm = self._federation.state.opened.updates.max_norm
+        check = partial(check_update, body, device=device, blob=message.blob, layout=tier.layout, max_norm=max_norm)
         try:
             await self._compute.run(check)
         except MalformedUpdateError as error:
@@ -160,8 +200,10 @@ class Reception:
             return Rejected(Refusal.MALFORMED, str(error))
         return None
 
-    async def _take_evaluation(self, device: DeviceId, message: m.EvaluationSent) -> None:
-        given = i.SubmitEvaluation(device=device, cohort=message.cohort, base=message.base, metrics=message.metrics)
+    async def _take_evaluation(self, device: DeviceId, message: m.EvaluationSent, at: float) -> None:
+        given = i.SubmitEvaluation(
+            device=device, arrived_at=at, cohort=message.cohort, base=message.base, metrics=message.metrics
+        )
         await self._reply(device, message.cohort, await self._try(given))
 
     async def _reply(self, device: DeviceId, cohort: CohortId, rejected: Rejected | None) -> None:
@@ -169,9 +211,14 @@ class Reception:
         if rejected is None or rejected.refusal is Refusal.DUPLICATE:  # it counts already: only the receipt was lost
             self._post.to_device(device, m.Receipt(cohort=cohort, refusal=None, reason=""))
             return
-        if rejected.refusal in _UNUSABLE and device in self._federation.state.devices:
-            await self._try(i.DeclineTask(device=device, cohort=cohort, reason=rejected.reason))
+        if rejected.refusal in _UNUSABLE:
+            await self._report_fault(device, cohort, rejected.refusal, rejected.reason)
         self._post.to_device(device, m.Receipt(cohort=cohort, refusal=rejected.refusal, reason=rejected.reason))
+
+    async def _report_fault(self, device: DeviceId, cohort: CohortId | None, refusal: Refusal, reason: str) -> None:
+        found = self._federation.state.devices.get(device)
+        if found is not None and found.quarantined is None:
+            await self._try(i.ReportFault(device=device, cohort=cohort, refusal=refusal, reason=reason))
 
     async def _try(self, given: i.Input) -> Rejected | None:
         try:

@@ -4,6 +4,7 @@ A runner subscribes to the orders of one plugin kind, asks the plugin where comp
 as an input. So the machine never calls a plugin, and a new kind of participant needs no change of the coordinator.
 """
 
+import hashlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
@@ -142,7 +143,14 @@ class Runners:
         return i.StopRuled(order=order.key, reason=reason)
 
     async def _write(self, weights: Weights, writing: Writing) -> BlobHash:
-        return await writing.put(await self._compute.run(partial(to_bytes, weights)))
+        frame, blob = await self._compute.run(partial(_framed, weights))
+        await writing.put(frame, blob)
+        return blob
+
+
+def _framed(weights: Weights) -> tuple[bytes, BlobHash]:
+    frame = to_bytes(weights)
+    return frame, BlobHash(hashlib.sha256(frame).hexdigest())
 
 
 async def _start_soon(tasks: TaskGroup, function: Callable[[O], Coroutine[Any, Any, None]], order: O) -> None:

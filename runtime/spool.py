@@ -1,10 +1,11 @@
 """Blobs on their way into the log."""
 
-import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+
+import anyio
 
 from tierwise.core.edges import Store
 from tierwise.core.federation import Federation
@@ -32,7 +33,9 @@ class Spool:
         self._freed: set[BlobHash] = set()
         """What was to be deleted while a writer held it: a round may be abandoned before the writer of its last update
         hears that the log names it."""
-        self._lock = asyncio.Lock()  # a blob that is being written is not deleted meanwhile
+        self._deleting: set[BlobHash] = set()
+        """What is being deleted; it is written only after that."""
+        self._deleted = anyio.Event()
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator["Writing"]:
@@ -46,20 +49,27 @@ class Spool:
         if left_over:
             await self.discard(left_over)
 
-    async def put(self, data: bytes | memoryview) -> BlobHash:
-        """Write a blob and hold it."""
-        async with self._lock:
-            blob = await self._store.put(data)
-            self._held[blob] += 1
-        return blob
+    async def put(self, data: bytes | memoryview, blob: BlobHash) -> None:
+        """Write a blob, which is held from before it is written."""
+        self._held[blob] += 1
+        while blob in self._deleting:
+            await self._deleted.wait()
+        written = await self._store.put(data)
+        assert written == blob, "its address was given"
 
     async def discard(self, blobs: Iterable[BlobHash]) -> None:
         """Delete those of some blobs that neither the federation nor a writer needs."""
-        async with self._lock:
-            dead = set(blobs) - self._federation.live_blobs()
-            held = {blob for blob in dead if self._held[blob]}
-            self._freed = self._freed - dead | held
-            await self._store.delete(sorted(dead - held))
+        dead = set(blobs) - self._federation.live_blobs()
+        held = {blob for blob in dead if self._held[blob]}
+        self._freed = self._freed - dead | held
+        going = dead - held - self._deleting
+        self._deleting |= going
+        try:
+            await self._store.delete(sorted(going))
+        finally:
+            self._deleting -= going
+            self._deleted.set()
+            self._deleted = anyio.Event()
 
 
 @dataclass(slots=True)
@@ -70,8 +80,7 @@ class Writing:
     blobs: list[BlobHash] = field(default_factory=list)
     logged: bool = False
 
-    async def put(self, data: bytes | memoryview) -> BlobHash:
-        """Write a blob."""
-        blob = await self.spool.put(data)
+    async def put(self, data: bytes | memoryview, blob: BlobHash) -> None:
+        """Write a blob whose address is ``blob``: the sha256 of ``data``."""
         self.blobs.append(blob)
-        return blob
+        await self.spool.put(data, blob)

@@ -23,7 +23,7 @@ class GroupStanding(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     devices, reachable
-        How many are in it, and how many of those are not lost.
+        How many are in it, and how many of those can take part.
     round, version
         The round opened last, and how many models the group has had.
     phase
@@ -58,6 +58,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
+    task, schema_hash
+        What is learned, and the hash by which a device shows that its data is for it.
     records, at_s
         How many facts are in the log, and the federation time of the latest, in seconds.
     written, silent_s
@@ -65,10 +67,14 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     process, running
         The coordinator that has the store, and whether it lives (False: it was killed). None if nobody has it.
     devices, reachable
-        Enrolled ones, and how many of those are not lost.
+        Enrolled ones, and how many of those can take part.
+    quarantined
+        Devices that kept sending what could not be used, and what that was.
     """
 
     federation: str
+    task: str
+    schema_hash: str
     stage: Stage
     records: int
     at_s: float
@@ -79,6 +85,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     devices: int
     reachable: int
     unplaced: tuple[DeviceId, ...]
+    quarantined: dict[DeviceId, str]
     groups: tuple[GroupStanding, ...]
     failure: str | None
 
@@ -105,6 +112,8 @@ async def read_standing(path: Path) -> Standing:
     at = records[-1].at if records else 0.0
     return Standing(
         federation=state.settings.name if state.settings else "",
+        task=state.settings.task.name if state.settings else "",
+        schema_hash=state.settings.task.schema_hash if state.settings else "",
         stage=state.stage,
         records=len(records),
         at_s=at,
@@ -113,8 +122,11 @@ async def read_standing(path: Path) -> Standing:
         process=process,
         running=None if process is None else psutil.pid_exists(process),
         devices=len(state.devices),
-        reachable=sum(not one.lost for one in state.devices.values()),
+        reachable=sum(one.available for one in state.devices.values()),
         unplaced=tuple(sorted(name for name, one in state.devices.items() if one.unplaced is not None)),
+        quarantined={
+            name: one.quarantined for name, one in sorted(state.devices.items()) if one.quarantined is not None
+        },
         groups=tuple(
             _group(name, group, state, records, written and written - timedelta(seconds=at - since.get(name, at)))
             for name, group in state.groups.items()

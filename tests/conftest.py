@@ -9,7 +9,7 @@ NO_SKIPS = os.environ.get("TIERWISE_NO_SKIPS") == "1"
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Where nothing may be skipped, a skip is a failure."""
-    if NO_SKIPS and exitstatus == pytest.ExitCode.OK and _skipped(session.config):
+    if _counts(session.config) and NO_SKIPS and exitstatus == pytest.ExitCode.OK and _skipped(session.config):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
@@ -19,6 +19,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if skipped:
         verdict = "nothing may be skipped here (TIERWISE_NO_SKIPS=1)" if NO_SKIPS else "all else ran"
         terminalreporter.write_line(f"{len(skipped)} skipped: {'; '.join(sorted(set(skipped)))}. {verdict}")
+
+
+def _counts(config: pytest.Config) -> bool:
+    """Tell whether this process reports, and is not one of those that run tests for it."""
+    return not hasattr(config, "workerinput")
 
 
 def _skipped(config: pytest.Config) -> list[str]:

@@ -41,6 +41,8 @@ _DECISIONS: Final[dict[type[i.Input], Callable[[FederationState, Any, float], tu
     i.ReportHardware: devices.report_hardware,
     i.LoseDevice: devices.lose,
     i.RemoveDevice: devices.remove,
+    i.ReportFault: contributions.report_fault,
+    i.ReleaseDevice: devices.release,
     i.SubmitUpdate: contributions.submit_update,
     i.SubmitEvaluation: contributions.submit_evaluation,
     i.DeclineTask: contributions.decline,

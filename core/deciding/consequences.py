@@ -59,7 +59,7 @@ def due_at(state: FederationState) -> float | None:
 
 def _end_enrolment(state: FederationState, now: float) -> tuple[e.Event, ...]:
     settings = state.opened.enrolment
-    ready = sorted(name for name, one in state.devices.items() if one.profile is not None and not one.lost)
+    ready = sorted(name for name, one in state.devices.items() if one.profile is not None and one.available)
     window_over = settings.window_s is not None and now >= state.opened_at + settings.window_s
     if settings.min_devices is not None and len(ready) >= settings.min_devices:
         return (e.GroupingOpened(devices=tuple(ready)),)

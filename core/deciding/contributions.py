@@ -5,14 +5,17 @@ from typing import Final
 
 from tierwise.core import events as e
 from tierwise.core import inputs as i
-from tierwise.core.deciding.devices import known_device
+from tierwise.core.deciding.devices import known_device, refuse_quarantined
 from tierwise.core.deciding.rejected import Rejected
 from tierwise.core.ids import BlobHash, CohortId, DeviceId
 from tierwise.core.metrics import Metrics
 from tierwise.core.state import CohortState, FederationState, Phase
 
 SAMPLES_LIMIT: Final = 2**31 - 1
-"""An update's weight at the most: more is a mistake, or a device that wants to outvote the rest."""
+"""An update's weight at the most, whatever the settings say: more is a mistake, or a device that wants to outvote the
+rest."""
+REASON_LIMIT: Final = 500
+"""Characters of a reason that are kept: what a device says, and says wrong, has any length."""
 
 
 def submit_update(state: FederationState, given: i.SubmitUpdate, now: float) -> tuple[e.Event, ...]:
@@ -20,11 +23,11 @@ def submit_update(state: FederationState, given: i.SubmitUpdate, now: float) -> 
     cohort = _open_cohort(state, given, now)
     if not cohort.fits:
         raise Rejected(e.Refusal.MALFORMED, f"cohort {given.cohort} wants an evaluation, not an update")
-    if not 1 <= given.samples <= SAMPLES_LIMIT:
+    most = min(state.opened.updates.max_samples or SAMPLES_LIMIT, SAMPLES_LIMIT)
+    if not 1 <= given.samples <= most:
         raise Rejected(
             e.Refusal.MALFORMED,
-            f"device {given.device!r} gives its update a weight of {given.samples} samples, 1 to {SAMPLES_LIMIT} "
-            "are allowed",
+            f"device {given.device!r} gives its update a weight of {given.samples} samples, 1 to {most} are allowed",
         )
     _check_metrics(state, given.device, given.metrics)
     return (
@@ -54,7 +57,26 @@ def decline(state: FederationState, given: i.DeclineTask, _now: float) -> tuple[
     cohort = _collecting(state, given.cohort)
     if cohort is None or given.device not in cohort.waiting:
         return ()
-    return (e.TaskDeclined(cohort=given.cohort, device=given.device, reason=given.reason),)
+    return (e.TaskDeclined(cohort=given.cohort, device=given.device, reason=_short(given.reason)),)
+
+
+def report_fault(state: FederationState, given: i.ReportFault, _now: float) -> tuple[e.Event, ...]:
+    """Count what cannot be used, stop waiting for its sender, and quarantine who goes on like that."""
+    device = known_device(state, given.device)
+    refuse_quarantined(given.device, device)
+    cohort = None if given.cohort is None else _collecting(state, given.cohort)
+    concerned = cohort is not None and given.device in cohort.opened.participants
+    fault = e.DeviceFaulted(
+        device=given.device,
+        cohort=given.cohort if concerned else None,
+        refusal=given.refusal,
+        reason=_short(given.reason),
+    )
+    faults = device.faults + 1
+    if faults < state.opened.updates.quarantine_after:
+        return (fault,)
+    reason = f"{faults} things in a row that it sent could not be used, the last because {fault.reason}"
+    return fault, e.DeviceQuarantined(device=given.device, reason=reason)
 
 
 def reject_repetition(state: FederationState, given: i.SubmitUpdate | i.SubmitEvaluation) -> None:
@@ -67,22 +89,25 @@ def reject_repetition(state: FederationState, given: i.SubmitUpdate | i.SubmitEv
 def _open_cohort(state: FederationState, given: i.SubmitUpdate | i.SubmitEvaluation, now: float) -> CohortState:
     """Return the cohort that still takes this contribution, or reject it."""
     name: DeviceId = given.device
-    known_device(state, name)
+    device = known_device(state, name)
     reject_repetition(state, given)
+    refuse_quarantined(name, device)
     cohort = _collecting(state, given.cohort)
     if cohort is None:
         if state.group_of_cohort(given.cohort) is None:
             raise Rejected(e.Refusal.UNKNOWN_COHORT, f"there has been no cohort {given.cohort!r}")
         raise Rejected(e.Refusal.LATE, f"cohort {given.cohort} is closed")
-    if now > cohort.opened.deadline_at:
-        raise Rejected(
-            e.Refusal.LATE,
-            f"cohort {given.cohort} had its deadline {now - cohort.opened.deadline_at:.3g} s ago",
-        )
+    late_s = (now if given.arrived_at is None else given.arrived_at) - cohort.opened.deadline_at
+    if late_s > 0:
+        raise Rejected(e.Refusal.LATE, f"it came {late_s:.3g} s after the deadline of cohort {given.cohort}")
     if name not in cohort.opened.participants:
         raise Rejected(e.Refusal.NOT_SELECTED, f"device {name!r} is not in cohort {given.cohort}")
     _check_base(name, given.base, cohort.opened.model)
     return cohort
+
+
+def _short(reason: str) -> str:
+    return reason if len(reason) <= REASON_LIMIT else f"{reason[:REASON_LIMIT]}…"
 
 
 def _collecting(state: FederationState, cohort: CohortId) -> CohortState | None:

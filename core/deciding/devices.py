@@ -29,6 +29,8 @@ def enrol(state: FederationState, given: i.EnrolDevice, _now: float) -> tuple[e.
             "data of this task",
         )
     known = state.devices.get(name)
+    if known is not None:
+        refuse_quarantined(name, known)
     if known is None:
         return (e.DeviceEnrolled(device=name),)
     return (e.DeviceReturned(device=name),) if known.lost else ()
@@ -48,10 +50,26 @@ def lose(state: FederationState, given: i.LoseDevice, _now: float) -> tuple[e.Ev
     return (e.DeviceLost(device=given.device, reason=given.reason),)
 
 
+def release(state: FederationState, given: i.ReleaseDevice, _now: float) -> tuple[e.Event, ...]:
+    """Let a quarantined device take part again."""
+    if known_device(state, given.device).quarantined is None:
+        return ()
+    return (e.DeviceReleased(device=given.device),)
+
+
 def remove(state: FederationState, given: i.RemoveDevice, _now: float) -> tuple[e.Event, ...]:
     """Take a device out for good."""
     known_device(state, given.device)
     return (e.DeviceRemoved(device=given.device, reason=given.reason),)
+
+
+def refuse_quarantined(name: DeviceId, device: DeviceState) -> None:
+    """Reject the input of a device that is quarantined."""
+    if device.quarantined is not None:
+        raise Rejected(
+            e.Refusal.QUARANTINED,
+            f"device {name!r} is quarantined, since {device.quarantined}: mend it, and have the coordinator release it",
+        )
 
 
 def known_device(state: FederationState, name: DeviceId) -> DeviceState:

@@ -38,13 +38,13 @@ class Outline(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     transfer
-        The hash of all that follows.
+        The hash of all that follows, in 32 digits.
     size
         Bytes of the envelope, at least one.
     chunk_size
         Bytes of every chunk but the last, which has the rest.
     hashes
-        Of the chunks in order, `HASH_BYTES` each.
+        Of the chunks in order, 16 bytes (`HASH_BYTES`) each.
 
     Raises
     ------

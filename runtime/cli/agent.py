@@ -136,7 +136,7 @@ class _Program:
 
     def run(self) -> int:
         """Take part until the end; return what to exit with."""
-        with listening(self._log), self._link.trust.remembered():
+        with listening(self._log):
             for name in sorted(self._declared.quantities):
                 if name not in KNOWN and nearest(name, KNOWN):
                     self._log.remark(f"{name} is no quantity that tierwise reads{nearest(name, KNOWN)}", Level.WARNING)
@@ -173,7 +173,7 @@ class _Program:
             plugins=self._plugins,
             settings=AgentSettings(),
         )
-        async with running:
+        async with self._link.trust.remembered(), running:
             return await running.target()
 
     def _keep(self, target: Target) -> None:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from tierwise.core.errors import ConfigurationError
 from tierwise.core.ids import DeviceId, is_device_id
-from tierwise.runtime.cli.links import Trust, bare, is_local, make_settings, read_password
+from tierwise.runtime.cli.links import bare, make_settings, read_password
 from tierwise.runtime.security.keys import CoordinatorKey
+from tierwise.runtime.security.trust import Trust
 from tierwise.runtime.transports.mqtt.agent import MqttAgent
 from tierwise.runtime.transports.mqtt.settings import MqttSettings
 
@@ -57,7 +58,7 @@ def agent_link(options: AgentOptions) -> AgentLink:
     device = _device(options.device if bundle is None else bundle.device)
     settings = _settings(options, bundle, device)
     if bundle is None:
-        if not options.insecure and not is_local(settings):
+        if not options.insecure and not settings.local:
             raise ConfigurationError(
                 f"without it nothing is signed, and whoever reaches {settings.url} can be the coordinator: `tierwise "
                 "enrol` on the coordinator's machine makes a bundle; or say --insecure if you mean it",

@@ -1,6 +1,7 @@
 """``tierwise coordinator``: a federation of devices over a broker."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
@@ -14,6 +15,7 @@ from tierwise.core.bus import EventBus
 from tierwise.core.edges import Store
 from tierwise.core.errors import ConfigurationError, FederationError
 from tierwise.core.events import PluginUsed, Record
+from tierwise.core.ids import DeviceId
 from tierwise.core.settings import FederationSettings
 from tierwise.plugins.descriptors import Kind
 from tierwise.plugins.manager import Plugins
@@ -24,7 +26,8 @@ from tierwise.runtime.cli.logging import JsonLog, Level, Log, TextLog, listening
 from tierwise.runtime.cli.progress import Progress
 from tierwise.runtime.cli.running import run_until_told
 from tierwise.runtime.cli.tables import groups_table, unplaced_lines
-from tierwise.runtime.config import FleetTable, RunConfig, load_config
+from tierwise.runtime.config import RunConfig, load_config
+from tierwise.runtime.config_tables import FleetTable
 from tierwise.runtime.coordinator import Coordinator
 from tierwise.runtime.exceptions import unwrapped
 from tierwise.runtime.figures import Run
@@ -53,9 +56,17 @@ from tierwise.runtime.watching import Happening
     metavar="SECONDS",
     help="Stay that long after the end, for devices that were away; they get their target models then.",
 )
+@click.option(
+    "--release",
+    multiple=True,
+    metavar="DEVICE",
+    help="Take a device out of quarantine, where it is because it kept sending what could not be used. Repeatable.",
+)
 @click.option("--log-json", is_flag=True, help="Print a JSON object a line for all that happens, and for the result.")
 @click.pass_context
-def coordinator(ctx: click.Context, file: Path, out: Path | None, linger: float, log_json: bool) -> None:
+def coordinator(
+    ctx: click.Context, file: Path, out: Path | None, linger: float, release: tuple[str, ...], log_json: bool
+) -> None:
     """Run a federation of devices, which `tierwise agent` makes of machines.
 
     Reads the same file as `tierwise simulate`, and in it the tables [mqtt], [store] and [security]. With a store it can
@@ -67,21 +78,28 @@ def coordinator(ctx: click.Context, file: Path, out: Path | None, linger: float,
     config = load_config(file, plugins)
     if out is not None:
         claim(out)
-    ctx.exit(_Program(file, config, plugins, out, linger, log_json).run())
+    ctx.exit(_Program(file, config, plugins, _Options(out, linger, release, log_json)).run())
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    out: Path | None
+    linger_s: float
+    release: Sequence[str]
+    log_json: bool
 
 
 class _Program:
     """One call of the command."""
 
-    def __init__(
-        self, file: Path, config: RunConfig, plugins: Plugins, out: Path | None, linger_s: float, log_json: bool
-    ) -> None:
+    def __init__(self, file: Path, config: RunConfig, plugins: Plugins, options: _Options) -> None:
         self._file = file
         self._config = config
         self._plugins = plugins
-        self._out = out
-        self._linger_s = linger_s
-        self._json = JsonLog() if log_json else None
+        self._out = options.out
+        self._linger_s = options.linger_s
+        self._release = options.release
+        self._json = JsonLog() if options.log_json else None
         self._console = present.messages()
         self._log: Log = self._json or TextLog(self._write)
         self._progress = Progress(self._console, config.federation.name)
@@ -93,7 +111,7 @@ class _Program:
         settings = self._settings()
         link = coordinator_link(self._config, self._file, getattr(self._store, "incoming", None))
         try:
-            with listening(self._log), link.trust.remembered():
+            with listening(self._log):
                 self._remark_on_file(link)
                 if self._json is None and self._console.is_terminal:
                     with self._progress.shown():
@@ -156,9 +174,11 @@ class _Program:
             store=self._store,
         )
         with unwrapped():
-            async with anyio.create_task_group() as tasks:
+            async with link.trust.remembered(), anyio.create_task_group() as tasks:
                 await tasks.start(self._follow, running.bus)  # before it does anything
                 async with running:
+                    for device in self._release:
+                        running.release_device(DeviceId(device))
                     await running.result()
                     self._ended = True
                     if self._linger_s:

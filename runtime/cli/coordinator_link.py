@@ -5,10 +5,11 @@ from pathlib import Path
 
 from tierwise.core.errors import ConfigurationError
 from tierwise.core.ids import is_device_id
-from tierwise.runtime.cli.links import Trust, bare, is_local, make_settings, read_password
+from tierwise.runtime.cli.links import bare, make_settings, read_password
 from tierwise.runtime.config import RunConfig
-from tierwise.runtime.security.keys import COORDINATOR
+from tierwise.runtime.links import coordinator_end
 from tierwise.runtime.security.registry import Registry
+from tierwise.runtime.security.trust import Trust
 from tierwise.runtime.tables import located
 from tierwise.runtime.transports.mqtt.coordinator import MqttCoordinator
 from tierwise.runtime.transports.mqtt.settings import MqttSettings
@@ -45,21 +46,14 @@ def coordinator_link(config: RunConfig, file: Path, spool_dir: Path | None) -> C
         settings = _settings(config, file.parent, registry)
     except ConfigurationError as error:
         raise located(error, str(file)) from error
-    if registry is None:
-        if not config.security.insecure and not is_local(settings):
-            raise ConfigurationError(
-                f"without it no message is signed, and whoever reaches {settings.url} can be any device: `tierwise "
-                "enrol` makes a registry; or set `insecure` if you mean it",
-                key="security.registry",
-                source=str(file),
-            )
-        trust, sealing_key = Trust.none(COORDINATOR, settings.federation), None
-    else:
-        identity = registry.coordinator()
-        state = registry.directory / COORDINATOR
-        trust = Trust.in_keys(COORDINATOR, settings.federation, identity.signing, registry, state)
-        sealing_key = identity.sealing
-    transport = MqttCoordinator(settings, trust.signer, trust.verifier, spool_dir, sealing_key=sealing_key)
+    if registry is None and not config.security.insecure and not settings.local:
+        raise ConfigurationError(
+            f"without it no message is signed, and whoever reaches {settings.url} can be any device: `tierwise "
+            "enrol` makes a registry; or set `insecure` if you mean it",
+            key="security.registry",
+            source=str(file),
+        )
+    trust, transport = coordinator_end(settings, registry, spool_dir)
     return CoordinatorLink(settings, trust, transport)
 
 

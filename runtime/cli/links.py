@@ -1,81 +1,10 @@
-"""What both programs need to speak to the other side: signatures, files of secrets, what is local."""
+"""What both programs need to speak to the other side: settings from what was given, files of secrets."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from ipaddress import ip_address
+from collections.abc import Mapping
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from tierwise.core.errors import ConfigurationError
-from tierwise.runtime.security.keys import KeyBook
-from tierwise.runtime.security.ordering import ReplayGuard, next_boot
-from tierwise.runtime.security.signing import (
-    FrameSigner,
-    FrameVerifier,
-    Signer,
-    UnsignedSigner,
-    UnsignedVerifier,
-    Verifier,
-)
 from tierwise.runtime.transports.mqtt.settings import MqttSettings
-
-
-@dataclass(frozen=True, slots=True)
-class Trust:
-    """How frames are signed and judged.
-
-    Attributes
-    ----------
-    signer, verifier
-        Of this side.
-    signed
-        Whether there are keys; without, whoever reaches the broker can be anybody.
-    """
-
-    signer: FrameSigner
-    verifier: FrameVerifier
-    signed: bool
-    orders: Path | None = None
-
-    @classmethod
-    def none(cls, sender: str, federation: str) -> "Trust":
-        """Trust everybody."""
-        return cls(UnsignedSigner(sender, federation), UnsignedVerifier(federation), signed=False)
-
-    @classmethod
-    def in_keys(cls, sender: str, federation: str, key: Ed25519PrivateKey, keys: KeyBook, state: Path) -> "Trust":
-        """Trust those in a key book.
-
-        Parameters
-        ----------
-        sender, federation, key
-            Who signs.
-        keys
-            Who is heard.
-        state
-            Begins the names of the files in which starts are counted and orders are remembered; they belong to the
-            key, and no two programs share them.
-
-        Raises
-        ------
-        ConfigurationError
-            If these files are damaged or cannot be written.
-        """
-        boot = next_boot(state.with_name(f"{state.name}.boot.json"))
-        orders = state.with_name(f"{state.name}.orders.json")
-        guard = ReplayGuard.load(orders)
-        return cls(Signer(sender, federation, key, boot), Verifier(federation, keys, guard), signed=True, orders=orders)
-
-    @contextmanager
-    def remembered(self) -> Iterator[None]:
-        """Write down at the end which orders were accepted, so that none is accepted once more after it."""
-        try:
-            yield
-        finally:
-            if self.orders is not None and isinstance(self.verifier, Verifier):
-                self.verifier.guard.save(self.orders)
 
 
 def make_settings(given: Mapping[str, object]) -> MqttSettings:
@@ -92,14 +21,6 @@ def make_settings(given: Mapping[str, object]) -> MqttSettings:
 def bare(error: ConfigurationError) -> str:
     """Return an error's text without its key, to be told under another name."""
     return str(error).removeprefix(f"{error.key}: ")
-
-
-def is_local(settings: MqttSettings) -> bool:
-    """Tell whether the broker is reached through loopback, where only this machine's own users are."""
-    try:
-        return ip_address(settings.host).is_loopback
-    except ValueError:
-        return settings.host == "localhost" or settings.host.endswith(".localhost")
 
 
 def read_password(path: Path) -> str:

@@ -146,7 +146,16 @@ class _Handler(logging.Handler):
         self._log.remark(text, level, record.name)
 
 
-_ALARMING: Final = (e.DeviceLost, e.GroupShort, e.RoundAbandoned, e.DeviceRemoved, e.TaskDeclined, e.InputRejected)
+_ALARMING: Final = (
+    e.DeviceLost,
+    e.DeviceRemoved,
+    e.DeviceFaulted,
+    e.DeviceQuarantined,
+    e.GroupShort,
+    e.RoundAbandoned,
+    e.TaskDeclined,
+    e.InputRejected,
+)
 
 
 def _level(happening: e.Event | e.Notice) -> Level:

@@ -31,7 +31,13 @@ def tell(happening: e.Event | e.Notice) -> str:
         case SubscriberFailed():
             return f"{happening.subscriber} failed on {happening.event_type}: {happening.error}"
         case _:
-            return _of_device(happening) or _of_group(happening) or _of_round(happening) or type(happening).__name__
+            return (
+                _of_device(happening)
+                or _of_trouble(happening)
+                or _of_group(happening)
+                or _of_round(happening)
+                or type(happening).__name__
+            )
 
 
 def _of_device(happening: e.Event | e.Notice) -> str | None:
@@ -50,6 +56,18 @@ def _of_device(happening: e.Event | e.Notice) -> str | None:
             return f"{device} came late and joined {group}"
         case e.DeviceUnplaced(device=device, reason=reason):
             return f"{device} came late and fits no group: {reason}"
+        case _:
+            return None
+
+
+def _of_trouble(happening: e.Event | e.Notice) -> str | None:
+    match happening:
+        case e.DeviceFaulted(device=device, reason=reason):
+            return f"what {device} sent cannot be used: {reason}"
+        case e.DeviceQuarantined(device=device, reason=reason):
+            return f"{device} is quarantined: {reason}"
+        case e.DeviceReleased(device=device):
+            return f"{device} was released from quarantine"
         case _:
             return None
 

@@ -67,12 +67,14 @@ def _lines(standing: Standing) -> list[str]:
     lines = [
         f"federation {standing.federation}: {standing.stage}; {coordinator}",
         f"{standing.records:,} records, the latest at {present.duration(standing.at_s)} of its own time{age}",
+        f"task {standing.task}, schema {standing.schema_hash}",
         f"{standing.devices:,} devices, of which {standing.reachable:,} can be reached",
     ]
     if standing.failure:
         lines.append(f"failed: {standing.failure}")
     if standing.unplaced:
         lines.append(f"in no group: {', '.join(standing.unplaced)}")
+    lines += [f"{device} is quarantined: {reason}" for device, reason in standing.quarantined.items()]
     return lines
 
 

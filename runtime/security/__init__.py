@@ -9,6 +9,7 @@ messages, seeing who sends how much and when, and reading the groups' models, wh
 - `frames`: the bytes of a frame
 - `ordering`: boot counters, and windows against replay
 - `signing`: makes and judges frames
+- `trust`: the two together, with the files that they need
 - `sealing`: encrypts an update to the coordinator
 - `registry`: the coordinator's directory of devices
 - `bundle`: the file that a device is given

@@ -3,7 +3,7 @@
 ::
 
     0   2   b"tf"
-    2   1   protocol version
+    2   1   version of this format
     3   1   scheme: 0 unsigned, 1 Ed25519 (RFC 8032)
     4   2   length of the header, little-endian
     6   4   length of the payload, little-endian
@@ -22,13 +22,15 @@ from typing import Annotated, Final
 
 import msgspec
 
-from tierwise.core.envelope import PROTOCOL_VERSION
 from tierwise.runtime.security.ordering import Ordinal
 
 HEADER_LIMIT: Final = 1024
 """Bytes; a header of the longest names has about 400."""
 PAYLOAD_LIMIT: Final = 2**32 - 1
 SIGNATURE_BYTES: Final = 64
+
+FRAME_VERSION: Final = 1
+"""Frames carry every version of the protocol, so that a refusal for another version can be read and trusted."""
 
 _PREFIX: Final = struct.Struct("<2sBBHI")
 _MAGIC: Final = b"tf"
@@ -58,11 +60,13 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     sender
         A device's name, or ``coordinator``.
     recipient
-        ``coordinator``, ``device/NAME`` or ``group/NAME``.
+        ``coordinator``, ``device/NAME``, ``group/NAME`` or ``everyone``.
     kind
         What the payload is; recipient and kind together keep a frame from being repeated on another topic.
-    boot, sequence
-        The order; see `tierwise.runtime.security.ordering`.
+    boot
+        Grows with each start of the sender.
+    sequence
+        Counts what it says to the recipient of this kind; see `tierwise.runtime.security.ordering`.
     """
 
     federation: Name
@@ -78,7 +82,7 @@ class MalformedFrameError(ValueError):
 
 
 class OtherVersionError(ValueError):
-    """A frame of another protocol version. Nothing but this package sees it."""
+    """A frame of another version. Nothing but this package sees it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +113,7 @@ def assemble(scheme: Scheme, header: Header, payload: bytes | memoryview) -> byt
     size = memoryview(payload).nbytes
     if len(encoded) > HEADER_LIMIT or size > PAYLOAD_LIMIT:
         raise ValueError(f"a frame holds {HEADER_LIMIT} bytes of header and {PAYLOAD_LIMIT} of payload")
-    return b"".join((_PREFIX.pack(_MAGIC, PROTOCOL_VERSION, scheme, len(encoded), size), encoded, payload))
+    return b"".join((_PREFIX.pack(_MAGIC, FRAME_VERSION, scheme, len(encoded), size), encoded, payload))
 
 
 def split(data: bytes | memoryview) -> Frame:
@@ -118,7 +122,7 @@ def split(data: bytes | memoryview) -> Frame:
     Raises
     ------
     OtherVersionError
-        If it is of another protocol version.
+        If it is of another version.
     MalformedFrameError
         If it is anything else but a frame.
     """
@@ -128,9 +132,9 @@ def split(data: bytes | memoryview) -> Frame:
     magic, version, scheme_number, header_size, payload_size = _PREFIX.unpack(view[: _PREFIX.size])
     if magic != _MAGIC:
         raise MalformedFrameError(f"a frame begins with {_MAGIC!r}, this with {magic!r}")
-    if version != PROTOCOL_VERSION:
+    if version != FRAME_VERSION:
         raise OtherVersionError(
-            f"its sender speaks protocol version {version}, this tierwise speaks {PROTOCOL_VERSION}: "
+            f"its sender makes frames of version {version}, this tierwise reads {FRAME_VERSION}: "
             "upgrade the older one of the two"
         )
     try:

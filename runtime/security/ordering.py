@@ -154,14 +154,8 @@ class ReplayGuard:
             stream = sender.streams[recipient, kind] = _Window()
         return stream.judge(order.sequence)
 
-    def save(self, path: Path) -> None:
-        """Write down the highest orders, atomically.
-
-        Raises
-        ------
-        ConfigurationError
-            If the file cannot be written.
-        """
+    def encode(self) -> bytes:
+        """Return what `load` reads: the highest orders."""
         senders = tuple(
             _SavedSender(
                 key=key,
@@ -170,7 +164,17 @@ class ReplayGuard:
             )
             for key, sender in sorted(self._senders.items())
         )
-        files.replace(path, files.encode(_OrdersFile(format="tierwise.orders.1", senders=senders)))
+        return files.encode(_OrdersFile(format="tierwise.orders.1", senders=senders))
+
+    def save(self, path: Path) -> None:
+        """Write down the highest orders, atomically.
+
+        Raises
+        ------
+        ConfigurationError
+            If the file cannot be written.
+        """
+        files.replace(path, self.encode())
 
     @classmethod
     def load(cls, path: Path) -> "ReplayGuard":

@@ -60,7 +60,7 @@ class Rejection(Enum):
     """Why a frame is dropped; the value is the end of a sentence."""
 
     MALFORMED = "it is no frame, or was cut"
-    VERSION = "it is of another protocol version"
+    VERSION = "it is of another version"
     SCHEME = "one side signs and the other does not"
     FEDERATION = "it belongs to another federation"
     RECIPIENT = "it was made for another recipient"

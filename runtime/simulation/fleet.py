@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
+from tierwise.core import actions as do
 from tierwise.core import agent as a
 from tierwise.core.edges import Arrived, ConnectionLost
 from tierwise.core.envelope import open_from_coordinator, seal
@@ -126,6 +127,10 @@ class SimulatedFleet:
         while True:
             yield await self._arrivals.get()
 
+    def arriving_since(self) -> None:
+        """Return None: all is yielded when it arrives."""
+        return
+
     async def send(self, device: DeviceId, data: bytes) -> None:
         """Let an envelope travel to one device."""
         if device in self._devices:
@@ -226,26 +231,26 @@ class SimulatedFleet:
 
     # -- what devices do
 
-    def _act(self, name: DeviceId, device: _Device, actions: tuple[a.Action, ...]) -> None:
+    def _act(self, name: DeviceId, device: _Device, actions: tuple[do.Action, ...]) -> None:
         for action in actions:
             match action:
-                case a.Send():
+                case do.Send():
                     self._send(name, device, action)
-                case a.Follow():
+                case do.Follow():
                     device.following = action.group
                     if action.group in self._retained:
                         self._deliver(name, self._retained[action.group])
-                case a.StartJob():
+                case do.StartJob():
                     self._start_job(name, device, action.job)
-                case a.StopJob():
+                case do.StopJob():
                     device.job = None
-                case a.KeepTarget():
+                case do.KeepTarget():
                     self.kept[name] = action.model  # the coordinator's result has the model itself
-                case a.Leave():
+                case do.Leave():
                     pass  # the machine knows
         self._schedule_tick(name, device)
 
-    def _send(self, name: DeviceId, device: _Device, action: a.Send) -> None:
+    def _send(self, name: DeviceId, device: _Device, action: do.Send) -> None:
         data = seal(action.message, action.body)
         travel_s = len(data) / device.profile.value("uplink_bytes_per_s")
 
@@ -277,7 +282,7 @@ class SimulatedFleet:
 
         self._schedule(self._now() + duration_s, finish)
 
-    def _perform(self, device: _Device, job: Job) -> tuple[a.Action, ...]:
+    def _perform(self, device: _Device, job: Job) -> tuple[do.Action, ...]:
         try:
             done = perform(job, self._learner(job.tier), device.data, self._stop)
         except FitStopped:

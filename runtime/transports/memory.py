@@ -121,6 +121,9 @@ class _CoordinatorEnd:
         while True:
             yield await self._network.next_arrival()
 
+    def arriving_since(self) -> None:
+        return None
+
     async def send(self, device: DeviceId, data: bytes) -> None:
         self._network.deliver(device, data)
 

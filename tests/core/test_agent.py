@@ -10,17 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tierwise.core import messages as m
-from tierwise.core.agent import (
-    AgentMachine,
-    AgentSettings,
-    AgentStage,
-    Follow,
-    KeepTarget,
-    Leave,
-    Send,
-    StartJob,
-    StopJob,
-)
+from tierwise.core.actions import Follow, KeepTarget, Leave, Send, StartJob, StopJob
+from tierwise.core.agent import AgentMachine, AgentSettings, AgentStage
 from tierwise.core.events import Purpose, Refusal
 from tierwise.core.hardware import HardwareProfile
 from tierwise.core.ids import BlobHash, CohortId, DeviceId, GroupId, ModelVersion, TierName
@@ -161,6 +152,24 @@ def test_a_repeated_welcome_or_assignment_changes_nothing():
     assert device.hear(welcome(assignment())) == ()
     assert device.hear(m.Assigned(assignment=assignment())) == ()
     assert device.hear(welcome()) == ()
+
+
+def test_an_assignment_that_is_older_than_the_last_one_is_ignored():
+    device = Device()
+    device.start()
+    device.hear(m.Assigned(assignment=assignment("g2"), order=7))
+    assert device.hear(m.Assigned(assignment=assignment("g1"), order=6)) == ()
+    assert device.hear(m.Welcome(federation="f", assignment=assignment("g1"), order=5)) == ()
+    assert device.machine.assignment == assignment("g2")
+    assert device.hear(m.Assigned(assignment=assignment("g3"), order=8)) == (Follow(GroupId("g3")),)
+
+
+def test_a_coordinator_that_counts_anew_is_believed_after_a_greeting():
+    device = Device()
+    device.start()
+    device.hear(m.Assigned(assignment=assignment("g2"), order=700))
+    device.start()
+    assert device.hear(m.Assigned(assignment=assignment("g1"), order=3)) == (Follow(GroupId("g1")),)
 
 
 def test_another_tier_for_the_same_group_is_followed_without_stopping():

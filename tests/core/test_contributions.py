@@ -2,6 +2,7 @@
 
 import math
 
+import msgspec
 import pytest
 
 from tierwise.core import events as e
@@ -98,7 +99,16 @@ def test_an_update_at_the_deadline_is_in_time_and_after_it_late() -> None:
     drive.now = DEADLINE_S + 2
     rejected = drive.refusal(drive.submission("b"))
     assert rejected.refusal is Refusal.LATE
-    assert "2 s ago" in rejected.reason
+    assert rejected.reason == "it came 2 s after the deadline of cohort g1.r1"
+
+
+def test_what_counts_is_when_an_update_came_not_when_it_was_looked_at() -> None:
+    drive = collecting()
+    drive.now = DEADLINE_S + 5
+    in_time = msgspec.structs.replace(drive.submission("a"), arrived_at=DEADLINE_S)
+    assert kinds(drive.give_alone(in_time)) == [e.UpdateAccepted]
+    late = msgspec.structs.replace(drive.submission("b"), arrived_at=DEADLINE_S + 1)
+    assert drive.refusal(late).refusal is Refusal.LATE
 
 
 def test_an_update_after_the_close_is_late() -> None:

@@ -33,6 +33,8 @@ EVERY_INPUT: list[i.Input] = [
     ),
     i.SubmitEvaluation(device=A, cohort=CohortId("g9.r9"), base=blob("m"), metrics=HITS),
     i.DeclineTask(device=A, cohort=R1, reason="busy"),
+    i.ReportFault(device=A, cohort=R1, refusal=e.Refusal.MALFORMED, reason="garbage"),
+    i.ReleaseDevice(device=A),
     i.GroupsProposed(order="form-groups", grouping=Grouping(groups=())),
     i.PlacementsProposed(order="place/x/g1", placed={}, unplaced={}),
     i.TierProposed(order="choose-tier/g1", tier=tier(), model=blob("m")),

@@ -64,6 +64,14 @@ anything = st.one_of(
     ),
     st.builds(i.SubmitEvaluation, device=devices, cohort=cohorts, base=blobs, metrics=metrics),
     st.builds(i.DeclineTask, device=devices, cohort=cohorts, reason=reasons),
+    st.builds(
+        i.ReportFault,
+        device=devices,
+        cohort=st.none() | cohorts,
+        refusal=st.just(e.Refusal.MALFORMED),
+        reason=reasons,
+    ),
+    st.builds(i.ReleaseDevice, device=devices),
 )
 
 
@@ -343,6 +351,20 @@ class Histories(RuleBasedStateMachine):
                     assert evaluated[event.group] >= MINIMUM
 
     @invariant()
+    def nobody_in_quarantine_takes_part_or_is_listened_to(self) -> None:
+        inside: set[DeviceId] = set()
+        for event in self.events:
+            match event:
+                case e.DeviceQuarantined():
+                    inside.add(event.device)
+                case e.DeviceReleased() | e.DeviceRemoved():
+                    inside.discard(event.device)
+                case e.RoundOpened():
+                    assert not inside & set(event.participants)
+                case e.UpdateAccepted() | e.EvaluationAccepted() | e.DeviceFaulted() | e.DeviceReturned():
+                    assert event.device not in inside
+
+    @invariant()
     def the_end_is_the_last_that_happens(self) -> None:
         ends = [isinstance(event, e.FederationFinished | e.FederationFailed) for event in self.events]
         assert sum(ends[:-1]) == 0
@@ -379,7 +401,7 @@ class Histories(RuleBasedStateMachine):
                 case c.SelectParticipants():
                     assert len(order.candidates) >= MINIMUM
                     candidates = [self.machine.state.devices[device] for device in order.candidates]
-                    assert all(device.group == order.group and not device.lost for device in candidates)
+                    assert all(device.group == order.group and device.available for device in candidates)
                 case c.PlaceDevices():
                     assert order.groups
                     assert order.newcomers

@@ -11,8 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tierwise.core import messages as m
-from tierwise.core.envelope import HEADER_LIMIT, PROTOCOL_VERSION, open_from_coordinator, open_from_device, seal
-from tierwise.core.errors import ProtocolError
+from tierwise.core.envelope import (
+    HEADER_LIMIT,
+    PROTOCOL_VERSION,
+    common_version,
+    open_from_coordinator,
+    open_from_device,
+    seal,
+)
+from tierwise.core.errors import OtherVersionError, ProtocolError
 from tierwise.core.events import Purpose, Refusal
 from tierwise.core.hardware import HardwareProfile, Quantity
 from tierwise.core.ids import CohortId, DeviceId, GroupId, TierName
@@ -178,12 +185,48 @@ def test_the_texts_say_what_is_wrong():
         open_from_device(sealed[:3])
     with pytest.raises(ProtocolError, match=r"^an envelope begins with b'tw', got b'GE'$"):
         open_from_device(b"GET / HTTP/1.1")
+    sealed = bytearray(seal(m.Goodbye(reason="night")))
     sealed[2] = PROTOCOL_VERSION + 1
     with pytest.raises(
-        ProtocolError,
+        OtherVersionError,
         match=r"^the sender speaks protocol version 2, this tierwise speaks 1: upgrade the older one of the two$",
     ):
         open_from_device(sealed)
+
+
+@pytest.mark.parametrize("version", [0, 2, 255])
+def test_a_hello_and_a_refusal_are_read_whatever_version_they_are_of(version):
+    refused = m.Refused(refusal=Refusal.WRONG_VERSION, reason="too old")
+    assert open_from_device(seal(HELLO, version=version))[0] == HELLO
+    assert open_from_coordinator(seal(refused, version=version))[0] == refused
+    for foreign in (seal(m.Goodbye(reason=""), version=version), seal(WELCOME, version=version)):
+        for read in (open_from_device, open_from_coordinator):
+            with pytest.raises(OtherVersionError) as raised:
+                read(foreign)
+            assert raised.value.version == version
+
+
+def test_a_hello_may_say_more_than_we_know():
+    later = msgspec.to_builtins(HELLO) | {"speaks": [2, 7], "something": "new"}
+    header = msgspec.msgpack.encode(later)
+    hello, _ = open_from_device(b"tw\x07\x00" + len(header).to_bytes(4, "little") + header)
+    assert isinstance(hello, m.Hello)
+    assert hello.speaks == (2, 7)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "common"),
+    [
+        ((1, 1), (1, 1), 1),
+        ((1, 3), (2, 5), 3),
+        ((2, 9), (1, 4), 4),
+        ((4, 4), (1, 3), None),
+        ((1, 2), (3, 3), None),
+        ((5, 2), (1, 9), None),
+    ],
+)
+def test_the_newest_version_that_both_speak(theirs, ours, common):
+    assert common_version(theirs, ours) == common
 
 
 def test_a_header_that_claims_too_much_is_not_read():

@@ -20,6 +20,7 @@ from tierwise.core.hardware import HardwareProfile, Origin
 from tierwise.core.ids import BlobHash, GroupId
 from tierwise.core.learning import Dataset, FitStopped, LocalData
 from tierwise.core.metrics import Metric
+from tierwise.core.settings import UpdateSettings
 from tierwise.core.weights import Weights
 from tierwise.plugins.descriptors import Kind, PluginDescriptor
 from tierwise.plugins.learners.mlp import MlpLearner
@@ -72,6 +73,14 @@ class ByHand:
 
     async def say_bytes(self, data):
         await self._end.send(data)
+
+    async def hear_bytes(self):
+        """Wait for the next envelope."""
+        stream = self._end.receive()
+        try:
+            return await anext(stream)
+        finally:
+            await stream.aclose()
 
     async def hear(self, kind):
         """Wait for a message of a kind; the others are dropped."""
@@ -280,14 +289,28 @@ def test_a_late_joiner_is_placed_and_takes_part_in_the_next_round():
 
 
 def test_a_removed_device_is_told_and_its_update_does_not_count():
-    async def script(device, running):
-        tier, opened = await device.join()
-        await device.deliver(opened, to_bytes(Weights.zeros(tier.layout)))
-        running.remove_device(name_of(3), "sold")
+    async def be_silent(device):
+        async with device.connected():
+            await device.join()  # and nothing else: the round waits for it
 
-    store = MemoryStore()
-    records = with_one_by_hand(script, store)
+    async def main():
+        network, store = MemoryNetwork(), MemoryStore()
+        device = ByHand(network, 3)
+        async with federation(network, store, devices=5) as running, anyio.create_task_group() as tasks:
+            for number in range(3):
+                tasks.start_soon(functools.partial(live, number, network, settings=INSISTENT))
+            tasks.start_soon(be_silent, ByHand(network, 4))
+            async with device.connected():
+                tier, opened = await device.join()
+                assert (await device.deliver(opened, to_bytes(Weights.zeros(tier.layout)))).refusal is None
+                running.remove_device(name_of(3), "sold")
+                await device.hear(m.Dismissed)
+            await running.result()
+        return await store.records()
+
+    records = run_virtually(main())
     assert of(records, e.DeviceRemoved) == [e.DeviceRemoved(device=name_of(3), reason="sold")]
+    assert name_of(3) in {event.device for event in of(records, e.UpdateAccepted)}
     assert {event.devices for event in of(records, e.RoundClosed)} == {3}
 
 
@@ -369,7 +392,10 @@ def test_an_update_that_cannot_be_used_is_refused_and_nobody_waits_for_another(s
     store = MemoryStore()
     records = with_one_by_hand(script, store)
     assert [event.devices for event in of(records, e.RoundClosed)] == [3, 3]
-    assert len(of(records, e.TaskDeclined)) == 2
+    assert [(fault.cohort, fault.refusal) for fault in of(records, e.DeviceFaulted)] == [
+        ("g1.r1", refusal),
+        ("g1.r2", refusal),
+    ]
     (target,) = of(records, e.GroupFinished)
     (state,) = [event.optimizer_state for event in of(records, e.RoundClosed)][1:]
     assert sorted(anyio.run(store.blobs)) == sorted([target.model, state])
@@ -408,9 +434,134 @@ def test_other_mistakes_of_a_device_get_their_refusal_and_disturb_nobody():
         assert (await device.deliver(following, body)).refusal is None
 
     store = MemoryStore()
-    records = with_one_by_hand(script, store)
+    patient = msgspec.structs.replace(settings(4), updates=UpdateSettings(quarantine_after=9))
+    records = with_one_by_hand(script, store, settings=patient)
     assert [event.devices for event in of(records, e.RoundClosed)] == [3, 4]
     assert len(anyio.run(store.blobs)) == 2
+
+
+class SlowStore(MemoryStore):
+    """A disk that takes its time for what is large, and counts its commits."""
+
+    def __init__(self, put_s=0.0, append_s=0.0):
+        super().__init__()
+        self._put_s, self._append_s = put_s, append_s
+        self.appends = []
+
+    async def put(self, data):
+        await anyio.sleep(self._put_s)
+        return await super().put(data)
+
+    async def append(self, records):
+        await anyio.sleep(self._append_s)
+        self.appends.append([type(record.event) for record in records])
+        await super().append(records)
+
+
+def test_an_update_counts_by_when_it_came_however_long_it_takes_to_keep_it():
+    async def script(device, running):
+        tier, opened = await device.join()
+        body = to_bytes(Weights.zeros(tier.layout))
+        await anyio.sleep(opened.deadline_in_s - 1)
+        assert (await device.deliver(opened, body)).refusal is None
+        opened, _ = await device.hear(m.RoundAnnounced)
+        await anyio.sleep(opened.deadline_in_s + 1)
+        assert (await device.deliver(opened, body)).refusal is Refusal.LATE
+
+    records = with_one_by_hand(script, SlowStore(put_s=5.0), settings=settings(4, deadline_s=20.0))
+    assert [event.devices for event in of(records, e.RoundClosed)] == [4, 3]
+    opened = [event.deadline_at for event in of(records, e.RoundOpened)]
+    closed = [record.at for record in records if isinstance(record.event, e.CohortClosed)]
+    assert opened[0] + 3 < closed[0] < opened[0] + 6, "the deadline waited for what had come before it"
+    assert closed[1] == pytest.approx(opened[1])
+
+
+def test_what_comes_while_the_disk_is_busy_shares_a_commit():
+    store = SlowStore(append_s=0.1)
+
+    async def main():
+        network = MemoryNetwork()
+        async with federation(network, store, devices=12) as running, anyio.create_task_group() as tasks:
+            for number in range(12):
+                tasks.start_soon(functools.partial(live, number, network, settings=INSISTENT))
+            await running.result()
+
+    run_virtually(main())
+    updates = [kinds.count(e.UpdateAccepted) for kinds in store.appends if e.UpdateAccepted in kinds]
+    assert sum(updates) == 24
+    assert len(updates) <= 6
+
+
+def test_a_device_that_keeps_sending_what_cannot_be_used_is_quarantined_until_it_is_released():
+    async def script(device, running):
+        tier, opened = await device.join()
+        good, bad = (to_bytes(Weights(tier.layout, np.full(tier.layout.size, one, np.float32))) for one in (0, 9e9))
+        for _ in range(3):
+            receipt = await device.deliver(opened, bad)
+            assert receipt.refusal is Refusal.MALFORMED
+            assert "has a norm of" in receipt.reason
+            opened, _ = await device.hear(m.RoundAnnounced)
+        assert name_of(3) not in opened.participants
+        receipt = await device.deliver(opened, good)
+        assert receipt.refusal is Refusal.QUARANTINED
+        assert "has a norm of" in receipt.reason
+        hello = m.Hello(schema_hash=TASK.schema_hash, profile=profile(3))
+        await device.say(hello)
+        assert (await device.hear(m.Refused))[0].refusal is Refusal.QUARANTINED
+        running.release_device(name_of(3))
+        await device.say(hello)
+        await device.hear(m.Welcome)
+        while opened.participants is not None:
+            opened, _ = await device.hear(m.RoundAnnounced)
+        assert (await device.deliver(opened, good)).refusal is None
+
+    strict = msgspec.structs.replace(settings(4), updates=UpdateSettings(max_norm=100.0))
+    records = with_one_by_hand(script, settings=strict, policies=policies(rounds=9, groups=1))
+    (quarantined,) = of(records, e.DeviceQuarantined)
+    assert quarantined.device == name_of(3)
+    assert [event.refusal for event in of(records, e.DeviceFaulted)] == [Refusal.MALFORMED] * 3
+    assert of(records, e.DeviceReleased) == [e.DeviceReleased(device=name_of(3))]
+
+
+@pytest.mark.parametrize(
+    ("speaks", "older"), [((2, 3), "the coordinator"), ((0, 0), "the device")], ids=["newer", "older"]
+)
+def test_a_device_of_another_version_is_told_so_in_its_own(speaks, older):
+    async def main():
+        network = MemoryNetwork()
+        device = ByHand(network, 0)
+        async with federation(network) as running, device.connected():
+            hello = m.Hello(schema_hash=TASK.schema_hash, profile=profile(0), speaks=speaks)
+            await device.say_bytes(seal(hello, version=speaks[1]))
+            refused = await device.hear_bytes()
+            await device.say_bytes(seal(m.Goodbye(reason="night"), version=speaks[1]))
+            return refused, await device.hear_bytes(), dict(running.federation.state.devices)
+
+    refused, again, devices = run_virtually(main())
+    assert refused[2] == again[2] == speaks[1]
+    message, _ = open_from_coordinator(refused)
+    assert message.refusal is Refusal.WRONG_VERSION
+    assert f"upgrade tierwise on {older}" in message.reason
+    assert open_from_coordinator(again)[0].refusal is Refusal.WRONG_VERSION
+    assert devices == {}
+
+
+def test_an_agent_that_is_refused_for_its_version_says_so():
+    async def main():
+        network = MemoryNetwork()
+        there = network.coordinator()
+        async with there.connect(), agent(0, network) as running:
+            stream = there.receive()
+            await anext(stream)
+            refused = m.Refused(refusal=Refusal.WRONG_VERSION, reason="upgrade tierwise on the device")
+            await there.send(name_of(0), seal(refused, version=9))
+            try:
+                await running.target()
+            finally:
+                await stream.aclose()
+
+    with pytest.raises(DeviceError, match="refused device 'd0': upgrade tierwise on the device"):
+        run_virtually(main())
 
 
 def test_a_device_that_never_enrolled_is_told_to_introduce_itself():

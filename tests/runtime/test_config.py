@@ -176,7 +176,7 @@ def test_the_example_is_right() -> None:
             "[round]",
             "round",
             "there is no table of this name (did you mean 'rounds'?); the tables: federation, data, fleet, enrolment, "
-            "rounds, grouping, tiers, selection, aggregation, stop, mqtt, store, security",
+            "rounds, updates, grouping, tiers, selection, aggregation, stop, mqtt, store, security",
             id="unknown table",
         ),
         pytest.param(

@@ -1,9 +1,12 @@
 """Blobs on their way into the log: kept while somebody writes, deleted when no record names them."""
 
+import hashlib
+
 import anyio
 import pytest
 
 from tierwise.core.federation import Federation
+from tierwise.core.ids import BlobHash
 from tierwise.runtime.spool import Spool
 from tierwise.runtime.stores.memory import MemoryStore
 
@@ -41,6 +44,12 @@ def spool(store, federation):
     return Spool(store, federation)
 
 
+async def put(writing, data):
+    blob = BlobHash(hashlib.sha256(data).hexdigest())
+    await writing.put(data, blob)
+    return blob
+
+
 def log(writing, federation, blob):
     """Do what the coordinator does when a record names a blob."""
     federation.needs.add(blob)
@@ -49,7 +58,7 @@ def log(writing, federation, blob):
 
 async def test_what_is_being_written_is_not_deleted_by_a_commit_that_frees_the_same_bytes(store, spool, federation):
     async with spool.writing() as writing:
-        blob = await writing.put(b"delta")
+        blob = await put(writing, b"delta")
         await spool.discard([blob])
         assert await store.blobs() == [blob]
         log(writing, federation, blob)
@@ -63,8 +72,8 @@ async def test_what_is_freed_before_its_writer_hears_that_it_is_logged_is_delete
     store, spool, federation
 ):
     async with spool.writing() as first, spool.writing() as second:
-        blob = await first.put(b"delta")
-        await second.put(b"delta")
+        blob = await put(first, b"delta")
+        await put(second, b"delta")
         log(first, federation, blob)
         log(second, federation, blob)
         federation.needs.clear()  # the round was abandoned at once
@@ -75,16 +84,16 @@ async def test_what_is_freed_before_its_writer_hears_that_it_is_logged_is_delete
 
 async def test_what_was_not_logged_is_deleted(store, spool):
     async with spool.writing() as writing:
-        await writing.put(b"one")
-        await writing.put(b"two")
+        await put(writing, b"one")
+        await put(writing, b"two")
     assert await store.blobs() == []
 
 
 async def test_of_two_writers_of_the_same_bytes_the_last_one_counts(store, spool, federation):
     async with spool.writing() as first:
-        blob = await first.put(b"delta")
+        blob = await put(first, b"delta")
         async with spool.writing() as second:
-            await second.put(b"delta")
+            await put(second, b"delta")
         assert await store.blobs() == [blob]
         log(first, federation, blob)
     assert await store.blobs() == [blob]
@@ -93,7 +102,7 @@ async def test_of_two_writers_of_the_same_bytes_the_last_one_counts(store, spool
 async def test_a_writer_that_is_interrupted_holds_nothing(store, spool):
     with anyio.move_on_after(0.01):
         async with spool.writing() as writing:
-            blob = await writing.put(b"delta")
+            blob = await put(writing, b"delta")
             await anyio.sleep_forever()
     await spool.discard([blob])  # as the next coordinator does
     assert await store.blobs() == []
@@ -116,7 +125,46 @@ async def test_nothing_is_deleted_while_it_is_being_put():
 
     async with anyio.create_task_group() as tasks, spool.writing() as writing:
         tasks.start_soon(commit)
-        await writing.put(b"delta")
+        await put(writing, b"delta")
         await anyio.sleep(0.02)
         log(writing, federation, blob)
     assert await store.blobs() == [blob]
+
+
+async def test_what_is_written_anew_while_it_is_being_deleted_is_there_afterwards():
+    class Slow(MemoryStore):
+        async def delete(self, blobs):
+            await anyio.sleep(0.02)
+            await super().delete(blobs)
+
+    store, federation = Slow(), Needing()
+    spool = Spool(store, federation)
+    blob = await store.put(b"delta")
+    async with anyio.create_task_group() as tasks, spool.writing() as writing:
+        tasks.start_soon(spool.discard, [blob])
+        await anyio.sleep(0.01)
+        await put(writing, b"delta")
+        log(writing, federation, blob)
+    assert await store.blobs() == [blob]
+
+
+async def test_different_blobs_are_written_at_the_same_time():
+    class Meeting(MemoryStore):
+        """A disk on which two have to write at once."""
+
+        def __init__(self):
+            super().__init__()
+            self.writers, self.met = 0, anyio.Event()
+
+        async def put(self, data):
+            self.writers += 1
+            if self.writers == 2:
+                self.met.set()
+            await self.met.wait()
+            return await super().put(data)
+
+    spool = Spool(Meeting(), Needing())
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks, spool.writing() as first, spool.writing() as second:
+            tasks.start_soon(put, first, b"one")
+            await put(second, b"two")

@@ -175,14 +175,15 @@ class MqttAgent:
         self._pump.wake()
 
     async def follow(self, group: GroupId) -> None:
-        """Listen to a group's topic, and to no other group's; the envelope retained there arrives.
+        """Listen to a group's topic, and to no other group's; the envelope retained there arrives, unless it has.
 
         Raises
         ------
         TransportError
             If the broker refuses it.
         """
-        if group == self._group:
+        if group == self._group:  # what is retained comes again, and is fetched if it was missed
+            await self._connection.subscribe(self._topics.model(group), 1)
             return
         left, self._group = self._group, group
         self._arrivals.move()

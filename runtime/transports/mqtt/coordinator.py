@@ -187,6 +187,10 @@ class MqttCoordinator:
         while True:
             yield await self._intake.take()
 
+    def arriving_since(self) -> float | None:
+        """Return when the oldest came of what is complete and was not yielded yet, by the event loop's clock."""
+        return self._intake.waiting_since
+
     async def send(self, device: DeviceId, data: bytes) -> None:
         """Send an envelope to one device; it waits at the broker for one that is away.
 

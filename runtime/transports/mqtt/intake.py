@@ -26,6 +26,7 @@ from tierwise.core.transfer import (
 )
 from tierwise.runtime.transports.mqtt.counters import DropCounters
 from tierwise.runtime.transports.mqtt.inbox import Inbox
+from tierwise.runtime.transports.mqtt.moments import Moments
 from tierwise.runtime.transports.mqtt.sealed import is_sealed, unsealed_from
 from tierwise.runtime.transports.mqtt.spooling import FileSink, spooled
 
@@ -74,6 +75,8 @@ class Intake:
         """What has to be opened before it arrives; in order, for one device's words should not overtake each other."""
         self._uploading: set[str] = set()
         """Devices that have ever uploaded."""
+        self._waiting_since = Moments()
+        """When what is complete and not taken came."""
         self._answers: dict[str, deque[bytes]] = {}
         """What was said to a device since its last upload."""
 
@@ -87,9 +90,17 @@ class Intake:
         """When to draw again."""
         return self._desk.due_at
 
+    @property
+    def waiting_since(self) -> float | None:
+        """When the oldest came of what is complete and was not taken yet."""
+        return self._waiting_since.oldest
+
     async def take(self) -> Arrived | ConnectionLost:
         """Return what arrived first; wait for it."""
-        return await self._inbox.get()
+        taken = await self._inbox.get()
+        if isinstance(taken, Arrived):
+            self._settle(taken)
+        return taken
 
     async def run(self) -> None:
         """Open what is sealed, for ever."""
@@ -129,13 +140,15 @@ class Intake:
     def put(self, device: DeviceId, data: memoryview, at: float) -> None:
         """Take a whole envelope, sealed or not, which arrived at a time."""
         arrived = Arrived(device, data, at)
+        self._waiting_since.add(at)
         if not is_sealed(data):
             self._arrive(arrived)
         elif self._sealing_key is None:
+            self._settle(arrived)
             self._dropped.unsealable += 1
             _LOG.warning("%s seals what it sends, and this coordinator has no key for it", device)
         elif not self._sealed.put(device, arrived):
-            self._overflow(device)
+            self._overflow(arrived)
 
     def note_lost(self, lost: ConnectionLost) -> None:
         """Take the word that a device is lost; it has room of its own, which what floods us cannot take."""
@@ -171,9 +184,11 @@ class Intake:
             else:  # segment by segment, from file to file
                 opened = await anyio.to_thread.run_sync(spooled, self._spool_dir, pieces)
         except DeviceError as error:
+            self._settle(sealed)
             self._dropped.unsealable += 1
             _LOG.warning("%s", error)
         except OSError:
+            self._settle(sealed)
             self._dropped.unspooled += 1
             self._desk.forget(sealed.device)  # it comes again
             _LOG.exception("what %s sent cannot be written to %s", sealed.device, self._spool_dir or "a file")
@@ -182,11 +197,16 @@ class Intake:
 
     def _arrive(self, arrived: Arrived) -> None:
         if not self._inbox.put(arrived.device, arrived):
-            self._overflow(arrived.device)
+            self._overflow(arrived)
 
-    def _overflow(self, device: DeviceId) -> None:
+    def _overflow(self, arrived: Arrived) -> None:
+        self._settle(arrived)
         self._dropped.overflowing += 1
-        self._desk.forget(device)  # if it was an upload, it comes again
+        self._desk.forget(arrived.device)  # if it was an upload, it comes again
+
+    def _settle(self, arrived: Arrived) -> None:
+        assert arrived.at is not None, "all that is put in has its time"
+        self._waiting_since.remove(arrived.at)
 
 
 def _note_abandoned(fact: Abandoned) -> None:

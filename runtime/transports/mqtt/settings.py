@@ -128,6 +128,11 @@ class MqttSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         return parts.port or PORTS[parts.scheme]
 
     @property
+    def local(self) -> bool:
+        """Whether the broker is reached through loopback, where only this machine's own users are."""
+        return _is_loopback(self.host)
+
+    @property
     def user(self) -> str | None:
         """The user's name, wherever it was given."""
         return self.username if self.username is not None else _unquoted(self._split().username)
@@ -201,7 +206,7 @@ class MqttSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
                 raise ConfigurationError(f"is {value}, must be at least {low}{most}", key=key)
 
     def _check_tls(self) -> None:
-        if not self.tls and not self.insecure and not _is_loopback(self.host):
+        if not self.tls and not self.insecure and not self.local:
             raise ConfigurationError(
                 f"{self.url} is not on this machine, and without TLS everybody on the way can read and change what is "
                 "said: use mqtts://, or set `insecure` if you mean it",

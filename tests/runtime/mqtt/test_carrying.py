@@ -73,6 +73,24 @@ async def test_large_envelopes_both_ways(given, keys, tmp_path):
     assert [counters.dropped for counters in there.link_counters] == [0, 0, 0]
 
 
+async def test_it_is_known_since_when_something_waits(broker, keys, tmp_path):
+    here, there = coordinator(settings(broker), tmp_path, keys), agent(settings(broker), A, keys)
+    async with connected(here, there):
+        assert here.arriving_since() is None
+        before = anyio.current_time()
+        await there.send(noise(LARGE))
+        await until(lambda: here.arriving_since() is not None)
+        since = here.arriving_since()
+        assert before < since <= anyio.current_time()
+        await there.send(b"small")
+        (arrived,) = await take(here)
+        assert (arrived.at, len(arrived.data)) == (since, LARGE)
+        await until(lambda: here.arriving_since() is not None)
+        assert here.arriving_since() > since
+        await take(here)
+        assert here.arriving_since() is None
+
+
 async def test_a_large_envelope_for_one_device(broker, keys):
     given = settings(broker)
     here, there, other = coordinator(given, keys=keys), agent(given, A, keys), agent(given, B, keys)
@@ -151,6 +169,21 @@ async def test_a_group_hears_its_own_and_who_comes_later_gets_the_latest(given):
         assert await first(b) == b"two"
         await here.broadcast(G1, b"three")
         assert await first(a) == b"three"
+
+
+async def test_who_follows_a_group_again_gets_what_it_missed_and_nothing_twice(broker, keys):
+    here, there = coordinator(settings(broker), keys=keys), agent(settings(broker), A, keys)
+    async with connected(here, there):
+        await there.follow(G1)
+        await here.broadcast(G1, noise(LARGE))
+        assert await first(there) == noise(LARGE)
+        await there.follow(G1)
+        await there._connection.unsubscribe(settings(broker).topics.model(G1))  # it will not hear of the next one
+        await here.broadcast(G1, b"a second model")
+        await here.send(A, b"word")
+        assert await first(there) == b"word"
+        await there.follow(G1)
+        assert await first(there) == b"a second model"
 
 
 @pytest.mark.parametrize("devices", [3, 9])

@@ -44,6 +44,7 @@ def test_a_federation_from_the_first_hello_to_the_models_on_every_disk(stage) ->
     code, out, err = tierwise("status", file)
     assert (code, err) == (0, "")
     assert "federation clouds: finished; no coordinator runs" in out
+    assert "task clouds, schema " in out
     standing = json.loads(tierwise("status", stage.folder / "run.db", "--json")[1])
     assert (standing["stage"], standing["reachable"], standing["running"]) == ("finished", 6, None)
     assert [group["phase"] for group in standing["groups"]] == ["finished"] * 2

@@ -8,9 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tierwise.core.envelope import PROTOCOL_VERSION
 from tierwise.core.errors import DeviceError
-from tierwise.runtime.security.frames import HEADER_LIMIT, SIGNATURE_BYTES, Header, Scheme, assemble, split
+from tierwise.runtime.security.frames import (
+    FRAME_VERSION,
+    HEADER_LIMIT,
+    SIGNATURE_BYTES,
+    Header,
+    Scheme,
+    assemble,
+    split,
+)
 from tierwise.runtime.security.keys import COORDINATOR, Identity, KnownKey
 from tierwise.runtime.security.ordering import ORDER_LIMIT, WINDOW, Order, ReplayGuard
 from tierwise.runtime.security.signing import (
@@ -276,7 +283,7 @@ def test_noise_is_dropped(noise: bytes) -> None:
 
 @given(st.binary(max_size=100), st.integers(0, 1))
 def test_noise_that_looks_like_a_header_is_dropped(noise: bytes, scheme: int) -> None:
-    prefix = struct.pack("<2sBBHI", b"tf", PROTOCOL_VERSION, scheme, len(noise), 0)
+    prefix = struct.pack("<2sBBHI", b"tf", FRAME_VERSION, scheme, len(noise), 0)
     for verifier in (Verifier("f", keys()), UnsignedVerifier("f")):
         rejection(verifier, prefix + noise + bytes(SIGNATURE_BYTES * scheme))
 
@@ -288,7 +295,7 @@ def signed_header(**changes: object) -> bytes:
     """Return a frame of A whose header is changed, under a valid signature."""
     header = {"federation": "f", "sender": "a", "recipient": TO_COORDINATOR, "kind": "ctl", "boot": 1, "sequence": 1}
     encoded = msgspec.msgpack.encode({**header, **changes})
-    signed = struct.pack("<2sBBHI", b"tf", PROTOCOL_VERSION, 1, len(encoded), 0) + encoded
+    signed = struct.pack("<2sBBHI", b"tf", FRAME_VERSION, 1, len(encoded), 0) + encoded
     return signed + A.signing.sign(signed)
 
 
@@ -309,10 +316,10 @@ def test_impossible_headers(verifier: Verifier, changes: dict[str, object]) -> N
     assert rejection(verifier, signed_header(**changes)) is Rejection.MALFORMED
 
 
-def test_another_protocol_version_is_told_apart(verifier: Verifier) -> None:
+def test_another_version_is_told_apart(verifier: Verifier) -> None:
     frame = bytearray(signer().sign(b"", **CONTROL))
     frame[2] += 1
-    with pytest.raises(FrameRejectedError, match=r"speaks protocol version 2, this tierwise speaks 1: upgrade"):
+    with pytest.raises(FrameRejectedError, match=r"makes frames of version 2, this tierwise reads 1: upgrade"):
         verifier.verify(bytes(frame), **CONTROL)
     assert verifier.rejected == {Rejection.VERSION: 1}
 

@@ -1,0 +1,58 @@
+"""What a device's machine asks of whoever drives it; see `tierwise.core.agent`."""
+
+from dataclasses import dataclass
+
+from tierwise.core import messages as m
+from tierwise.core.ids import BlobHash, CohortId, GroupId, ModelVersion
+from tierwise.core.work import Job
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send a message with its body."""
+
+    message: m.DeviceMessage
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """Listen to a group's topic, and to no other group's; what is retained there is wanted, also when we do already."""
+
+    group: GroupId
+
+
+@dataclass(frozen=True, slots=True)
+class StartJob:
+    """Do a job, then call `AgentMachine.job_done` or `AgentMachine.job_failed`."""
+
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class StopJob:
+    """Stop the running job; what it still says is ignored."""
+
+    cohort: CohortId
+
+
+@dataclass(frozen=True, slots=True)
+class KeepTarget:
+    """Keep a target model; its frame's hash is ``model``."""
+
+    group: GroupId
+    version: ModelVersion
+    model: BlobHash
+    frame: bytes
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """Nothing more will come; ``refused`` tells that the device was never let in."""
+
+    reason: str
+    refused: bool
+
+
+Action = Send | Follow | StartJob | StopJob | KeepTarget | Leave

@@ -1,0 +1,50 @@
+"""What classes say about themselves: their docstrings, in Markdown."""
+
+import ast
+import inspect
+import re
+import textwrap
+from enum import Enum
+
+
+def summary(kind: type) -> str:
+    """Return the prose of a class's docstring, without its sections, as one paragraph."""
+    return _plain(_sections(kind)[0])
+
+
+def attributes(kind: type) -> dict[str, str]:
+    """Return what the section ``Attributes`` of a class's docstring says, by name.
+
+    Names that are described together (``boot, sequence``) have the same text.
+    """
+    found: dict[str, str] = {}
+    for entry in re.split(r"\n(?=\S)", _sections(kind)[1]):
+        names, _, text = entry.partition("\n")
+        found.update({name.strip(): _plain(text) for name in names.split(",") if name.strip()})
+    return found
+
+
+def members(kind: type[Enum]) -> dict[str, str]:
+    """Return the values of an enumeration, and the text below each member, if there is one."""
+    body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0]
+    assert isinstance(body, ast.ClassDef)
+    texts: dict[str, str] = {}
+    for statement, after in zip(body.body, [*body.body[1:], None], strict=True):
+        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+            said = after.value if isinstance(after, ast.Expr) else None
+            text = said.value if isinstance(said, ast.Constant) else ""
+            texts[statement.targets[0].id] = _plain(str(text))
+    return {str(member.value): texts.get(member.name, "") for member in kind}
+
+
+def _sections(kind: type) -> tuple[str, str]:
+    """Return a docstring's prose and its section ``Attributes``."""
+    text = inspect.cleandoc(kind.__doc__ or "")
+    parts = re.split(r"^(\w+)\n-+$", text, flags=re.MULTILINE)
+    titled = dict(zip(parts[1::2], parts[2::2], strict=True))
+    return parts[0], titled.get("Attributes", "").strip("\n")
+
+
+def _plain(text: str) -> str:
+    """Return a text of a docstring as one line of Markdown, with msgpack's word for Python's None."""
+    return re.sub(r"\bNone\b", "nil", " ".join(text.split()).replace("``", "`"))

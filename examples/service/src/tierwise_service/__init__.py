@@ -1,0 +1,1 @@
+"""A web service that coordinates federations: an example to copy and change."""
