@@ -1,5 +1,6 @@
 """A coordinator and six agents as processes that are killed and started again: programs with several lives."""
 
+import math
 import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -57,11 +58,12 @@ class Lives:
         for name in AGENTS:
             self._start_agent(name)
 
-    def until(self, records: int, *, may_end: bool = False) -> None:
+    def until(self, records: int, *, may_end: bool = False, limit_s: float = math.inf) -> None:
         """Wait until so many records are in the log: within a millisecond, before others learn what is in them."""
+        began = time.monotonic()
         process, deadline = self.coordinator.process, time.monotonic() + PATIENCE_S
         while Witness(self.store).read()[0] < records:
-            if process.poll() is not None and may_end:
+            if (process.poll() is not None and may_end) or time.monotonic() - began >= limit_s:
                 return
             assert process.poll() is None, f"it has ended:\n{self.coordinator.last_words()}"
             assert time.monotonic() < deadline, f"it does not come so far:\n{self.coordinator.last_words()}"

@@ -27,7 +27,7 @@ class Point:
     records
         So many must be in the log; None for counting from the process's start.
     delay_s
-        So long after that.
+        So long after that; where it counts from the start, not later than at its first record.
     """
 
     records: int | None
@@ -57,9 +57,12 @@ def kill_again_and_again(programs: Lives, points: Iterator[Point]) -> list[int]:
     lengths: list[int] = []
     while len(lengths) < KILLS:
         point = next(points)
-        if point.records is not None:
-            programs.until(max(point.records, len(programs.log) + 1), may_end=True)
-        time.sleep(point.delay_s)
+        following = len(programs.log) + 1
+        if point.records is None:  # a program that starts quicker than the measured one must not run to the end
+            programs.until(following, may_end=True, limit_s=point.delay_s)
+        else:
+            programs.until(max(point.records, following), may_end=True)
+            time.sleep(point.delay_s)
         if programs.kill([COORDINATOR]):
             lengths.append(len(programs.log))
         programs.start([COORDINATOR])
