@@ -4,6 +4,7 @@ import pytest
 
 from tests.runtime.broker import MOSQUITTO, running
 from tests.runtime.programs.processes import install_pack, scene
+from tests.runtime.programs.undisturbed import Undisturbed, run_undisturbed
 
 
 @pytest.fixture(scope="package", autouse=True)
@@ -27,3 +28,10 @@ def broker(tmp_path_factory):
 def stage(tmp_path, broker):
     with scene(tmp_path, broker) as made:
         yield made
+
+
+@pytest.fixture(scope="package")
+def undisturbed(tmp_path_factory, broker) -> Undisturbed:
+    """Return what a federation comes to that nobody disturbs."""
+    with scene(tmp_path_factory.mktemp("undisturbed"), broker) as made:
+        return run_undisturbed(made)

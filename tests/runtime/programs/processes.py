@@ -10,22 +10,37 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-PROGRAM = (sys.executable, "-c", "from tierwise.runtime.cli import main; main()")
-PATIENCE_S = 60.0
+from tierwise.runtime.cli.program import run
 
-# Three kinds of points in a plane; and a learner that takes its time, so that there is a middle of a run.
+PROGRAM = (sys.executable, "-c", "from tierwise.runtime.cli import main; main()")
+PATIENCE_S = 100.0
+STORE = '[store]\npath = "run.db"\n'
+
+# Three kinds of points in a plane; and a learner that takes its time, so that there is a middle of a fit.
 PACK = """
 import time
 import numpy as np
 from tierwise.core.learning import Dataset, LocalData
 from tierwise.core.task import Task
 from tierwise.plugins import Kind, PluginDescriptor, hookimpl
+from tierwise.plugins.learners.mlp import MlpLearner, MlpOptions
+from tierwise.plugins.tiers.mlp import MlpLadderOptions, MlpTierProvider
 import msgspec
 
 @hookimpl
 def tierwise_data_sources():
     yield PluginDescriptor(kind=Kind.DATA_SOURCE, name="clouds", target="clouds_pack:Clouds",
                            options="clouds_pack:Options", summary="Three clouds of points.")
+
+@hookimpl
+def tierwise_learners():
+    yield PluginDescriptor(kind=Kind.LEARNER, name="leisurely", target="clouds_pack:Leisurely",
+                           options="clouds_pack:LeisurelyOptions", summary="What mlp learns, and takes its time.")
+
+@hookimpl
+def tierwise_tier_providers():
+    yield PluginDescriptor(kind=Kind.TIER_PROVIDER, name="leisurely", target="clouds_pack:Ladder",
+                           options="clouds_pack:LadderOptions", summary="The tiers of mlp for leisurely.")
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     samples: int = 30
@@ -45,6 +60,30 @@ class Clouds:
     def samples(self, random, size):
         labels = random.integers(0, 3, size)
         return Dataset((random.normal(size=(size, 4)) + 2 * np.eye(3, 4)[labels]).astype(np.float32), labels)
+
+class LeisurelyOptions(MlpOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    fit_s: float = 0.0
+
+class Leisurely(MlpLearner):
+    def fit(self, weights, data, *, seed, budget, stop):
+        until = time.monotonic() + self._options.fit_s
+        while time.monotonic() < until:
+            stop.check()
+            time.sleep(0.01)
+        return super().fit(weights, data, seed=seed, budget=budget, stop=stop)
+
+class LadderOptions(MlpLadderOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    fit_s: float = 0.0
+
+class Ladder(MlpTierProvider):
+    def offers(self, task):
+        own = {"fit_s": self._options.fit_s}
+        return [msgspec.structs.replace(tier, learner="leisurely", options={**tier.options, **own})
+                for tier in super().offers(task)]
+
+    def initial(self, task, tier, seed):
+        plain = {name: value for name, value in tier.options.items() if name != "fit_s"}
+        return super().initial(task, msgspec.structs.replace(tier, options=plain), seed)
 """
 
 CONFIGURATION = """
@@ -62,6 +101,7 @@ max_samples = 30
 groups = {groups}
 [tiers]
 hidden = [[4], [{width}]]
+{tiers}
 [stop]
 {stop}
 [mqtt]
@@ -81,41 +121,28 @@ def install_pack(folder: Path) -> Path:
 
 
 def configuration(
-    path: Path,
-    broker: str,
-    *,
-    name: str = "clouds",
-    devices: int = 6,
-    groups: int = 2,
-    rounds: int = 3,
-    width: int = 16,
-    deadline_s: float = 20,
-    grace_s: float = 10,
-    stop: str = "",
-    more: str = "",
-) -> Path:
+    path: Path, broker: str, *, name: str = "clouds", devices: int = 6, rounds: int = 3, width: int = 16,
+    deadline_s: float = 20, grace_s: float = 10, groups: int = 2, tiers: str = "", stop: str = "", more: str = "",
+) -> Path:  # fmt: skip
     """Write a coordinator's file; ``stop`` are other lines for its stop rule than the number of rounds."""
     path.write_text(
         CONFIGURATION.format(
-            name=name,
-            devices=devices,
-            groups=groups,
-            width=width,
-            deadline_s=deadline_s,
-            grace_s=grace_s,
-            stop=stop or f"rounds = {rounds}",
-            broker=broker,
-            more=more,
+            name=name, devices=devices, width=width, deadline_s=deadline_s, grace_s=grace_s, groups=groups,
+            tiers=tiers, stop=stop or f"rounds = {rounds}", broker=broker, more=more,
         )
-    )
+    )  # fmt: skip
     return path
 
 
 class Running:
     """A process, of the program if nothing else is said, whose output goes into files."""
 
-    def __init__(self, folder: Path, name: str, *arguments: object, program: Sequence[str] = PROGRAM) -> None:
-        self.out, self.err = folder / f"{name}.out", folder / f"{name}.err"
+    def __init__(
+        self, folder: Path, name: str, *arguments: object, program: Sequence[str] = PROGRAM, life: int = 1
+    ) -> None:
+        self.name = name
+        stem = name if life == 1 else f"{name}.{life}"
+        self.out, self.err = folder / f"{stem}.out", folder / f"{stem}.err"
         with self.out.open("wb") as out, self.err.open("wb") as err:
             self.process = subprocess.Popen(
                 [*program, *map(str, arguments)],
@@ -135,14 +162,25 @@ class Running:
     def told(self, sign: signal.Signals) -> int:
         """Send it a signal and return what it exits with."""
         self.process.send_signal(sign)
-        return self.wait(10)
+        return self.wait()
+
+    def kill(self) -> bool:
+        """Kill it, and tell whether it was alive; if it had ended, all was well with it."""
+        self.process.kill()
+        code = self.wait()
+        assert code in (0, -signal.SIGKILL), f"it has ended with {code}:\n{self.last_words()}"
+        return code != 0
+
+    def last_words(self) -> str:
+        """Return the end of what it has printed, for a failure."""
+        return self.err.read_text()[-4000:] + self.out.read_text()[-4000:]
 
     def until(self, reached: Callable[["Running"], bool]) -> None:
         """Wait for something that it prints."""
         deadline = time.monotonic() + PATIENCE_S
         while not reached(self):
-            assert self.process.poll() is None, f"it has ended:\n{self.err.read_text()}"
-            assert time.monotonic() < deadline, f"it does not come so far:\n{self.err.read_text()}"
+            assert self.process.poll() is None, f"it has ended:\n{self.last_words()}"
+            assert time.monotonic() < deadline, f"it does not come so far:\n{self.last_words()}"
             time.sleep(0.02)
 
 
@@ -153,16 +191,27 @@ class Scene:
         self.folder = folder
         self.broker = broker
         self._running: list[Running] = []
+        self._enrolled = False
 
     def start(self, name: str, *arguments: object, program: Sequence[str] = PROGRAM) -> Running:
-        running = Running(self.folder, name, *arguments, program=program)
+        """Start a program; what an earlier one of that name has said is kept."""
+        lives = sum(running.name == name for running in self._running)
+        running = Running(self.folder, name, *arguments, program=program, life=lives + 1)
         self._running.append(running)
         return running
 
+    def enrol(self, name: str) -> None:
+        """Give the six devices keys; the registry is `registry`."""
+        where = ("--registry", str(self.folder / "registry"), "--broker", self.broker, "--federation", name)
+        for number in range(6):
+            assert run(["enrol", f"d{number}", *where, "--out", str(self.folder / f"d{number}.bundle.json")]) == 0
+        self._enrolled = True
+
     def agent(self, number: int, *more: object, name: str = "clouds") -> Running:
-        """Start an agent: the first three are weak, the others strong."""
+        """Start an agent, with its bundle if it has one: the first three are weak, the others strong."""
+        where = ("--broker", self.broker, "--federation", name, "--id", f"d{number}")
         return self.start(
-            f"d{number}", "agent", "--broker", self.broker, "--federation", name, "--id", f"d{number}",
+            f"d{number}", "agent", *(("--bundle", f"d{number}.bundle.json") if self._enrolled else where),
             "--data", f"clouds:part={number},parts=9", "--declare", f"cpu_flops={(1e9, 1e11)[number >= 3]}",
             "--declare", f"memory_bytes={(600, 1e9)[number >= 3]}", "--out", f"model-{number}", *more,
         )  # fmt: skip
