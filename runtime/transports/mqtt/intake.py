@@ -24,6 +24,7 @@ from tierwise.core.transfer import (
     Repeated,
     UploadDesk,
 )
+from tierwise.runtime.transports.mqtt.complaints import Complaints
 from tierwise.runtime.transports.mqtt.counters import DropCounters
 from tierwise.runtime.transports.mqtt.inbox import Inbox
 from tierwise.runtime.transports.mqtt.moments import Moments
@@ -75,6 +76,7 @@ class Intake:
         """What has to be opened before it arrives; in order, for one device's words should not overtake each other."""
         self._uploading: set[str] = set()
         """Devices that have ever uploaded."""
+        self._complaints = Complaints(_LOG)
         self._waiting_since = Moments()
         """When what is complete and not taken came."""
         self._answers: dict[str, deque[bytes]] = {}
@@ -130,7 +132,7 @@ class Intake:
             case Repeated():
                 return list(self._answers.get(device, ()))
             case Refused():
-                _LOG.warning("%s offers %s", device, fact.reason)
+                self._complaints.tell((device, "offer"), "%s offers %s", device, fact.reason)
             case None:
                 pass
             case never:
@@ -146,7 +148,9 @@ class Intake:
         elif self._sealing_key is None:
             self._settle(arrived)
             self._dropped.unsealable += 1
-            _LOG.warning("%s seals what it sends, and this coordinator has no key for it", device)
+            self._complaints.tell(
+                (device, "key"), "%s seals what it sends, and this coordinator has no key for it", device
+            )
         elif not self._sealed.put(device, arrived):
             self._overflow(arrived)
 
@@ -186,7 +190,7 @@ class Intake:
         except DeviceError as error:
             self._settle(sealed)
             self._dropped.unsealable += 1
-            _LOG.warning("%s", error)
+            self._complaints.tell((sealed.device, "seal"), "%s", error)
         except OSError:
             self._settle(sealed)
             self._dropped.unspooled += 1

@@ -7,15 +7,16 @@ from tierwise.core.errors import ProtocolError
 from tierwise.core.transfer import LinkMessage, decode
 from tierwise.runtime.security.signing import FrameRejectedError, FrameVerifier, Opened, Rejection
 from tierwise.runtime.transports.mqtt import kinds
+from tierwise.runtime.transports.mqtt.complaints import Complaints
 from tierwise.runtime.transports.mqtt.connection import Incoming
 from tierwise.runtime.transports.mqtt.counters import DropCounters
 from tierwise.runtime.transports.mqtt.presence import Age, Newest, Presence, read_presence
 
 _LOG: Final = logging.getLogger(__name__)
 
-COMPLAINTS_LIMIT: Final = 1000
-"""Senders and reasons of which a person is told."""
-_TOLD: Final = frozenset({Rejection.VERSION, Rejection.SCHEME, Rejection.UNKNOWN, Rejection.REVOKED, Rejection.FORGED})
+_MENDABLE: Final = frozenset(
+    {Rejection.VERSION, Rejection.SCHEME, Rejection.UNKNOWN, Rejection.REVOKED, Rejection.FORGED}
+)
 """What a person can mend; the rest is the network's, or an attacker's."""
 
 
@@ -34,14 +35,17 @@ class Screen:
         self.verifier = verifier
         self._dropped = dropped
         self._newest = Newest()
-        self._complaints: set[tuple[str, Rejection]] = set()
+        self._complaints = Complaints(_LOG)
 
     def opened(self, frame: bytes, kind: str, recipient: str, sender: str, *, ordered: bool = True) -> Opened | None:
         """Return what a frame says, if it stands the checks of `FrameVerifier.verify`."""
         try:
             return self.verifier.verify(frame, kind=kind, recipient=recipient, sender=sender, ordered=ordered)
         except FrameRejectedError as error:
-            self._complain(sender, error)
+            if error.reason in _MENDABLE:
+                self._complaints.tell((sender, error.reason), "%s", error)
+            else:
+                _LOG.debug("%s", error)
             return None
 
     def message(self, payload: bytes | memoryview) -> tuple[LinkMessage, memoryview] | None:
@@ -71,12 +75,3 @@ class Screen:
             self._dropped.unreadable += 1
             return None
         return presence if self.age(incoming, opened) is Age.NEWER else None
-
-    def _complain(self, sender: str, error: FrameRejectedError) -> None:
-        """Tell a person once of each sender and reason: a stranger must not fill the log."""
-        subject = (sender, error.reason)
-        if error.reason not in _TOLD or subject in self._complaints or len(self._complaints) >= COMPLAINTS_LIMIT:
-            _LOG.debug("%s", error)
-            return
-        self._complaints.add(subject)
-        _LOG.warning("%s; more of this kind on the topics of %s is only counted", error, sender)

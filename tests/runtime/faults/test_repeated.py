@@ -57,7 +57,7 @@ async def test_nothing_counts_twice(tmp_path):
                         break
                 await federation.result()
             said = repeater.repeated + repeater.late
-            await until(lambda: here._verifier.rejected.total() == said[Channel.CTL])
+            await until(lambda: here.rejected.total() == said[Channel.CTL])
             await until(lambda: here.link_counters.dropped >= said[Channel.CHUNK])
     records = await store.records()
     _, expected, _ = await run_with_agents(devices=6, **CHOSEN)
@@ -68,11 +68,11 @@ async def test_nothing_counts_twice(tmp_path):
     assert [r.event.device for r in records if isinstance(r.event, e.DeviceLost)] == ["d2"]
     # every kind of message came again, and was dropped and counted wherever it did
     assert set(repeater.repeated) == set(repeater.late) == set(Channel)
-    assert set(here._verifier.rejected) <= OLD
+    assert set(here.rejected) <= OLD
     assert here.dropped.stale > 0
     there = network.ends.values()
-    assert {reason for end in there for reason in end._verifier.rejected} <= OLD
-    assert all(end._verifier.rejected for end in there)
+    assert {reason for end in there for reason in end.rejected} <= OLD
+    assert all(end.rejected for end in there)
     assert all(end.dropped.stale for end in there)
     assert all(end.link_counters[0].duplicate for end in there)
 
