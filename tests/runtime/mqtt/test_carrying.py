@@ -30,6 +30,8 @@ from tierwise.core.transfer import DownloadSettings
 from tierwise.runtime.transports.mqtt import spooling
 
 pytestmark = [pytest.mark.anyio, needs_mosquitto]
+PATIENT = DownloadSettings(quiet_s=WAIT_S)
+"""For tests that count what is sent: a busy machine is no reason to ask for pieces again."""
 A, B, G1, G2 = DeviceId("a"), DeviceId("b"), GroupId("g1"), GroupId("g2")
 
 
@@ -59,7 +61,7 @@ async def test_small_envelopes_both_ways_in_order(given, keys):
 
 
 async def test_large_envelopes_both_ways(given, keys, tmp_path):
-    here, there = coordinator(given, tmp_path, keys), agent(given, A, keys)
+    here, there = coordinator(given, tmp_path, keys), agent(given, A, keys, download=PATIENT)
     model, update = noise(LARGE), noise(LARGE, 2)
     async with connected(here, there):
         await there.follow(G1)
@@ -110,6 +112,7 @@ async def test_the_spool_has_no_names_and_its_space_is_freed(broker, tmp_path):
     spool = tmp_path / "spool"
     spool.mkdir()
     here, there = coordinator(given, spool), agent(given, A)
+    gc.collect()  # what earlier tests left open
     open_before = _open_files()
     async with connected(here, there):
         await there.send(noise(LARGE))
@@ -121,7 +124,7 @@ async def test_the_spool_has_no_names_and_its_space_is_freed(broker, tmp_path):
         gc.collect()
         assert not _mappings_of(spool)
     await anyio.lowlevel.checkpoint()
-    assert _open_files() == open_before
+    assert _open_files() <= open_before
 
 
 def _open_files():
@@ -191,8 +194,7 @@ async def test_who_follows_a_group_again_gets_what_it_missed_and_nothing_twice(b
 @pytest.mark.parametrize("devices", [3, 9])
 async def test_what_is_published_does_not_grow_with_the_number_of_devices(broker, devices):
     given = settings(broker)
-    patient = DownloadSettings(quiet_s=WAIT_S)  # a busy machine is no reason to ask for pieces again
-    here, there = coordinator(given), [agent(given, f"d{number}", download=patient) for number in range(devices)]
+    here, there = coordinator(given), [agent(given, f"d{number}", download=PATIENT) for number in range(devices)]
     async with connected(here, *there):
         for one in there:
             await one.follow(G1)
