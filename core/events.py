@@ -189,8 +189,13 @@ class RoundOpened(Event, frozen=True, kw_only=True, tag="round-opened"):
 
 
 class UpdateAccepted(Event, frozen=True, kw_only=True, tag="update-accepted"):
-    """A device's update counts; ``metrics`` are of the model that it started from."""
+    """A device's update counts; ``metrics`` are of the model that it started from.
 
+    ``arrived_at`` is when its last byte came, in seconds of federation time: by its cohort's deadline. None where that
+    is the record's own time.
+    """
+
+    arrived_at: float | None = None
     cohort: CohortId
     device: DeviceId
     blob: BlobHash
@@ -200,8 +205,9 @@ class UpdateAccepted(Event, frozen=True, kw_only=True, tag="update-accepted"):
 
 
 class EvaluationAccepted(Event, frozen=True, kw_only=True, tag="evaluation-accepted"):
-    """A device evaluated a final model."""
+    """A device evaluated a final model; ``arrived_at`` as in `UpdateAccepted`."""
 
+    arrived_at: float | None = None
     cohort: CohortId
     device: DeviceId
     metrics: Metrics

@@ -4,6 +4,8 @@ import os
 
 import pytest
 
+# xdist tells its processes how wide the terminal is, and the programs that tests start would heed it.
+os.environ.pop("COLUMNS", None)
 NO_SKIPS = os.environ.get("TIERWISE_NO_SKIPS") == "1"
 
 

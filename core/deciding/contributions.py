@@ -32,6 +32,7 @@ def submit_update(state: FederationState, given: i.SubmitUpdate, now: float) -> 
     _check_metrics(state, given.device, given.metrics)
     return (
         e.UpdateAccepted(
+            arrived_at=given.arrived_at,
             cohort=given.cohort,
             device=given.device,
             blob=given.blob,
@@ -48,7 +49,11 @@ def submit_evaluation(state: FederationState, given: i.SubmitEvaluation, now: fl
     if cohort.fits:
         raise Rejected(e.Refusal.MALFORMED, f"cohort {given.cohort} wants an update, not only an evaluation")
     _check_metrics(state, given.device, given.metrics)
-    return (e.EvaluationAccepted(cohort=given.cohort, device=given.device, metrics=given.metrics),)
+    return (
+        e.EvaluationAccepted(
+            arrived_at=given.arrived_at, cohort=given.cohort, device=given.device, metrics=given.metrics
+        ),
+    )
 
 
 def decline(state: FederationState, given: i.DeclineTask, _now: float) -> tuple[e.Event, ...]:

@@ -191,7 +191,7 @@ async def run_with_agents(store=None, devices: int = 9, *, agent_compute=None, *
 
 # -- what two runs are compared by
 
-TIMES = ("deadline_at", "grace_until")
+TIMES = ("deadline_at", "grace_until", "arrived_at")
 
 
 def targets_of(records: Iterable[e.Record]) -> dict[GroupId, BlobHash]:

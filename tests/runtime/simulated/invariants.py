@@ -125,7 +125,8 @@ class _Reading:
         (book,) = books
         require((event.cohort, event.device) not in self.counted, f"{what} was accepted twice")
         require(event.device in book.opened.participants, f"{what} was accepted and not asked for")
-        require(at <= book.opened.deadline_at, f"{what} was accepted after the deadline")
+        require(event.arrived_at <= at, f"{what} was accepted before it came")
+        require(event.arrived_at <= book.opened.deadline_at, f"{what} was accepted and came after the deadline")
         fits = book.opened.purpose is e.Purpose.FIT
         require(fits == isinstance(event, e.UpdateAccepted), f"{what} is a {type(event).__name__}")
         self.counted.add((event.cohort, event.device))

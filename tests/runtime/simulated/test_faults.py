@@ -219,13 +219,25 @@ class TwiceAcceptingMachine:
         try:
             return self._machine.decide(given, now)
         except Rejected as rejected:
-            again = rejected.refusal is e.Refusal.DUPLICATE and isinstance(given, i.SubmitUpdate)
-            group = self.state.group_of_cohort(given.cohort) if again else None
-            if group is None or self.state.groups[group].cohort is None:
-                raise
-            names = ("cohort", "device", "blob", "size_bytes", "samples", "metrics")
-            event = e.UpdateAccepted(**{name: getattr(given, name) for name in names})
-            return (e.Record(sequence=self.sequence, at=max(now, self.latest_at), event=event),)
+            if rejected.refusal is e.Refusal.DUPLICATE:
+                return ()  # it is not foreseen that it would be refused
+            raise
+
+    def decide_together(self, inputs, now):
+        decided, sequence = [], self.sequence
+        for given in inputs:
+            (one,) = self._machine.decide_together([given], now)
+            again = isinstance(one, Rejected) and one.refusal is e.Refusal.DUPLICATE
+            group = self.state.group_of_cohort(given.cohort) if again and isinstance(given, i.SubmitUpdate) else None
+            if group is not None and self.state.groups[group].cohort is not None:
+                names = ("arrived_at", "cohort", "device", "blob", "size_bytes", "samples", "metrics")
+                one = [e.Record(sequence=0, at=0.0, event=e.UpdateAccepted(**{n: getattr(given, n) for n in names}))]
+            if not isinstance(one, Rejected):
+                at = max(now, self.latest_at)
+                one = [e.Record(sequence=n, at=at, event=record.event) for n, record in enumerate(one, sequence)]
+                sequence += len(one)
+            decided.append(one)
+        return decided
 
 
 class HoardingStore(WitnessStore):
@@ -250,7 +262,7 @@ def test_a_reducer_that_loses_an_update_is_found():
 
 def test_a_machine_that_accepts_twice_is_found():
     def alter(running):
-        running.federation = TwiceAcceptingMachine(running.federation)
+        running.federation = running._reception._federation = TwiceAcceptingMachine(running.federation)
 
     repeating = LinkFaults(duplicate=1.0)
     outcome = run(Setup(FaultPlan(seed=0, up=repeating), alter=alter))
