@@ -1,6 +1,7 @@
 """A mosquitto for benchmarks, and what it does by itself: the limits that figures over MQTT are shown beside."""
 
 import asyncio
+import multiprocessing
 import os
 import shutil
 import socket
@@ -11,9 +12,12 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import aiomqtt
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 HOST: Final = "127.0.0.1"
 PLACES: Final = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin"))
@@ -106,3 +110,44 @@ async def _echoing(broker: Mosquitto, payload: bytes) -> AsyncIterator[None]:
 
 def _client(broker: Mosquitto) -> aiomqtt.Client:
     return aiomqtt.Client(HOST, broker.port, socket_options=NO_DELAY)
+
+
+def one_way_rate(broker: Mosquitto, *, size: int, count: int) -> float:
+    """Measure how many messages a second go from one client to another with QoS 1, each a process of its own."""
+    context = multiprocessing.get_context("spawn")
+    told, telling = context.Pipe(duplex=False)
+    subscriber = context.Process(target=_subscribe, args=(broker, count, telling), daemon=True)
+    subscriber.start()
+    telling.close()  # or nobody would notice its end
+    told.recv()  # it listens
+    start = time.perf_counter()
+    asyncio.run(_publish(broker, size, count))
+    told.recv()  # it has them all
+    taken_s = time.perf_counter() - start
+    subscriber.join()
+    return count / taken_s
+
+
+def _subscribe(broker: Mosquitto, count: int, telling: "Connection") -> None:
+    async def take() -> None:
+        async with _client(broker) as client:
+            await client.subscribe("bench/rate", qos=1)
+            telling.send("listening")
+            for _ in range(count):
+                await anext(client.messages)
+            telling.send("done")
+
+    asyncio.run(take())
+
+
+async def _publish(broker: Mosquitto, size: int, count: int) -> None:
+    payload, left = os.urandom(size), count
+
+    async def publish() -> None:
+        nonlocal left
+        while left:
+            left -= 1
+            await client.publish("bench/rate", payload, qos=1)
+
+    async with _client(broker) as client:
+        await asyncio.gather(*(publish() for _ in range(WINDOW)))

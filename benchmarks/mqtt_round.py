@@ -17,18 +17,17 @@ from each, all with QoS 1, before and after the federation.
 import asyncio
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
 from broker import Mosquitto, mosquitto, round_trips
 from packs import installed
+from programs import Program, enrol, events, times
 from report import Row, arguments, compared, report
 
 DEVICES: Final = 4
@@ -37,7 +36,6 @@ MODEL_BYTES: Final = 40_000
 WARM_UP: Final = 2
 """Rounds at the beginning that are not counted: imports, and the first write of each file."""
 PATIENCE_S: Final = 600
-PROGRAM: Final = (sys.executable, "-c", "from tierwise.runtime.cli import main; main()")
 
 PACK: Final = """
 import os
@@ -113,16 +111,8 @@ broker = "{broker}"
 KEPT: Final = '[store]\npath = "bench.db"\n[security]\nregistry = "registry"\n'
 
 
-@dataclass(frozen=True, slots=True)
-class Variant:
-    """A way to run a federation."""
-
-    name: str
-    kept: bool
-    """Whether with bundles and a store on the disk, else unsigned and in memory."""
-
-
-VARIANTS: Final = (Variant("signed, sealed, log on disk", kept=True), Variant("unsigned, in memory", kept=False))
+VARIANTS: Final = {"signed, sealed, log on disk": True, "unsigned, in memory": False}
+"""Ways to run a federation: whether with bundles and a store on the disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,77 +124,38 @@ class Measured:
     fits: list[float]
 
 
-class Federation:
-    """One coordinator and its agents, as processes in a folder."""
-
-    def __init__(self, folder: Path, broker: Mosquitto, environment: dict[str, str], variant: Variant) -> None:
-        self.folder = folder
-        self._broker = broker
-        self._environment = environment
-        self._variant = variant
-
-    def run(self, rounds: int) -> Measured:
-        """Run it from its beginning to its end."""
-        text = CONFIGURATION.format(rounds=rounds, broker=self._broker.url)
-        (self.folder / "bench.toml").write_text(text + (KEPT if self._variant.kept else ""))
-        names = [f"device-{number}" for number in range(DEVICES)]
-        if self._variant.kept:
-            for name in names:
-                self._start("enrol", name, "--registry", "registry", "--federation", "bench", *self._broker_option)
-        with ExitStack() as stack:
-            coordinator = stack.enter_context(self._running("coordinator", "bench.toml", "--out", "result"))
-            for number, name in enumerate(names):
-                stack.enter_context(self._running(*self._agent(number, name), FIT_TIMES=f"{name}.times"))
-            if coordinator.wait(PATIENCE_S) != 0:
-                sys.exit(f"the coordinator failed:\n{(self.folder / 'coordinator.log').read_text()}")
-        return self._read(names, rounds)
-
-    @property
-    def _broker_option(self) -> tuple[str, str]:
-        return "--broker", self._broker.url
-
-    def _agent(self, number: int, name: str) -> Sequence[str]:
-        data = ("--data", f"points:part={number},parts={DEVICES}")
-        if self._variant.kept:
-            return "agent", *data, "--bundle", f"{name}.bundle.json"
-        return "agent", *data, "--id", name, "--federation", "bench", *self._broker_option
-
-    def _start(self, *given: str) -> None:
-        subprocess.run([*PROGRAM, *given], cwd=self.folder, env=self._environment, check=True, capture_output=True)
-
-    def _running(self, *given: str, **more: str) -> "_Process":
-        return _Process(self.folder, self._environment | more, *given)
-
-    def _read(self, names: Sequence[str], rounds: int) -> Measured:
-        result = msgspec.json.decode((self.folder / "result" / "result.json").read_bytes())
-        opened, closed, cohorts = (self._times(result, kind) for kind in ("round-opened", "round-closed", "cohort-closed"))
-        fits = [[float(line) for line in (self.folder / f"{name}.times").read_text().split()] for name in names]
-        if len(closed) != rounds or any(len(one) != rounds for one in fits) or len(cohorts) < rounds:
-            sys.exit(f"a round lacks a device: {len(closed)} of {rounds} rounds, fits of each {[len(f) for f in fits]}")
-        longest = [max(one) for one in zip(*fits, strict=True)]
-        counted = slice(WARM_UP, None)
-        return Measured(
-            [end - start - fit for start, end, fit in zip(opened, closed, longest, strict=False)][counted],
-            [after - start - fit for start, after, fit in zip(opened, opened[1:], longest, strict=False)][counted],
-            longest[counted],
-        )
-
-    @staticmethod
-    def _times(result: dict[str, Any], kind: str) -> list[float]:
-        return [record["at"] for record in result["events"] if record["event"]["event"] == kind]
+def run(folder: Path, broker: Mosquitto, environment: dict[str, str], rounds: int, *, kept: bool) -> Measured:
+    """Run one federation in a folder from its beginning to its end."""
+    text = CONFIGURATION.format(rounds=rounds, broker=broker.url)
+    (folder / "bench.toml").write_text(text + (KEPT if kept else ""))
+    names = [f"device-{number}" for number in range(DEVICES)]
+    bundles = enrol(folder, "bench", broker.url, names) if kept else []
+    with ExitStack() as stack:
+        coordinator = Program(folder, environment, "coordinator.log", "coordinator", "bench.toml", "--out", "result")
+        stack.enter_context(coordinator)
+        for number, name in enumerate(names):
+            unsigned = ("--id", name, "--federation", "bench", "--broker", broker.url)
+            who = ("--bundle", bundles[number]) if kept else unsigned
+            data = ("--data", f"points:part={number},parts={DEVICES}")
+            own = environment | {"FIT_TIMES": f"{name}.times"}
+            stack.enter_context(Program(folder, own, f"{name}.log", "agent", *data, *who))
+        coordinator.succeed(PATIENCE_S)
+    fits = [[float(line) for line in (folder / f"{name}.times").read_text().split()] for name in names]
+    return measured(events(folder / "result"), fits, rounds)
 
 
-class _Process(subprocess.Popen[bytes]):
-    """One of ours; ended with the context."""
-
-    def __init__(self, folder: Path, environment: dict[str, str], *given: str) -> None:
-        with (folder / f"{environment.get('FIT_TIMES', given[0])}.log").open("wb") as log:
-            super().__init__([*PROGRAM, *given], cwd=folder, env=environment, stdout=log, stderr=log)
-
-    def __exit__(self, *_: object) -> None:
-        if self.poll() is None:
-            self.terminate()
-        self.wait()
+def measured(records: list[dict[str, Any]], fits: list[list[float]], rounds: int) -> Measured:
+    """Take the fits out of the rounds; every device must have had a part in each."""
+    opened, closed = times(records, "round-opened"), times(records, "round-closed")
+    if len(closed) != rounds or any(len(one) != rounds for one in fits):
+        sys.exit(f"of {rounds} rounds, {len(closed)} were closed; fits of each device: {[len(one) for one in fits]}")
+    longest = [max(one) for one in zip(*fits, strict=True)]
+    counted = slice(WARM_UP, None)
+    return Measured(
+        [end - start - fit for start, end, fit in zip(opened, closed, longest, strict=False)][counted],
+        [after - start - fit for start, after, fit in zip(opened, opened[1:], longest, strict=False)][counted],
+        longest[counted],
+    )
 
 
 def rows(rounds: int) -> Iterator[Row]:
@@ -214,23 +165,21 @@ def rows(rounds: int) -> Iterator[Row]:
         with mosquitto(folder) as broker:
             count = max(rounds // 2, 10)
             trips = list(asyncio.run(round_trips(broker, size=MODEL_BYTES, devices=DEVICES, count=count)))
-            measured = []
-            for variant in VARIANTS:
-                own = folder / str(len(measured))
+            found = {}
+            for name, kept in VARIANTS.items():
+                own = folder / f"kept-{kept}"
                 own.mkdir()
-                measured.append((variant, Federation(own, broker, environment, variant).run(rounds)))
+                found[name] = run(own, broker, environment, rounds, kept=kept)
                 trips += asyncio.run(round_trips(broker, size=MODEL_BYTES, devices=DEVICES, count=count))
     limit_s = statistics.median(trips)
     baseline = "the broker alone: 40 kB to 4 and back, QoS 1"
-    for variant, found in measured:
+    for variant, one in found.items():
         for name, seconds, goal in (
-            ("overhead, median", statistics.median(found.overheads), GOAL_S),
-            ("overhead, 95th percentile", _percentile(found.overheads), None),
-            ("from round to round, median", statistics.median(found.to_next), None),
+            ("overhead, median", statistics.median(one.overheads), GOAL_S),
+            ("overhead, 95th percentile", _percentile(one.overheads), None),
+            ("from round to round, median", statistics.median(one.to_next), None),
         ):
-            row = compared(
-                f"{variant.name}: {name}", 1e3 * seconds, "ms", baseline=baseline, baseline_value=1e3 * limit_s
-            )
+            row = compared(f"{variant}: {name}", 1e3 * seconds, "ms", baseline=baseline, baseline_value=1e3 * limit_s)
             if goal is None:
                 yield row
             else:
@@ -238,7 +187,7 @@ def rows(rounds: int) -> Iterator[Row]:
                     row.metric, row.value, row.unit, row.baseline, row.baseline_value, row.ratio,
                     goal=f"< {1e3 * goal:g} ms", met=seconds < goal,
                 )  # fmt: skip
-        yield Row(f"{variant.name}: longest fit of a round, median", 1e3 * statistics.median(found.fits), "ms")
+        yield Row(f"{variant}: longest fit of a round, median", 1e3 * statistics.median(one.fits), "ms")
     yield Row("the broker alone, 95th percentile", 1e3 * _percentile(trips), "ms")
     yield Row("load of the machine at the end", os.getloadavg()[0], "processes")
 
