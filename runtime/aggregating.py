@@ -1,6 +1,6 @@
 """Reducing a cohort's spooled updates and stepping the model, block by block."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
@@ -10,7 +10,11 @@ from tierwise.core.errors import PluginFailedError
 from tierwise.core.weights import Buffer, Role, Weights
 
 BLOCK: Final = 1 << 20
-"""Elements of a block: 4 MiB of each update, so memory stays at a few blocks and the model."""
+"""Elements of a block at the most: 4 MiB of each update."""
+BLOCKS: Final = 1 << 24
+"""Elements of the blocks of all updates together, so that memory stays the same however many updates there are."""
+SMALLEST: Final = 1 << 12
+"""Elements of a block at the least: below that, calling the reducer takes longer than what it does."""
 
 
 def aggregate(
@@ -20,6 +24,7 @@ def aggregate(
     state: OptimizerState,
     updates: Sequence[Buffer],
     samples: Sequence[int],
+    between: Callable[[], None] = lambda: None,
 ) -> tuple[Weights, OptimizerState]:
     """Return a group's next model, and the server optimizer's next state.
 
@@ -35,6 +40,8 @@ def aggregate(
         Ordered by device id; each of the layout of the model's aggregated part.
     samples
         The updates' weights, in the same order.
+    between
+        Called after each block: no update's block is needed any more.
 
     Raises
     ------
@@ -45,9 +52,11 @@ def aggregate(
     old = _read_only(model.part(Role.AGGREGATE).buffer)
     reduced = np.empty(before.size, np.float32)
     counts = np.asarray(samples, np.int64)
-    for start in range(0, before.size, BLOCK):
-        block = slice(start, min(start + BLOCK, before.size))
+    length = min(BLOCK, max(SMALLEST, BLOCKS // max(len(updates), 1)))
+    for start in range(0, before.size, length):
+        block = slice(start, min(start + length, before.size))
         reducer.reduce([_read_only(update[block]) for update in updates], counts, reduced[block])
+        between()
     after, next_state = optimizer.step(state, old, _read_only(reduced))
     _check_arrays(before.size, {"the model": after, **{f"its state {name!r}": a for name, a in next_state.items()}})
     return model.replaced(Weights(before, np.ascontiguousarray(after))), next_state

@@ -30,6 +30,7 @@ from tierwise.core.weights import Weights
 from tierwise.plugins.descriptors import Kind
 from tierwise.runtime.aggregating import aggregate
 from tierwise.runtime.exceptions import told
+from tierwise.runtime.pages import let_go
 from tierwise.runtime.policies import Team
 from tierwise.runtime.reception import Judge
 from tierwise.runtime.spool import Spool, Writing
@@ -127,10 +128,20 @@ class Runners:
         state = {}
         if order.optimizer_state is not None:
             state = dict(unframe(await self._store.get(order.optimizer_state)).items())
-        updates = [unframe(await self._store.get(one.blob)).buffer for one in order.contributions]
+        frames = [await self._store.get(one.blob) for one in order.contributions]
+        updates = [unframe(frame).buffer for frame in frames]
         samples = [one.samples for one in order.contributions]
         after, next_state = await self._compute.run(
-            partial(aggregate, self._team.reducer, self._team.server_optimizer, model, state, updates, samples)
+            partial(
+                aggregate,
+                self._team.reducer,
+                self._team.server_optimizer,
+                model,
+                state,
+                updates,
+                samples,
+                between=partial(let_go, frames),
+            )
         )
         return i.CohortReduced(
             order=order.key,
