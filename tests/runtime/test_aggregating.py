@@ -91,6 +91,29 @@ def test_every_element_is_in_one_block(monkeypatch):
     assert after["z"].tolist() == [1] * 6
 
 
+@pytest.mark.parametrize(("count", "length"), [(2, 4), (3, 4), (4, 3), (6, 2), (50, 2)])
+def test_many_updates_are_reduced_in_smaller_blocks(monkeypatch, count, length):
+    monkeypatch.setattr(aggregating, "BLOCK", 4)
+    monkeypatch.setattr(aggregating, "BLOCKS", 12)
+    monkeypatch.setattr(aggregating, "SMALLEST", 2)
+    seen = []
+
+    class Counting(MeanReducer):
+        def reduce(self, updates, samples, out):
+            seen.append(len(out))
+            super().reduce(updates, samples, out)
+
+    def between():
+        seen.append("between")
+
+    given, samples = updates(count), list(range(1, count + 1))
+    after, _ = aggregate(Counting(), PLAIN, weights(), {}, given, samples, between)
+    assert seen[:2] == [length, "between"]
+    assert sum(one for one in seen if one != "between") == 11
+    assert seen.count("between") == len(seen) / 2
+    assert after == aggregate(MeanReducer(), PLAIN, weights(), {}, given, samples)[0]
+
+
 def test_the_optimizers_state_goes_in_and_out():
     model = weights()
     first, state = aggregate(MeanReducer(), Momentum(), model, {}, updates(3), [1, 1, 1])
