@@ -200,7 +200,7 @@ class Reception:
             blob=message.blob,
             layout=tier.layout,
             max_norm=max_norm,
-            between=partial(let_go, (body,)),
+            between=partial(let_go, body),
         )
         try:
             await self._compute.run(check)

@@ -30,7 +30,6 @@ from tierwise.core.weights import Weights
 from tierwise.plugins.descriptors import Kind
 from tierwise.runtime.aggregating import aggregate
 from tierwise.runtime.exceptions import told
-from tierwise.runtime.pages import let_go
 from tierwise.runtime.policies import Team
 from tierwise.runtime.reception import Judge
 from tierwise.runtime.spool import Spool, Writing
@@ -140,7 +139,7 @@ class Runners:
                 state,
                 updates,
                 samples,
-                between=partial(let_go, frames),
+                frames=frames,
             )
         )
         return i.CohortReduced(

@@ -2,11 +2,12 @@
 
 import mmap
 import sys
-from pathlib import Path
 
 import pytest
 
 from tierwise.runtime.pages import BLOCK_BYTES, let_go, read
+
+from .helpers import resident_bytes
 
 SIZE = 9 * BLOCK_BYTES // 2
 HEAD = 1000
@@ -21,16 +22,6 @@ def view(tmp_path):
         return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))[HEAD:]
 
 
-def resident_bytes(path="update"):
-    """Return what this process has in memory of a mapped file."""
-    lines = iter(Path("/proc/self/smaps").read_text().splitlines())
-    total = 0
-    for line in lines:
-        if line.endswith(f"/{path}"):
-            total += next(int(one.split()[1]) * 1024 for one in lines if one.startswith("Rss:"))
-    return total
-
-
 def test_blocks_are_all_of_it_in_order(view):
     blocks = list(read(view))
     assert [len(block) for block in blocks] == [BLOCK_BYTES] * 4 + [BLOCK_BYTES // 2]
@@ -40,9 +31,9 @@ def test_blocks_are_all_of_it_in_order(view):
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what is in memory of a map")
 def test_what_was_read_is_in_memory_until_it_is_let_go_and_is_there_again(view):
     assert view.tobytes() == b"tierwise" * (SIZE // 8)
-    assert resident_bytes() >= SIZE
-    let_go((view,))
-    assert resident_bytes() == 0
+    assert resident_bytes("update") >= SIZE
+    let_go(view)
+    assert resident_bytes("update") == 0
     assert view.tobytes() == b"tierwise" * (SIZE // 8)
 
 
@@ -52,15 +43,15 @@ def test_reading_holds_little_of_it(view):
     for block in read(view):
         assert block[:8] == b"tierwise"
         assert bytes(block)
-        most = max(most, resident_bytes())
+        most = max(most, resident_bytes("update"))
     assert 0 < most <= 2 * BLOCK_BYTES  # the system maps some pages around each
-    assert resident_bytes() == 0
+    assert resident_bytes("update") == 0
 
 
 @pytest.mark.parametrize("data", [b"bytes", memoryview(bytearray(b"writable")), memoryview(b"")])
 def test_what_is_no_file_stays_as_it_is(data):
     before = bytes(data)
-    let_go((data,))
+    let_go(data)
     assert bytes(data) == before
     assert b"".join(read(memoryview(data))) == before
 
@@ -71,5 +62,5 @@ def test_what_was_written_to_a_private_map_is_not_lost(tmp_path):
     with path.open("rb") as file:
         view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
     view[:] = b"after."
-    let_go((view,))
+    let_go(view)
     assert bytes(view) == b"after."

@@ -35,7 +35,7 @@ def unsealed_from(
     """
     for piece in unseal_segments(key, sealed, _context(device, federation)):
         yield piece
-        let_go((sealed,))
+        let_go(sealed)
 
 
 def _context(device: DeviceId, federation: str) -> SealContext:
