@@ -12,11 +12,11 @@ from tierwise.runtime.pages import is_mapped, let_go
 
 BLOCK: Final = 1 << 20
 """Elements of a block at the most: 4 MiB of each update."""
-BLOCKS: Final = 1 << 24
-"""Elements of the blocks of all updates together: 64 MiB."""
+BLOCKS: Final = 1 << 23
+"""Elements of the blocks of all updates together: 32 MiB."""
 SMALLEST: Final = 1 << 12
 """Elements of a block at the least: below that, calling the reducer takes longer than what it does."""
-FEW: Final = 16
+FEW: Final = BLOCKS // BLOCK
 """Updates up to which mapped files are read where they are. A system may bring 2 MB of a file for each byte that is
 read, so of more of them the blocks are copied, one file after the other, and memory stays the same however many there
 are. That takes twice as long; receiving them took a hundred times as long."""
