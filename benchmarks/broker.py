@@ -106,6 +106,7 @@ async def _echoing(broker: Mosquitto, payload: bytes) -> AsyncIterator[None]:
             yield
         finally:
             task.cancel()
+            await asyncio.wait([task])
 
 
 def _client(broker: Mosquitto) -> aiomqtt.Client:
