@@ -19,7 +19,8 @@ def installed(folder: Path, name: str, source: str) -> dict[str, str]:
     Returns
     -------
     dict
-        The environment of a process that finds it.
+        The environment of a process that finds it; and that keeps its byte code, as that of an installed package is
+        kept, or each start would compile everything anew.
     """
     metadata = folder / f"{name}-1.0.dist-info"
     metadata.mkdir()
@@ -27,4 +28,5 @@ def installed(folder: Path, name: str, source: str) -> dict[str, str]:
     (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
     (metadata / "entry_points.txt").write_text(f"[tierwise]\n{name} = {name}\n")
     path = os.pathsep.join(part for part in (str(folder), os.environ.get("PYTHONPATH", "")) if part)
-    return {**os.environ, "PYTHONPATH": path}
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, "PYTHONPATH": path}
