@@ -17,6 +17,7 @@ The goal is that none of it grows with the number of devices: from the fewest to
 
 import argparse
 import os
+import shutil
 import sys
 import tempfile
 import threading
@@ -34,6 +35,8 @@ from report import Row, arguments, compared, report
 from sending import TASK, Senders
 
 PATIENCE_S: Final = 3600
+COPIES: Final = 2
+"""Of each update on the disk at the most, and more of those few that are on their way."""
 SAMPLED_S: Final = 0.05
 SETTLING_S: Final = 2.0
 KINDS: Final = {"RssAnon": "anonymous memory", "VmRSS": "RSS", "Pss": "PSS"}
@@ -170,6 +173,9 @@ def rows(options: argparse.Namespace) -> Iterator[Row]:
     hidden, fleets = (989, (5, 10, 20)) if options.quick else (9891, (10, 50, 200))
     classes = len(TASK.classes)
     model = 4 * (hidden * (TASK.features + 1 + classes) + classes)
+    room, needed = shutil.disk_usage(options.dir).free, COPIES * fleets[-1] * model
+    if room < needed:
+        sys.exit(f"{options.dir} has {room / 1e9:.0f} GB left, {needed / 1e9:.0f} GB may be needed: name another --dir")
     found: dict[int, tuple[Figures, float]] = {}
     for devices in fleets:
         with tempfile.TemporaryDirectory(dir=options.dir) as place, mosquitto(Path(place)) as broker:
