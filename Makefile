@@ -8,6 +8,8 @@ READY := $(VENV)/.ready
 TOOLS := $(VENV)/.tools
 # A process of tests for each processor; what a file's tests share is made once.
 BESIDE := -n logical --dist loadfile
+# What the benchmarks share.
+NO_BENCHMARK := $(addprefix benchmarks/,broker.py packs.py programs.py report.py sending.py)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all lint format bench docs clean
@@ -35,7 +37,7 @@ format: $(TOOLS)  ## let ruff put the code in order
 	$(BIN)/ruff format .
 
 bench: $(TOOLS)  ## every benchmark, each figure beside its baseline
-	for script in $(filter-out benchmarks/report.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$script $(ARGS) || exit 1; done
+	for script in $(filter-out $(NO_BENCHMARK),$(wildcard benchmarks/*.py)); do $(BIN)/python $$script $(ARGS) || exit 1; done
 
 docs: $(TOOLS)  ## write what the reference has from the code: the protocol's tables, asyncapi.json
 	$(BIN)/python docs/generating

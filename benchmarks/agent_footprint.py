@@ -8,24 +8,22 @@ Python with this transport can take.
 - *RSS*: the process's resident memory; pages of libraries that it shares with others count in full.
 - *PSS*: those pages count in part, by how many share them; it is what one more agent costs a machine.
 - *started*: from the start of the interpreter until the coordinator has the agent's hello, and of that, the time in
-  which the processor's speed is measured (0.2 s by default, set by the option of the probe).
+  which the processor's speed is measured (0.1 s by default, set by the option of the probe).
 """
 
 import argparse
-import os
-import shutil
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import anyio
 import psutil
+from broker import mosquitto
+from packs import installed
 from report import Row, arguments, compared, report
 
 from tierwise.core import messages as m
@@ -40,7 +38,6 @@ from tierwise.runtime.transports.mqtt.settings import MqttSettings
 MEMORY_GOAL = 60e6
 START_GOAL_S = 0.5
 SETTLING_S = 1.0
-HOST = "127.0.0.1"
 FEDERATION = "footprint"
 
 PACK = """
@@ -62,41 +59,6 @@ class Source:
 """
 BARE = "import numpy, aiomqtt, sys; print('ready', flush=True); sys.stdin.read()"
 AGENT = "from tierwise.runtime.cli import main; main()"
-
-
-def install(folder: Path) -> Path:
-    """Write the data source as pip would install it."""
-    metadata = folder / "footprint_pack-1.0.dist-info"
-    metadata.mkdir()
-    (folder / "footprint_pack.py").write_text(PACK)
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: footprint-pack\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text("[tierwise]\nfootprint = footprint_pack\n")
-    return folder
-
-
-@contextmanager
-def mosquitto(folder: Path) -> Iterator[int]:
-    """Run a broker; give its port."""
-    program = shutil.which("mosquitto", path=os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin")))
-    if program is None:
-        sys.exit("this needs mosquitto: `apt-get install mosquitto` brings it")
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port = int(probe.getsockname()[1])
-    config = folder / "mosquitto.conf"
-    config.write_text(f"listener {port} {HOST}\nallow_anonymous true\nset_tcp_nodelay true\n")
-    process = subprocess.Popen([program, "-c", config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        while True:
-            try:
-                socket.create_connection((HOST, port), timeout=1).close()
-                break
-            except OSError:
-                time.sleep(0.01)
-        yield port
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def memory(process: subprocess.Popen[bytes]) -> tuple[float, float]:
@@ -123,9 +85,8 @@ def bare(environment: dict[str, str]) -> tuple[float, float, float]:
     return *measured, started_s
 
 
-async def agent(number: int, port: int, environment: dict[str, str]) -> tuple[float, float, float]:
+async def agent(number: int, broker: str, environment: dict[str, str]) -> tuple[float, float, float]:
     """Measure an agent: RSS and PSS when it idles, and the time until its hello."""
-    broker = f"mqtt://{HOST}:{port}"
     signer, verifier = UnsignedSigner(COORDINATOR, FEDERATION), UnsignedVerifier(FEDERATION)
     transport = MqttCoordinator(MqttSettings(broker=broker, federation=FEDERATION), signer, verifier)
     device = DeviceId(f"agent-{number}")
@@ -151,11 +112,10 @@ async def agent(number: int, port: int, environment: dict[str, str]) -> tuple[fl
 def rows(repetitions: int) -> Iterator[Row]:
     agents, limits = [], []
     with tempfile.TemporaryDirectory() as place:
-        path = os.pathsep.join((str(install(Path(place))), os.environ.get("PYTHONPATH", "")))
-        environment = {**os.environ, "PYTHONPATH": path}
-        with mosquitto(Path(place)) as port:
+        environment = installed(Path(place), "footprint_pack", PACK)
+        with mosquitto(Path(place)) as broker:
             for number in range(repetitions + 1):
-                limit, measured = bare(environment), anyio.run(agent, number, port, environment)
+                limit, measured = bare(environment), anyio.run(agent, number, broker.url, environment)
                 if number:  # the first one reads the disk
                     limits.append(limit)
                     agents.append(measured)

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -13,10 +14,17 @@ from tierwise.core.weights import Buffer, Layout, Weights
 
 BLOCK: Final = 1 << 20
 """Values that are looked at together, so that checking takes no memory to speak of."""
+BLOCK_BYTES: Final = 4 * BLOCK
 
 
 def check_update(
-    body: bytes | memoryview, *, device: DeviceId, blob: BlobHash, layout: Layout, max_norm: float | None = None
+    body: bytes | memoryview,
+    *,
+    device: DeviceId,
+    blob: BlobHash,
+    layout: Layout,
+    max_norm: float | None = None,
+    between: Callable[[], None] = lambda: None,
 ) -> Weights:
     """Read an update, whose hash, layout and values must be right.
 
@@ -32,6 +40,8 @@ def check_update(
         Of the group's model; the update has the part of it that is aggregated.
     max_norm
         The Euclidean norm of the update at the most; None for any.
+    between
+        Called after each part of ``body`` that was read.
 
     Returns
     -------
@@ -44,24 +54,33 @@ def check_update(
         If the body is damaged, of another layout, has values that are not finite, or is too large.
     """
     subject = f"the update of device {device!r}"
-    if hashlib.sha256(body).hexdigest() != blob:
+    if _hashed(memoryview(body), between) != blob:
         raise MalformedUpdateError(f"{subject} does not have the hash {blob[:12]!r} that its header names")
     try:
         delta = unframe(body)
         layout.aggregated.require(delta.layout, subject)
     except (ProtocolError, LayoutError) as error:
         raise MalformedUpdateError(f"{subject} cannot be used: {error}") from error
-    _check_values(delta.buffer, subject, max_norm)
+    _check_values(delta.buffer, subject, max_norm, between)
     return delta
 
 
-def _check_values(values: Buffer, subject: str, max_norm: float | None) -> None:
+def _hashed(body: memoryview, between: Callable[[], None]) -> str:
+    digest = hashlib.sha256()
+    for start in range(0, len(body), BLOCK_BYTES):
+        digest.update(body[start : start + BLOCK_BYTES])
+        between()
+    return digest.hexdigest()
+
+
+def _check_values(values: Buffer, subject: str, max_norm: float | None, between: Callable[[], None]) -> None:
     bad, square = 0, 0.0
     for start in range(0, values.size, BLOCK):
         block = values[start : start + BLOCK]
         bad += block.size - int(np.count_nonzero(np.isfinite(block)))
         if max_norm is not None and not bad:
             square += float(np.sum(np.square(block, dtype=np.float64)))
+        between()
     if bad:
         raise MalformedUpdateError(f"{subject} has {bad} values that are not finite")
     norm = math.sqrt(square)

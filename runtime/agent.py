@@ -125,12 +125,14 @@ class Agent:
         self._machine: a.AgentMachine | None = None
 
     async def __aenter__(self) -> Self:
-        profile = await measure(self._plugins, self._probes)
-        self._machine = a.AgentMachine(
-            self.device, self._task.schema_hash, profile.merged(self._declared), self._settings
-        )
         async with AsyncExitStack() as stack:
+            measuring = asyncio.ensure_future(measure(self._plugins, self._probes))  # takes longer than connecting
+            stack.callback(measuring.cancel)
             await stack.enter_async_context(self._transport.connect())
+            profile = await measuring
+            self._machine = a.AgentMachine(
+                self.device, self._task.schema_hash, profile.merged(self._declared), self._settings
+            )
             stack.callback(self._leave)
             stack.enter_context(unwrapped())
             self._tasks = await stack.enter_async_context(anyio.create_task_group())

@@ -13,6 +13,7 @@ from tierwise.core.events import InputRejected, Notice, Refusal
 from tierwise.core.federation import Federation
 from tierwise.core.ids import CohortId, DeviceId
 from tierwise.core.updates import check_update
+from tierwise.runtime.pages import let_go
 from tierwise.runtime.post import Post
 from tierwise.runtime.spool import Spool
 
@@ -192,7 +193,15 @@ class Reception:
         tier = None if group is None else self._federation.state.groups[group].tier
         assert tier is not None, "there is an open cohort, or the machine would have foreseen its refusal"
         max_norm = self._federation.state.opened.updates.max_norm
-        check = partial(check_update, body, device=device, blob=message.blob, layout=tier.layout, max_norm=max_norm)
+        check = partial(
+            check_update,
+            body,
+            device=device,
+            blob=message.blob,
+            layout=tier.layout,
+            max_norm=max_norm,
+            between=partial(let_go, body),
+        )
         try:
             await self._compute.run(check)
         except MalformedUpdateError as error:

@@ -26,10 +26,11 @@ from tierwise.core.grouping import Grouping
 from tierwise.core.hardware import HardwareProfile, fleet_table
 from tierwise.core.ids import BlobHash, DeviceId, GroupId
 from tierwise.core.settings import FederationSettings
-from tierwise.core.weights import Weights
+from tierwise.core.weights import Buffer, Weights
 from tierwise.plugins.descriptors import Kind
 from tierwise.runtime.aggregating import aggregate
 from tierwise.runtime.exceptions import told
+from tierwise.runtime.pages import let_go
 from tierwise.runtime.policies import Team
 from tierwise.runtime.reception import Judge
 from tierwise.runtime.spool import Spool, Writing
@@ -127,10 +128,20 @@ class Runners:
         state = {}
         if order.optimizer_state is not None:
             state = dict(unframe(await self._store.get(order.optimizer_state)).items())
-        updates = [unframe(await self._store.get(one.blob)).buffer for one in order.contributions]
+        frames = [await self._store.get(one.blob) for one in order.contributions]
+        updates = [_opened(frame) for frame in frames]
         samples = [one.samples for one in order.contributions]
         after, next_state = await self._compute.run(
-            partial(aggregate, self._team.reducer, self._team.server_optimizer, model, state, updates, samples)
+            partial(
+                aggregate,
+                self._team.reducer,
+                self._team.server_optimizer,
+                model,
+                state,
+                updates,
+                samples,
+                frames=frames,
+            )
         )
         return i.CohortReduced(
             order=order.key,
@@ -146,6 +157,13 @@ class Runners:
         frame, blob = await self._compute.run(partial(_framed, weights))
         await writing.put(frame, blob)
         return blob
+
+
+def _opened(frame: memoryview) -> Buffer:
+    """Return the values of a frame, of which nothing has to be in memory yet."""
+    values = unframe(frame).buffer
+    let_go(frame)
+    return values
 
 
 def _framed(weights: Weights) -> tuple[bytes, BlobHash]:

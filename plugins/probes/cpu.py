@@ -28,7 +28,7 @@ class CpuOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         How long the measurement of ``cpu_flops`` takes; a slow device may take half as long again.
     """
 
-    seconds: Annotated[float, msgspec.Meta(gt=0, le=60)] = 0.2
+    seconds: Annotated[float, msgspec.Meta(gt=0, le=60)] = 0.1
 
 
 class CpuProbe:

@@ -20,6 +20,7 @@ from tierwise.core.settings import FederationSettings
 from tierwise.plugins.descriptors import Kind
 from tierwise.plugins.manager import Plugins
 from tierwise.runtime.cli import present
+from tierwise.runtime.cli.arenas import limit_arenas
 from tierwise.runtime.cli.coordinator_link import CoordinatorLink, coordinator_link
 from tierwise.runtime.cli.interrupt import Interrupted
 from tierwise.runtime.cli.logging import JsonLog, Level, Log, TextLog, listening
@@ -74,6 +75,7 @@ def coordinator(
 
     SIGTERM and Ctrl-C end it cleanly; a second one ends it at once.
     """
+    limit_arenas()
     plugins = Plugins.discover()
     config = load_config(file, plugins)
     if out is not None:

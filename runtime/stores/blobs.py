@@ -19,6 +19,7 @@ from typing import Final
 
 from tierwise.core.errors import StoreError
 from tierwise.core.ids import BlobHash
+from tierwise.runtime.pages import read
 from tierwise.runtime.stores.errors import BlobLostError, StoreDamagedError, sync_directory, told
 
 MAPPED_FROM: Final = 256 * 1024
@@ -66,7 +67,7 @@ class BlobDirectory:
         """Write a blob, unless it is there already; when this returns it is there for good."""
         view = memoryview(data)
         view = view.cast("B") if view.nbytes else memoryview(b"")  # a view with a zero in its shape cannot be cast
-        blob = BlobHash(hashlib.sha256(view).hexdigest())
+        blob = _hashed(view)
         path = self._path(blob)
         with told(path, "written"):
             if not self._is_sound(blob):
@@ -120,7 +121,7 @@ class BlobDirectory:
             except (FileNotFoundError, NotADirectoryError):
                 raise BlobLostError(blob, path) from None
         if self._checked.get(blob) != identity:
-            if hashlib.sha256(view).hexdigest() != blob:
+            if _hashed(view) != blob:
                 raise StoreDamagedError(path, f"the content ({len(view):,} bytes) is not that of blob {blob}")
             self._checked[blob] = identity
         return view
@@ -166,9 +167,10 @@ class BlobDirectory:
         descriptor, name = tempfile.mkstemp(dir=self.incoming)
         try:
             try:
-                start = 0
-                while start < len(view):
-                    start += os.write(descriptor, view[start:])
+                for block in read(view):
+                    start = 0
+                    while start < len(block):
+                        start += os.write(descriptor, block[start:])
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
@@ -184,6 +186,13 @@ class BlobDirectory:
             sync_directory(self.root)
         written.replace(path)
         self._checked[blob] = _identity(path.stat())
+
+
+def _hashed(view: memoryview) -> BlobHash:
+    digest = hashlib.sha256()
+    for block in read(view):
+        digest.update(block)
+    return BlobHash(digest.hexdigest())
 
 
 def _read(path: Path) -> tuple[memoryview, _Identity]:

@@ -30,8 +30,9 @@ from tierwise.runtime.stores.holding import Holding, Witness
 
 T = TypeVar("T")
 
-_THREADS: Final = 4
-"""Of its own, so that no plugin that computes keeps a record from being written."""
+_THREADS: Final = 16
+"""For blobs, of their own, so that no plugin that computes keeps one from being written. Many of them wait for the disk
+at once: a journal takes their syncs together."""
 
 
 class SqliteStore:
@@ -65,27 +66,30 @@ class SqliteStore:
         self.incoming = self._blobs.incoming
         self._compute = compute
         self._threads: anyio.CapacityLimiter | None = None
+        """For blobs."""
+        self._writer: anyio.CapacityLimiter | None = None
+        """For the log, which does not wait for blobs."""
         self._holding: Holding | None = None
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """Hold the store; refused while another coordinator does."""
-        holding, threads = Holding(self.path, self._blobs), anyio.CapacityLimiter(_THREADS)
+        holding, writer = Holding(self.path, self._blobs), anyio.CapacityLimiter(1)
         try:
-            await self._run(holding.take, threads)
-            self._holding, self._threads = holding, threads
+            await self._run(holding.take, writer)
+            self._holding, self._writer, self._threads = holding, writer, anyio.CapacityLimiter(_THREADS)
             yield
         finally:
             if self._holding is holding:
-                self._holding = self._threads = None
+                self._holding = self._writer = self._threads = None
             with anyio.CancelScope(shield=True):
-                await self._run(holding.release, threads)
+                await self._run(holding.release, writer)
 
     async def append(self, records: Sequence[Record]) -> None:
         """Write records, all or none."""
         holding = self._held()
         if records:
-            await self._run(lambda: holding.append(records))
+            await self._run(lambda: holding.append(records), self._writer)
 
     async def records(self) -> Sequence[Record]:
         """Return the log from its beginning."""

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tierwise.core import updates
 from tierwise.core.errors import MalformedUpdateError
 from tierwise.core.framing import to_bytes
 from tierwise.core.ids import BlobHash, DeviceId
@@ -34,6 +35,16 @@ def test_a_good_update_is_read_without_a_copy():
     assert read == DELTA
     assert not read.buffer.flags.writeable
     assert np.shares_memory(read.buffer, np.frombuffer(body, np.uint8))
+
+
+def test_it_is_said_when_a_part_was_read(monkeypatch):
+    monkeypatch.setattr(updates, "BLOCK", 3)  # of 8 values
+    monkeypatch.setattr(updates, "BLOCK_BYTES", 100)
+    body, calls = to_bytes(DELTA), []
+    named = BlobHash(hashlib.sha256(body).hexdigest())
+    device = DeviceId("kitchen")
+    check_update(body, device=device, blob=named, layout=LAYOUT, between=lambda: calls.append(None))
+    assert len(calls) == -(-len(body) // 100) + 3
 
 
 def test_another_hash_than_the_headers():

@@ -4,6 +4,8 @@ import functools
 import hashlib
 import threading
 import time
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
 
 import anyio
 import msgspec
@@ -12,7 +14,7 @@ import pytest
 
 from tierwise.core import events as e
 from tierwise.core import messages as m
-from tierwise.core.envelope import open_from_coordinator, seal
+from tierwise.core.envelope import open_from_coordinator, open_from_device, seal
 from tierwise.core.errors import ConfigurationError, DeviceError, FederationError
 from tierwise.core.events import Refusal
 from tierwise.core.framing import to_bytes
@@ -180,6 +182,39 @@ def test_what_cannot_be_measured_is_left_out_and_what_is_declared_wins(caplog):
     assert "probe 'bad' measured nothing: OSError: no such sensor" in caplog.text
     merged = found.merged(HardwareProfile.declared(cpu_flops=9.0))
     assert (merged.value("cpu_flops"), merged.value("memory_bytes")) == (9.0, 5.0)
+
+
+class MeetingProbe:
+    """Measures until the network has been reached."""
+
+    reached = threading.Event()
+
+    async def measure(self):
+        await anyio.to_thread.run_sync(MeetingProbe.reached.wait, 10)
+        return {"memory_bytes": float(MeetingProbe.reached.is_set())}
+
+
+def test_an_agent_measures_while_it_connects():
+    @asynccontextmanager
+    async def connect(end):
+        MeetingProbe.reached.set()
+        async with end.connect():
+            yield
+
+    async def main():
+        network = MemoryNetwork()
+        hearing = network.coordinator().receive()
+        end = network.agent("d0")
+        reaching = SimpleNamespace(connect=lambda: connect(end), receive=end.receive, send=end.send, follow=end.follow)
+        known = plugins_with(descriptor(Kind.PROBE, "meeting", MeetingProbe))
+        changed = {"declared": None, "probes": ["meeting"], "plugins": known, "transport": reaching}
+        async with agent(0, network, settings=INSISTENT, **changed):
+            hello, _ = open_from_device((await anext(hearing)).data)
+        await hearing.aclose()
+        return hello.profile.value("memory_bytes")
+
+    MeetingProbe.reached.clear()
+    assert anyio.run(main) == 1.0
 
 
 def test_who_waits_for_the_target_of_an_agent_that_is_left_is_told():

@@ -1,5 +1,8 @@
 """Reducing updates and stepping the model, block by block."""
 
+import mmap
+import sys
+
 import numpy as np
 import pytest
 
@@ -10,7 +13,7 @@ from tierwise.plugins.aggregation.plain import PlainOptimizer, PlainOptions
 from tierwise.runtime import aggregating
 from tierwise.runtime.aggregating import aggregate
 
-from .helpers import Momentum
+from .helpers import Momentum, resident_bytes
 
 PLAIN = PlainOptimizer(PlainOptions())
 LAYOUT = Layout(
@@ -28,6 +31,12 @@ def weights(layout=LAYOUT, seed=0):
 
 def updates(count, size=11):
     return [np.random.default_rng(100 + seed).normal(size=size).astype(np.float32) for seed in range(count)]
+
+
+def mapped_file(path, array):
+    path.write_bytes(array.tobytes())
+    with path.open("rb") as file:
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 def test_a_mean_is_added_to_what_is_aggregated_and_the_rest_stays():
@@ -89,6 +98,54 @@ def test_every_element_is_in_one_block(monkeypatch):
     assert sizes == [4, 4, 3]
     assert after["a"].tolist() == [1] * 5
     assert after["z"].tolist() == [1] * 6
+
+
+@pytest.mark.parametrize(("count", "length"), [(2, 4), (3, 4), (4, 3), (6, 2), (50, 2)])
+def test_many_updates_are_reduced_in_smaller_blocks(monkeypatch, count, length):
+    monkeypatch.setattr(aggregating, "BLOCK", 4)
+    monkeypatch.setattr(aggregating, "BLOCKS", 12)
+    monkeypatch.setattr(aggregating, "SMALLEST", 2)
+    seen = []
+
+    class Counting(MeanReducer):
+        def reduce(self, updates, samples, out):
+            seen.append(len(out))
+            super().reduce(updates, samples, out)
+
+    given, samples = updates(count), list(range(1, count + 1))
+    after, _ = aggregate(Counting(), PLAIN, weights(), {}, given, samples)
+    assert seen[0] == max(seen) == length
+    assert sum(seen) == 11
+    assert after == aggregate(MeanReducer(), PLAIN, weights(), {}, given, samples)[0]
+
+
+@pytest.mark.parametrize("few", [2, 20])
+def test_mapped_updates_give_the_same_whether_they_are_copied_or_not(monkeypatch, tmp_path, few):
+    monkeypatch.setattr(aggregating, "FEW", few)
+    monkeypatch.setattr(aggregating, "BLOCK", 4)
+    given, samples = updates(9), range(1, 10)
+    frames = [mapped_file(tmp_path / str(number), update) for number, update in enumerate(given)]
+    views = [np.frombuffer(frame, np.float32) for frame in frames]
+    after, _ = aggregate(MeanReducer(), PLAIN, weights(), {}, views, samples, frames)
+    assert after == aggregate(MeanReducer(), PLAIN, weights(), {}, given, samples)[0]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what is in memory of a map")
+@pytest.mark.parametrize("few", [1, 4])
+def test_no_more_than_a_block_of_a_mapped_update_stays_in_memory(monkeypatch, tmp_path, few):
+    monkeypatch.setattr(aggregating, "FEW", few)
+    layout = Layout.of({"w": (10_000_000,)})
+    frames = [mapped_file(tmp_path / f"update-{number}", np.ones(layout.size, np.float32)) for number in range(3)]
+    resident = []
+
+    class Watching(MeanReducer):
+        def reduce(self, updates, samples, out):
+            super().reduce(updates, samples, out)
+            resident.append(sum(resident_bytes(f"update-{number}") for number in range(3)))
+
+    views = [np.frombuffer(frame, np.float32) for frame in frames]
+    aggregate(Watching(), PLAIN, Weights.zeros(layout), {}, views, [1, 1, 1], frames)
+    assert max(resident) <= (3 * 8e6 if few == 4 else 0)
 
 
 def test_the_optimizers_state_goes_in_and_out():

@@ -11,6 +11,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import anyio
@@ -20,6 +21,7 @@ import pytest
 from tierwise.core.errors import BlobMissingError, StoreError
 from tierwise.core.events import SCHEMA_VERSION
 from tierwise.runtime.compute import InlineCompute
+from tierwise.runtime.stores.blobs import BlobDirectory
 from tierwise.runtime.stores.errors import StoreDamagedError, StoreHeldError
 from tierwise.runtime.stores.memory import MemoryStore
 from tierwise.runtime.stores.sqlite import SqliteStore
@@ -558,6 +560,27 @@ async def test_the_event_loop_goes_on_while_the_disk_is_waited_for(path):
         await store.put(np.random.default_rng(0).bytes(50_000_000))
         tasks.cancel_scope.cancel()
     assert ticks > 10
+
+
+async def test_a_record_is_written_however_many_blobs_are(path, monkeypatch):
+    free = threading.Event()
+
+    def put(blobs, data):
+        assert free.wait(30)
+        return address(data)
+
+    monkeypatch.setattr(BlobDirectory, "put", put)
+    store = SqliteStore(path)
+    async with store.open(), anyio.create_task_group() as tasks:
+        for number in range(100):
+            tasks.start_soon(store.put, b"%d" % number)
+        await anyio.wait_all_tasks_blocked()
+        try:
+            with anyio.fail_after(20):
+                await store.append(log(0, 3))
+        finally:
+            free.set()
+    assert await store.records() == log(0, 3)
 
 
 async def test_a_spooled_file_is_adopted_without_a_copy(path):
