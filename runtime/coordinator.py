@@ -136,6 +136,7 @@ class Coordinator:
             self._clock.start(self.federation.latest_at)
             # Nothing below waits, so whoever subscribes first thing in the context misses no event.
             self._tasks.start_soon(self._post.deliver)
+            self._tasks.start_soon(self._spool.sweep)
             self._tasks.start_soon(self._drive)
             self._stack = stack.pop_all()
         return self
@@ -310,7 +311,7 @@ class Coordinator:
                 self._dismiss(event.device, event.reason)
             await self.bus.publish(event)
         if freeing:
-            await self._spool.discard(live_before)
+            self._spool.free(live_before)
         return True
 
     async def _settle(self) -> None:
@@ -346,6 +347,7 @@ class Coordinator:
             target = None if found.group is None else state.groups[found.group].model
             self._post.to_device(device, m.Dismissed(reason=reason, target=target))
         await self._post.flush()
+        await self._spool.swept()
         self._ended.set()
         self.bus.close()
 

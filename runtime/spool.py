@@ -36,6 +36,9 @@ class Spool:
         self._deleting: set[BlobHash] = set()
         """What is being deleted; it is written only after that."""
         self._deleted = anyio.Event()
+        self._unswept: set[BlobHash] = set()
+        self._to_sweep = anyio.Event()
+        self._swept = anyio.Event()
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator["Writing"]:
@@ -56,6 +59,27 @@ class Spool:
             await self._deleted.wait()
         written = await self._store.put(data)
         assert written == blob, "its address was given"
+
+    def free(self, blobs: Iterable[BlobHash]) -> None:
+        """Have `sweep` discard blobs: whoever decides does not wait for the disk."""
+        self._unswept |= set(blobs)
+        self._swept = anyio.Event()
+        self._to_sweep.set()
+
+    async def sweep(self) -> None:
+        """Discard what `free` was given, for ever. What a killed process did not come to, the next one discards."""
+        while True:
+            await self._to_sweep.wait()
+            self._to_sweep = anyio.Event()
+            blobs, self._unswept = self._unswept, set()
+            await self.discard(blobs)
+            if not self._unswept:
+                self._swept.set()
+
+    async def swept(self) -> None:
+        """Wait until all that `free` was given is discarded."""
+        if self._unswept or self._deleting:
+            await self._swept.wait()
 
     async def discard(self, blobs: Iterable[BlobHash]) -> None:
         """Delete those of some blobs that neither the federation nor a writer needs."""

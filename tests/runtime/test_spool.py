@@ -168,3 +168,19 @@ async def test_different_blobs_are_written_at_the_same_time():
         async with anyio.create_task_group() as tasks, spool.writing() as first, spool.writing() as second:
             tasks.start_soon(put, first, b"one")
             await put(second, b"two")
+
+
+async def test_what_is_freed_is_deleted_by_the_sweeper_and_one_can_wait_for_that(store, spool, federation):
+    with anyio.fail_after(10):
+        await spool.swept()  # nothing is to be waited for
+    one, other, needed = [await store.put(data) for data in (b"one", b"other", b"needed")]
+    federation.needs.add(needed)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(spool.sweep)
+        spool.free([one, needed])
+        spool.free([other])
+        assert len(await store.blobs()) == 3, "nobody waited"
+        with anyio.fail_after(10):
+            await spool.swept()
+        assert await store.blobs() == [needed]
+        tasks.cancel_scope.cancel()
