@@ -15,7 +15,6 @@ last; and one that is dismissed before it has its target model asks for that.
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
 
 from tierwise.core import messages as m
 from tierwise.core.actions import Action, Follow, KeepTarget, Leave, Send, StartJob, StopJob
@@ -23,12 +22,10 @@ from tierwise.core.envelope import SPOKEN
 from tierwise.core.events import Refusal
 from tierwise.core.hardware import HardwareProfile
 from tierwise.core.ids import BlobHash, CohortId, DeviceId, GroupId, cohort_id, round_number
+from tierwise.core.insistence import AgentSettings, Insistence
 from tierwise.core.seeds import derive_seed
 from tierwise.core.weights import Weights
 from tierwise.core.work import Job, JobDone
-
-RETRY_GROWTH: Final = 2.0
-"""Each repetition waits twice as long as the one before, up to `AgentSettings.retry_limit_s`."""
 
 
 class AgentStage(StrEnum):
@@ -41,45 +38,11 @@ class AgentStage(StrEnum):
     DISMISSED = "dismissed"
 
 
-@dataclass(frozen=True, slots=True)
-class AgentSettings:
-    """How an agent insists.
-
-    Attributes
-    ----------
-    retry_s
-        Seconds after which a message that was not answered is sent again for the first time; None for never, on a
-        transport that loses nothing.
-    retry_limit_s
-        The longest such wait.
-    poll_s
-        Seconds after which a device that waits, and was told nothing meanwhile, asks where it stands; None for
-        never, on a transport that loses nothing.
-    farewell_s
-        How long, in seconds, a device that is dismissed before it has its target model asks for it; then it leaves
-        without.
-    """
-
-    retry_s: float | None = 5.0
-    retry_limit_s: float = 60.0
-    poll_s: float | None = 120.0
-    farewell_s: float = 600.0
-
-
 @dataclass(slots=True)
 class _Running:
     job: Job
     group: GroupId
     until: float
-
-
-@dataclass(slots=True)
-class _Insistence:
-    """A message that is repeated until it is answered."""
-
-    send: Send
-    wait_s: float
-    due_at: float
 
 
 @dataclass(slots=True)
@@ -115,9 +78,9 @@ class AgentMachine:
         self._hello = Send(m.Hello(schema_hash=schema_hash, profile=profile, speaks=SPOKEN))
         self._settings = settings or AgentSettings()
         self._running: _Running | None = None
-        self._greeting: _Insistence | None = None
+        self._greeting: Insistence | None = None
         """The `Hello`, until it is answered by a place in the federation."""
-        self._delivering: tuple[CohortId, _Insistence] | None = None
+        self._delivering: tuple[CohortId, Insistence] | None = None
         """What a job gave, until its receipt."""
         self._declined: tuple[CohortId, Send] | None = None
         """The last refusal: it has no receipt, so it is said again whenever the round is announced again."""
@@ -156,7 +119,7 @@ class AgentMachine:
         """Say hello: at the start, and after every reconnection."""
         if self.stage in (AgentStage.REFUSED, AgentStage.DISMISSED):
             return ()
-        self._greeting = self._insistence(self._hello, now)
+        self._greeting = Insistence(self._hello, self._settings, now)
         self._told_order = 0  # it may be another coordinator, that counts anew
         following = () if self.assignment is None else (Follow(self.assignment.group),)
         delivery = () if self._delivering is None else (self._delivering[1].send,)  # it may have been missed, too
@@ -173,9 +136,7 @@ class AgentMachine:
         if self._settings.retry_s is not None:
             for insistence in self._insisting():
                 if now >= insistence.due_at:
-                    insistence.wait_s = min(insistence.wait_s * RETRY_GROWTH, self._settings.retry_limit_s)
-                    insistence.due_at = now + insistence.wait_s
-                    actions.append(insistence.send)
+                    actions.append(insistence.repeat(now))
         if (poll_at := self._poll_at) is not None and now >= poll_at:
             actions += self._ask(now)
         return tuple(actions)
@@ -221,7 +182,7 @@ class AgentMachine:
                 cohort=cohort, base=job.base, blob=trained.blob, samples=trained.samples, metrics=done.metrics
             )
             sent = Send(message, trained.body)
-        self._delivering = (cohort, self._insistence(sent, now))
+        self._delivering = (cohort, Insistence(sent, self._settings, now))
         return (sent,)
 
     def job_failed(self, cohort: CohortId, reason: str) -> tuple[Action, ...]:
@@ -257,8 +218,7 @@ class AgentMachine:
             return self._assign(message.assignment, message.order)
         if self._greeting is not None and self.assignment is None:
             # The word that groups were formed may be lost: until it comes, ask now and then where we stand.
-            self._greeting.wait_s = self._settings.retry_limit_s
-            self._greeting.due_at = now + self._greeting.wait_s
+            self._greeting.slow_down(now)
         else:
             self._end_greeting()
         return ()
@@ -375,7 +335,7 @@ class AgentMachine:
 
     def _ask(self, now: float) -> tuple[Action, ...]:
         """Ask the coordinator where we stand, and our group's topic for what is retained there."""
-        self._greeting = self._insistence(self._hello, now)
+        self._greeting = Insistence(self._hello, self._settings, now)
         group = None if self.assignment is None else self.assignment.group
         has_target = self._target is not None and self._target[0] == group  # nothing else will be retained there
         return (self._hello,) if group is None or has_target else (self._hello, Follow(group))
@@ -384,11 +344,7 @@ class AgentMachine:
         if self._farewell is None:  # else it asks for the target model, and the welcome comes before that
             self._greeting = None
 
-    def _insistence(self, send: Send, now: float) -> _Insistence:
-        wait_s = self._settings.retry_limit_s if self._settings.retry_s is None else self._settings.retry_s
-        return _Insistence(send, wait_s, now + wait_s)
-
-    def _insisting(self) -> list[_Insistence]:
+    def _insisting(self) -> list[Insistence]:
         delivery = None if self._delivering is None else self._delivering[1]
         return [insistence for insistence in (self._greeting, delivery) if insistence is not None]
 

@@ -20,6 +20,7 @@ from tierwise.core.errors import ConfigurationError, DeviceError, FederationErro
 from tierwise.core.framing import unframe
 from tierwise.core.hardware import HardwareProfile, Quantity
 from tierwise.core.ids import CohortId, DeviceId, GroupId, ModelVersion, is_device_id
+from tierwise.core.insistence import AgentSettings
 from tierwise.core.learning import FitStopped, Learner, LocalData, StopToken
 from tierwise.core.seeds import derive_seed
 from tierwise.core.task import Task
@@ -95,7 +96,7 @@ class Agent:
         probes: Sequence[str] | None = None,
         plugins: Plugins | None = None,
         compute: Compute | None = None,
-        settings: a.AgentSettings | None = None,
+        settings: AgentSettings | None = None,
     ) -> None:
         if not is_device_id(device):
             raise ConfigurationError(
@@ -112,7 +113,7 @@ class Agent:
         self._probes = probes
         self._plugins = plugins or Plugins.discover()
         self._compute = compute or ThreadCompute(workers=1)
-        self._settings = _paced(settings or a.AgentSettings(), device)
+        self._settings = _paced(settings or AgentSettings(), device)
         self._learners: dict[str, Learner] = {}
         self._stop = StopToken()
         self._wake = anyio.Event()
@@ -246,7 +247,7 @@ class Agent:
         self._target = Target(kept.group, self._machine.assignment.tier, kept.version, model, kept.reason)
 
 
-def _paced(settings: a.AgentSettings, device: str) -> a.AgentSettings:
+def _paced(settings: AgentSettings, device: str) -> AgentSettings:
     if settings.poll_s is None:
         return settings
     shift = derive_seed(0, "pace", device) / 2**63

@@ -9,10 +9,10 @@ import msgspec.inspect as mi
 from descriptions import attributes, members, summary
 from speeches import FROM_COORDINATOR, FROM_DEVICES, SPEECHES, Said
 
-from tierwise.core.agent import AgentSettings
 from tierwise.core.envelope import HEADER_LIMIT, PROTOCOL_VERSION
 from tierwise.core.events import Refusal
 from tierwise.core.framing import HEADER_LIMIT as WEIGHTS_HEADER_LIMIT
+from tierwise.core.insistence import AgentSettings
 from tierwise.core.transfer import BroadcastSettings, DeskSettings, DownloadSettings, LinkMessage, UploadSettings
 from tierwise.core.transfer.codec import LINK_HEADER_LIMIT, LINK_VERSION
 from tierwise.core.transfer.messages import TAG_LIMIT

@@ -9,9 +9,9 @@ import anyio
 import anyio.to_thread
 import click
 
-from tierwise.core.agent import AgentSettings
 from tierwise.core.errors import ConfigurationError, FederationError, nearest
 from tierwise.core.hardware import DEFAULTS, HardwareProfile
+from tierwise.core.insistence import AgentSettings
 from tierwise.plugins.manager import Plugins
 from tierwise.runtime.agent import Agent, Target
 from tierwise.runtime.cli.agent_link import AgentLink, AgentOptions, agent_link

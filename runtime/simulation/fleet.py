@@ -20,13 +20,14 @@ from tierwise.core.envelope import open_from_coordinator, seal
 from tierwise.core.events import Purpose
 from tierwise.core.hardware import HardwareProfile
 from tierwise.core.ids import BlobHash, DeviceId, GroupId, TierName
+from tierwise.core.insistence import AgentSettings
 from tierwise.core.learning import FitStopped, Learner, LocalData, StopToken
 from tierwise.core.task import Task
 from tierwise.core.tiers import Tier
 from tierwise.core.work import Job, perform
 from tierwise.runtime.simulation.faults import FaultPlan, FaultyLinks, Way
 
-RELIABLE = a.AgentSettings(retry_s=None, poll_s=None)
+RELIABLE = AgentSettings(retry_s=None, poll_s=None)
 """The simulated network loses nothing, so nothing is sent twice."""
 
 
@@ -83,7 +84,7 @@ class SimulatedFleet:
         task: Task,
         make_learner: Callable[[Tier], Learner],
         stop: StopToken,
-        settings: a.AgentSettings = RELIABLE,
+        settings: AgentSettings = RELIABLE,
         faults: FaultPlan | None = None,
     ) -> None:
         self.kept: dict[DeviceId, BlobHash] = {}

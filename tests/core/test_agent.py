@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from tierwise.core import messages as m
 from tierwise.core.actions import Follow, KeepTarget, Leave, Send, StartJob, StopJob
-from tierwise.core.agent import AgentMachine, AgentSettings, AgentStage
+from tierwise.core.agent import AgentMachine, AgentStage
 from tierwise.core.events import Purpose, Refusal
 from tierwise.core.hardware import HardwareProfile
 from tierwise.core.ids import BlobHash, CohortId, DeviceId, GroupId, ModelVersion, TierName
+from tierwise.core.insistence import AgentSettings
 from tierwise.core.learning import FitBudget
 from tierwise.core.metrics import Metric
 from tierwise.core.seeds import derive_seed

@@ -12,9 +12,9 @@ import anyio
 import numpy as np
 
 from tierwise.core import events as e
-from tierwise.core.agent import AgentSettings
 from tierwise.core.hardware import HardwareProfile
 from tierwise.core.ids import BlobHash, DeviceId, GroupId
+from tierwise.core.insistence import AgentSettings
 from tierwise.core.learning import Dataset, LocalData, StopToken
 from tierwise.core.settings import EnrolmentSettings, FederationSettings, RoundSettings
 from tierwise.core.task import Task

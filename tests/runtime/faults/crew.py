@@ -12,8 +12,8 @@ import sys
 
 import anyio
 
-from tierwise.core.agent import AgentSettings
 from tierwise.core.hardware import HardwareProfile
+from tierwise.core.insistence import AgentSettings
 from tierwise.plugins.manager import Plugins
 from tierwise.runtime.agent import Agent
 from tierwise.runtime.cli.dataspec import read_data_spec

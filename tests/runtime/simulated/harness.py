@@ -10,10 +10,11 @@ from anyio.abc import TaskGroup
 
 from tests.runtime.helpers import TASK, coordinator, data, make_learner, name_of, plugins, policies, settings
 from tierwise.core import events as e
-from tierwise.core.agent import AgentSettings, AgentStage
+from tierwise.core.agent import AgentStage
 from tierwise.core.errors import FederationError
 from tierwise.core.hardware import HardwareProfile
 from tierwise.core.ids import BlobHash, DeviceId
+from tierwise.core.insistence import AgentSettings
 from tierwise.core.learning import StopToken
 from tierwise.core.settings import FederationSettings
 from tierwise.core.state import FederationState
