@@ -5,7 +5,6 @@ transport, the plugins' runners, timers, the operator) only puts inputs into its
 """
 
 import asyncio
-import itertools
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
@@ -110,8 +109,8 @@ class Coordinator:
         self._post = Post(transport)
         self._inbox = Inbox()
         self._lanes: Lanes[_InHand] = Lanes(self._handle)
-        self._in_hand: dict[_InHand, None] = {}
-        """What has come and is not judged yet, the oldest first."""
+        self._in_hand: set[_InHand] = set()
+        """What has come and is not judged yet: as many as the lanes take."""
         self._spool = Spool(self._store, self.federation)
         self._runners = Runners(settings, self._team, self._store, self._spool, compute, self._judge)
         self._reception = Reception(
@@ -212,12 +211,12 @@ class Coordinator:
             async for arrived in arrivals:
                 came_at = arrived.at if isinstance(arrived, Arrived) else None
                 in_hand = _InHand(arrived, self._clock.now if came_at is None else self._clock.at(came_at))
-                self._in_hand[in_hand] = None
+                self._in_hand.add(in_hand)
                 await self._lanes.put(arrived.device, in_hand)
 
     async def _handle(self, in_hand: "_InHand") -> None:
         await self._reception.take(in_hand.arrived, in_hand.at)
-        del self._in_hand[in_hand]
+        self._in_hand.remove(in_hand)
 
     # -- the small step
 
@@ -243,7 +242,7 @@ class Coordinator:
 
     def _judged_until(self) -> float:
         """Return up to which federation time all that came is judged: no deadline after it has passed yet."""
-        came = [in_hand.at for in_hand in itertools.islice(self._in_hand, 1)]
+        came = [in_hand.at for in_hand in self._in_hand]
         arriving_since = self._transport.arriving_since()
         if arriving_since is not None:
             came.append(self._clock.at(arriving_since))
