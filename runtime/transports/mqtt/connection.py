@@ -108,6 +108,7 @@ class Connection:
         self._up = anyio.Event()
         self._subscriptions: dict[str, int] = {}
         self._tls: ssl.SSLContext | None = None
+        self._keeping = CancelScope(shield=True)
 
     @property
     def connected(self) -> bool:
@@ -125,14 +126,15 @@ class Connection:
         ConfigurationError
             If what TLS needs cannot be read.
         """
+        self._keeping = CancelScope(shield=True)
         self._tls = await anyio.to_thread.run_sync(self._settings.tls_context)
         with unwrapped():
             async with anyio.create_task_group() as tasks:
-                await tasks.start(self._keep)
                 try:
+                    await tasks.start(self._keep)
                     yield
                 finally:
-                    tasks.cancel_scope.cancel()
+                    self._keeping.cancel()
 
     async def wait_connected(self) -> None:
         """Wait until there is a connection."""
@@ -186,6 +188,11 @@ class Connection:
     # -- keeping
 
     async def _keep(self, *, task_status: TaskStatus[None]) -> None:
+        # Whoever is cancelled takes leave before he goes, for which he needs the connection until then.
+        with self._keeping:
+            await self._keep_connected(task_status)
+
+    async def _keep_connected(self, task_status: TaskStatus[None]) -> None:
         settings = self._settings
         backoff = Backoff(settings.reconnect_s, settings.reconnect_limit_s, random.random)
         until = _now() + settings.patience_s

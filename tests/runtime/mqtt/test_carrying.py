@@ -305,6 +305,25 @@ async def test_who_leaves_is_reported_lost(broker, keys):
         assert here.dropped.total == 0
 
 
+async def test_who_is_cancelled_takes_leave(broker, keys):
+    here, there = coordinator(settings(broker), keys=keys), agent(settings(broker), A, keys)
+    watching = agent(settings(broker), B, keys)
+    async with connected(watching):
+        with anyio.CancelScope() as whole:
+            async with connected(here):
+                with anyio.CancelScope() as one:
+                    async with connected(there):
+                        await until(lambda: A in here.present)
+                        one.cancel()
+                        await anyio.sleep_forever()
+                lost = await first(here)
+                assert lost == ConnectionLost(A, "its agent was stopped")
+                await until(lambda: watching.coordinator_there is True)
+                whole.cancel()
+                await anyio.sleep_forever()
+        await until(lambda: watching.coordinator_there is False)
+
+
 async def test_an_agent_whose_connection_breaks_is_lost_and_says_hello_again(broker, keys):
     given = settings(broker)
     here, there = coordinator(given, keys=keys), agent(given, A, keys)
