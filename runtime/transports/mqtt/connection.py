@@ -108,7 +108,6 @@ class Connection:
         self._up = anyio.Event()
         self._subscriptions: dict[str, int] = {}
         self._tls: ssl.SSLContext | None = None
-        self._keeping = CancelScope(shield=True)
 
     @property
     def connected(self) -> bool:
@@ -126,15 +125,15 @@ class Connection:
         ConfigurationError
             If what TLS needs cannot be read.
         """
-        self._keeping = CancelScope(shield=True)
+        keeping = CancelScope(shield=True)
         self._tls = await anyio.to_thread.run_sync(self._settings.tls_context)
         with unwrapped():
             async with anyio.create_task_group() as tasks:
                 try:
-                    await tasks.start(self._keep)
+                    await tasks.start(self._keep, keeping)
                     yield
                 finally:
-                    self._keeping.cancel()
+                    keeping.cancel()
 
     async def wait_connected(self) -> None:
         """Wait until there is a connection."""
@@ -187,9 +186,9 @@ class Connection:
 
     # -- keeping
 
-    async def _keep(self, *, task_status: TaskStatus[None]) -> None:
+    async def _keep(self, keeping: CancelScope, *, task_status: TaskStatus[None]) -> None:
         # Whoever is cancelled takes leave before he goes, for which he needs the connection until then.
-        with self._keeping:
+        with keeping:
             await self._keep_connected(task_status)
 
     async def _keep_connected(self, task_status: TaskStatus[None]) -> None:

@@ -42,7 +42,7 @@ from tierwise.runtime.transports.mqtt.counters import DropCounters
 from tierwise.runtime.transports.mqtt.deliveries import Deliveries
 from tierwise.runtime.transports.mqtt.dialling import Retained
 from tierwise.runtime.transports.mqtt.intake import Intake
-from tierwise.runtime.transports.mqtt.presence import Attendance
+from tierwise.runtime.transports.mqtt.presence import Attendance, Presence
 from tierwise.runtime.transports.mqtt.publications import Outgoing, Publications
 from tierwise.runtime.transports.mqtt.pump import Pump, Sending
 from tierwise.runtime.transports.mqtt.screen import Screen
@@ -299,6 +299,9 @@ class MqttCoordinator:
                 self._take_presence(device, incoming)
             case _:
                 self.dropped.misplaced += 1
+        if device in self._screen.revoked:
+            self._screen.revoked.remove(device)
+            self._note_presence(device, Presence(online=False, reason="its key was revoked"))
         self._pump.wake()
 
     def _take_frame(self, device: DeviceId, payload: bytes) -> None:
@@ -344,8 +347,10 @@ class MqttCoordinator:
 
     def _take_presence(self, device: DeviceId, incoming: Incoming) -> None:
         presence = self._screen.presence(incoming, TO_COORDINATOR, device)
-        if presence is None:
-            return
+        if presence is not None:
+            self._note_presence(device, presence)
+
+    def _note_presence(self, device: DeviceId, presence: Presence) -> None:
         self._hear(_now())
         if presence.online:
             self._present.add(device)

@@ -36,12 +36,16 @@ class Screen:
         self._dropped = dropped
         self._newest = Newest()
         self._complaints = Complaints(_LOG)
+        self.revoked: set[str] = set()
+        """Senders that were revoked, and have spoken all the same."""
 
     def opened(self, frame: bytes, kind: str, recipient: str, sender: str, *, ordered: bool = True) -> Opened | None:
         """Return what a frame says, if it stands the checks of `FrameVerifier.verify`."""
         try:
             return self.verifier.verify(frame, kind=kind, recipient=recipient, sender=sender, ordered=ordered)
         except FrameRejectedError as error:
+            if error.reason is Rejection.REVOKED:
+                self.revoked.add(sender)
             if error.reason in _MENDABLE:
                 self._complaints.tell((sender, error.reason), "%s", error)
             else:

@@ -49,9 +49,12 @@ class Keys:
     coordinator: Identity = field(default_factory=lambda: Identity.make(sealing=True))
     devices: dict[str, Identity] = field(default_factory=dict)
     boots: int = 0
+    revoked: set[str] = field(default_factory=set)
 
     def lookup(self, sender: str) -> KnownKey | None:
-        return KnownKey.of(self.devices[sender].public) if sender in self.devices else None
+        if sender not in self.devices:
+            return None
+        return KnownKey.of(self.devices[sender].public, revoked=sender in self.revoked)
 
     def boot(self) -> int:
         self.boots += 1

@@ -16,6 +16,7 @@ from tests.runtime.mqtt.ends import (
     settings,
     until,
 )
+from tierwise.core.edges import ConnectionLost
 from tierwise.core.ids import DeviceId, GroupId
 from tierwise.core.transfer import Chunk, Outline, Whole, encode
 from tierwise.runtime.security.keys import COORDINATOR, Identity
@@ -78,6 +79,17 @@ async def test_what_others_say_in_a_devices_name(broker, given, keys):
         Rejection.FEDERATION: 1,
         Rejection.MALFORMED: 2,
     }
+
+
+async def test_who_was_revoked_counts_as_lost(broker, given, keys):
+    here, there = coordinator(given, keys=keys), agent(given, A, keys)
+    async with connected(here, there):
+        await there.send(b"good")
+        assert await next_envelope(here) == (A, b"good")
+        keys.revoked.add(A)
+        await there.send(b"not any more")
+        assert await first(here) == ConnectionLost(A, "its key was revoked")
+    assert here.rejected[Rejection.REVOKED]
 
 
 async def test_a_person_is_told_once_of_a_wrong_key_and_never_of_what_he_cannot_mend(broker, given, keys, caplog):
