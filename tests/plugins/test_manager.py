@@ -92,7 +92,7 @@ def test_every_kind_has_a_builtin_and_a_hook():
 def test_a_policy_pack_is_found_and_its_plugin_made(install):
     module = install("disk-pack", probes("disk_pack"), version="2.1")
     plugins = Plugins.discover()
-    assert [d.name for d in plugins.descriptors(Kind.PROBE)] == ["cpu", "disk", "memory"]
+    assert [d.name for d in plugins.descriptors(Kind.PROBE)] == ["accelerator", "cpu", "disk", "load", "memory", "power", "storage", "thermal"]
     assert plugins.provenance(Kind.PROBE, "disk") == PluginUsed(
         kind="probe", name="disk", distribution="disk-pack", version="2.1"
     )
