@@ -217,7 +217,7 @@ def test_another_implementation_makes_the_same_bytes(bundle: Bundle) -> None:
     ephemeral = X25519PrivateKey.from_private_bytes(bytes_of("ephemeral_x25519_private"))
     context = (VECTORS["federation"], VECTORS["device"])
     quantities = {"cpu_flops": {"value": 2.5e9, "origin": "measured"}}
-    hello = {"kind": "hello", "schema_hash": VECTORS["task_schema_hash"], "profile": {"quantities": quantities}}
+    hello = {"kind": "hello", "schema_hash": VECTORS["schema_hash"], "profile": {"quantities": quantities}}
     read = layers.read_message(b"tw", bytes_of("hello_envelope"))
     assert read is not None
     assert read[0].items() >= hello.items()
@@ -232,4 +232,4 @@ def test_another_implementation_makes_the_same_bytes(bundle: Bundle) -> None:
     assert (outline["transfer"], outline["hashes"]) == (VECTORS["outline_transfer"], bytes_of("outline_hashes"))
     assert layers.message(b"tl", {"link": "offer", "outline": outline, "seen": 0}) == bytes_of("offer")
     assert layers.sha256(bytes_of("weights")) == VECTORS["weights_sha256"]
-    assert layers.sha256(VECTORS["task_json"].encode()) == VECTORS["task_schema_hash"]
+    assert layers.sha256(VECTORS["task_json"].encode()) == VECTORS["schema_hash"]
