@@ -21,6 +21,7 @@ CONTRACTS = {
     "selectors": ("_selector", testing.check_selector),
     "reducers": ("_reducer", testing.check_reducer),
     "server_optimizers": ("_optimizer", testing.check_server_optimizer),
+    "exchanges": ("_exchange", testing.check_exchange),
     "stop_rules": ("_stopping", testing.check_stop_rule),
     "data_sources": ("_data", testing.check_data_source),
 }
@@ -94,6 +95,7 @@ CHECKS = {
     Kind.SELECTOR: lambda plugins, name: testing.check_selector(plugins.selector(name)),
     Kind.REDUCER: lambda plugins, name: testing.check_reducer(plugins.reducer(name)),
     Kind.SERVER_OPTIMIZER: lambda plugins, name: testing.check_server_optimizer(plugins.server_optimizer(name)),
+    Kind.EXCHANGE: lambda plugins, name: testing.check_exchange(plugins.exchange(name)),
     Kind.STOP_RULE: lambda plugins, name: testing.check_stop_rule(plugins.stop_rule(name)),
     Kind.DATA_SOURCE: lambda plugins, name: testing.check_data_source(plugins.data_source(name)),
 }
