@@ -153,5 +153,5 @@ def tierwise_data_sources() -> Iterable[PluginDescriptor]:
         name="digits",
         target="tierwise.plugins.data.digits:DigitsSource",
         options="tierwise.plugins.data.digits:DigitsOptions",
-        summary="scikit-learn's 1,797 handwritten digits, dealt out evenly or with skewed classes.",
+        summary="scikit-learn's 1,797 handwritten digits, dealt out evenly or with skewed classes or sizes.",
     )
