@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tierwise.core.errors import ConfigurationError
+from tierwise.core.ids import is_device_id
 from tierwise.core.learning import Dataset, LocalData
 from tierwise.plugins.data._partition import (
     Rows,
@@ -86,7 +87,7 @@ class Samples:
 
     def take(self, rows: Rows) -> Dataset:
         """Return a copy of some rows."""
-        return Dataset(self.features[rows].astype(np.float32), self.labels[rows])
+        return Dataset(self.features[rows].astype(np.float32, copy=False), self.labels[rows])
 
 
 class Dealer:
@@ -128,12 +129,31 @@ class Dealer:
     @property
     def samples(self) -> Samples:
         """All of them."""
-        self._samples = self._samples or self._read()
+        if self._samples is None:
+            self._samples = self._read()
         return self._samples
 
     def devices(self) -> tuple[str, ...]:
-        """Return the names of the devices that the data are of; none where samples are dealt out."""
-        return self.samples.devices if self._partition in NATURAL else ()
+        """Return the names of the devices that the data are of; none where samples are dealt out.
+
+        Raises
+        ------
+        ConfigurationError
+            If one cannot name a device, or two are the same.
+        """
+        if self._partition not in NATURAL:
+            return ()
+        names = self.samples.devices
+        what, way_out = ("a file", "rename it") if self._partition == "own" else ("a value", "write another one")
+        for name in names:
+            if not is_device_id(name):
+                raise ConfigurationError(
+                    f"{self._source} names a device {name!r} after {what}, and 1 to 64 of A-Z a-z 0-9 . _ - are "
+                    f"allowed, the first a letter or digit: {way_out}"
+                )
+            if names.count(name) > 1:
+                raise ConfigurationError(f"{self._source} has {names.count(name)} files named {name!r}: rename them")
+        return names
 
     def load(self, part: int, parts: int, seed: int) -> LocalData:
         """Return one part; the others of the same partition then cost nothing.
