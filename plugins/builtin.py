@@ -165,5 +165,12 @@ def tierwise_data_sources() -> Iterable[PluginDescriptor]:
         name="digits",
         target="tierwise.plugins.data.digits:DigitsSource",
         options="tierwise.plugins.data.digits:DigitsOptions",
-        summary="scikit-learn's 1,797 handwritten digits, dealt out evenly or with skewed classes.",
+        summary="scikit-learn's 1,797 handwritten digits, dealt out evenly or with skewed classes or sizes.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.DATA_SOURCE,
+        name="npz",
+        target="tierwise.plugins.data.npz:NpzSource",
+        options="tierwise.plugins.data.npz:NpzOptions",
+        summary="Arrays of NumPy's npz files: a device's own, by an array that says whose a sample is, or dealt out.",
     )

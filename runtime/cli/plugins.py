@@ -119,8 +119,16 @@ def _options(descriptor: AnyDescriptor) -> tuple[ListedOption, ...]:
 
 
 def _meanings(kind: type) -> dict[str, str]:
-    """Read what a type's docstring says of each attribute: a name, and the indented lines below it."""
-    _, _, section = (inspect.getdoc(kind) or "").partition("Attributes\n----------\n")
+    """Read what the docstrings of a type and of its bases say of each attribute."""
+    meanings: dict[str, str] = {}
+    for one in reversed(kind.__mro__):
+        meanings |= _documented(one.__doc__ or "")
+    return meanings
+
+
+def _documented(docstring: str) -> dict[str, str]:
+    """Read a docstring's attributes: a name each, and the indented lines below it."""
+    _, _, section = inspect.cleandoc(docstring).partition("Attributes\n----------\n")
     meanings: dict[str, str] = {}
     names: list[str] = []
     for line in section.splitlines():

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
 from tierwise.plugins import Kind, Plugins, testing
@@ -97,7 +98,6 @@ CHECKS = {
     Kind.SERVER_OPTIMIZER: lambda plugins, name: testing.check_server_optimizer(plugins.server_optimizer(name)),
     Kind.EXCHANGE: lambda plugins, name: testing.check_exchange(plugins.exchange(name)),
     Kind.STOP_RULE: lambda plugins, name: testing.check_stop_rule(plugins.stop_rule(name)),
-    Kind.DATA_SOURCE: lambda plugins, name: testing.check_data_source(plugins.data_source(name)),
 }
 
 
@@ -108,9 +108,20 @@ def builtins() -> Iterator[object]:
             yield pytest.param(plugins, kind, descriptor.name, id=f"{kind}: {descriptor.name}")
 
 
+def data_source(plugins, name, folder):
+    """Make a data source, with small data where it comes without."""
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=(40, 3)), np.arange(40) % 2
+    np.savez(folder / "a.npz", x=x, y=y)
+    options = {"digits": {}, "npz": {"path": str(folder / "a.npz"), "partition": "iid"}}
+    return plugins.data_source(name, options[name])
+
+
 @pytest.mark.parametrize(("plugins", "kind", "name"), list(builtins()))
-def test_every_builtin_conforms(plugins, kind, name):
+def test_every_builtin_conforms(plugins, kind, name, tmp_path):
     if kind is Kind.AGGREGATOR:
         assert plugins.aggregator(name).name == name  # both of its parts exist, and are checked by themselves
+    elif kind is Kind.DATA_SOURCE:
+        testing.check_data_source(data_source(plugins, name, tmp_path))
     else:
         CHECKS[kind](plugins, name)
