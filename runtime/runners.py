@@ -21,12 +21,12 @@ from tierwise.core.bus import EventBus
 from tierwise.core.deciding import Rejected
 from tierwise.core.edges import Compute, Store
 from tierwise.core.errors import StoreError
-from tierwise.core.framing import to_bytes, unframe
+from tierwise.core.framing import arrays_to_bytes, to_bytes, unframe
 from tierwise.core.grouping import Grouping
 from tierwise.core.hardware import HardwareProfile, fleet_table
 from tierwise.core.ids import BlobHash, DeviceId, GroupId
 from tierwise.core.settings import FederationSettings
-from tierwise.core.weights import Buffer, Weights
+from tierwise.core.weights import Buffer
 from tierwise.plugins.descriptors import Kind
 from tierwise.runtime.aggregating import aggregate
 from tierwise.runtime.exceptions import told
@@ -117,7 +117,7 @@ class Runners:
         tier = await self._compute.run(partial(provider.choose, task, order.envelope, self._settings.rounds.limits))
         weights = await self._compute.run(partial(provider.initial, task, tier, order.seed))
         tier.layout.require(weights.layout, f"the initial model of tier {tier.name!r}")
-        return i.TierProposed(order=order.key, tier=tier, model=await self._write(weights, writing))
+        return i.TierProposed(order=order.key, tier=tier, model=await self._write(partial(to_bytes, weights), writing))
 
     async def _select(self, order: c.SelectParticipants, _writing: Writing) -> i.Answer:
         select = partial(self._team.selector.select, order.candidates, seed=order.seed)
@@ -145,16 +145,16 @@ class Runners:
         )
         return i.CohortReduced(
             order=order.key,
-            model=await self._write(after, writing),
-            optimizer_state=await self._write(Weights.of(next_state), writing) if next_state else None,
+            model=await self._write(partial(to_bytes, after), writing),
+            optimizer_state=await self._write(partial(arrays_to_bytes, next_state), writing) if next_state else None,
         )
 
     async def _check_stop(self, order: c.CheckStop, _writing: Writing) -> i.Answer:
         reason = await self._compute.run(partial(self._team.stop.check, order.history))
         return i.StopRuled(order=order.key, reason=reason)
 
-    async def _write(self, weights: Weights, writing: Writing) -> BlobHash:
-        frame, blob = await self._compute.run(partial(_framed, weights))
+    async def _write(self, make_frame: Callable[[], bytes], writing: Writing) -> BlobHash:
+        frame, blob = await self._compute.run(partial(_framed, make_frame))
         await writing.put(frame, blob)
         return blob
 
@@ -166,8 +166,8 @@ def _opened(frame: memoryview) -> Buffer:
     return values
 
 
-def _framed(weights: Weights) -> tuple[bytes, BlobHash]:
-    frame = to_bytes(weights)
+def _framed(make_frame: Callable[[], bytes]) -> tuple[bytes, BlobHash]:
+    frame = make_frame()
     return frame, BlobHash(hashlib.sha256(frame).hexdigest())
 
 
