@@ -58,6 +58,7 @@ from tierwise.runtime.config_tables import (
     RoundsTable,
     SecurityTable,
     StoreTable,
+    TaskTable,
     UpdatesTable,
 )
 from tierwise.runtime.fleet.draw import draw_fleet, read_fleet
@@ -70,7 +71,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
-    federation, fleet, enrolment, rounds, updates, mqtt, store, security
+    federation, task, fleet, enrolment, rounds, updates, mqtt, store, security
         The tables of these names.
     data
         The data source, by name, and its options.
@@ -80,6 +81,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     federation: FederationTable = FederationTable()
     data: Choice = Choice(name="digits")
+    task: TaskTable = TaskTable()
     fleet: FleetTable = FleetTable()
     enrolment: EnrolmentTable = EnrolmentTable()
     rounds: RoundsTable = RoundsTable()
@@ -126,7 +128,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True):
             )
         return FederationSettings(
             name=self.federation.name,
-            task=task,
+            task=self.task.applied(task),
             seed=self.seed,
             enrolment=EnrolmentSettings(min_devices=least, window_s=window_s),
             rounds=RoundSettings(**asdict(self.rounds)),
@@ -197,6 +199,7 @@ def parse_config(mapping: Mapping[str, object], source: str = "", plugins: Plugi
     config = RunConfig(
         federation=tables.table("federation", FederationTable),
         data=tables.choice("data", "source", plugins.data_source, Choice(name="digits")),
+        task=tables.table("task", TaskTable),
         fleet=_read_fleet_table(tables, Path(source).parent),
         enrolment=tables.table("enrolment", EnrolmentTable),
         rounds=tables.table("rounds", RoundsTable),
@@ -291,6 +294,7 @@ def _fields(kind: type[msgspec.Struct]) -> tuple[str, ...]:
 _KEYS: Final[dict[str, tuple[str, ...]]] = {
     "federation": _fields(FederationTable),
     "data": ("source",),
+    "task": _fields(TaskTable),
     "fleet": _fields(FleetTable),
     "enrolment": _fields(EnrolmentTable),
     "rounds": _fields(RoundsTable),

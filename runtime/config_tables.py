@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from tierwise.core.grouping import MINIMUM
+from tierwise.core.task import Task
 
 CATALOGUE: Final = "catalogue"
 """The hardware of a fleet that is drawn from the packaged catalogue of real devices."""
@@ -31,6 +32,23 @@ class FederationTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     name: str = "federation"
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
+
+
+class TaskTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The table ``[task]``: what the coordinator wants of the data source's task.
+
+    Attributes
+    ----------
+    metrics
+        What devices report on their hold-out; none for the usual ones: of classes ``accuracy`` and ``log_loss``, and
+        there is ``auc``; of numbers ``rmse`` and ``mae``. Tables with little place show the first one.
+    """
+
+    metrics: tuple[_Text, ...] = ()
+
+    def applied(self, task: Task) -> Task:
+        """Return a data source's task with what this table says."""
+        return msgspec.structs.replace(task, metrics=self.metrics) if self.metrics else task
 
 
 class FleetTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -175,8 +175,8 @@ def test_the_example_is_right() -> None:
         pytest.param(
             "[round]",
             "round",
-            "there is no table of this name (did you mean 'rounds'?); the tables: federation, data, fleet, enrolment, "
-            "rounds, updates, grouping, tiers, selection, aggregation, stop, mqtt, store, security",
+            "there is no table of this name (did you mean 'rounds'?); the tables: federation, data, task, fleet, "
+            "enrolment, rounds, updates, grouping, tiers, selection, aggregation, stop, mqtt, store, security",
             id="unknown table",
         ),
         pytest.param(
