@@ -106,6 +106,34 @@ def tierwise_server_optimizers() -> Iterable[PluginDescriptor]:
         options="tierwise.plugins.aggregation.plain:PlainOptions",
         summary="Adds the reduced update to the model, times a learning rate.",
     )
+    yield PluginDescriptor(
+        kind=Kind.SERVER_OPTIMIZER,
+        name="momentum",
+        target="tierwise.plugins.aggregation.momentum:MomentumOptimizer",
+        options="tierwise.plugins.aggregation.momentum:MomentumOptions",
+        summary="Keeps some of the last step (FedAvgM).",
+    )
+    yield PluginDescriptor(
+        kind=Kind.SERVER_OPTIMIZER,
+        name="adagrad",
+        target="tierwise.plugins.aggregation.adaptive:AdagradOptimizer",
+        options="tierwise.plugins.aggregation.adaptive:AdagradOptions",
+        summary="A learning rate for each weight, which only sinks (FedAdagrad).",
+    )
+    yield PluginDescriptor(
+        kind=Kind.SERVER_OPTIMIZER,
+        name="adam",
+        target="tierwise.plugins.aggregation.adaptive:AdamOptimizer",
+        options="tierwise.plugins.aggregation.adaptive:AdaptiveOptions",
+        summary="A learning rate for each weight, by its latest updates (FedAdam).",
+    )
+    yield PluginDescriptor(
+        kind=Kind.SERVER_OPTIMIZER,
+        name="yogi",
+        target="tierwise.plugins.aggregation.adaptive:YogiOptimizer",
+        options="tierwise.plugins.aggregation.adaptive:AdaptiveOptions",
+        summary="As adam, but learning rates rise slowly (FedYogi).",
+    )
 
 
 @hookimpl
@@ -117,6 +145,13 @@ def tierwise_aggregators() -> Iterable[AggregatorDescriptor]:
         server_optimizer="plain",
         summary="Federated averaging: the mean of the updates, weighted by samples, is added to the model.",
     )
+    for optimizer, summary in (
+        ("momentum", "Federated averaging that keeps some of its last step (FedAvgM)."),
+        ("adagrad", "Federated averaging with a learning rate for each weight, which only sinks (FedAdagrad)."),
+        ("adam", "Federated averaging with a learning rate for each weight, by its latest updates (FedAdam)."),
+        ("yogi", "As adam, but learning rates rise slowly (FedYogi)."),
+    ):
+        yield AggregatorDescriptor(name=optimizer, reducer="mean", server_optimizer=optimizer, summary=summary)
 
 
 @hookimpl

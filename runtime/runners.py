@@ -22,7 +22,7 @@ from tierwise.core.deciding import Rejected
 from tierwise.core.edges import Compute, Store
 from tierwise.core.errors import StoreError
 from tierwise.core.exchange import GroupModel
-from tierwise.core.framing import to_bytes, unframe
+from tierwise.core.framing import arrays_to_bytes, to_bytes, unframe
 from tierwise.core.grouping import Grouping
 from tierwise.core.hardware import HardwareProfile, fleet_table
 from tierwise.core.ids import BlobHash, DeviceId, GroupId
@@ -138,7 +138,7 @@ class Runners:
         tier = await self._compute.run(partial(provider.choose, task, order.envelope, self._settings.rounds.limits))
         weights = await self._compute.run(partial(provider.initial, task, tier, order.seed))
         tier.layout.require(weights.layout, f"the initial model of tier {tier.name!r}")
-        return i.TierProposed(order=order.key, tier=tier, model=await self._write(weights, writing))
+        return i.TierProposed(order=order.key, tier=tier, model=await self._write(partial(to_bytes, weights), writing))
 
     async def _select(self, order: c.SelectParticipants, _writing: Writing) -> i.Answer:
         select = partial(self._team.selector.select, order.candidates, seed=order.seed)
@@ -166,14 +166,14 @@ class Runners:
         )
         return i.CohortReduced(
             order=order.key,
-            model=await self._write(after, writing),
-            optimizer_state=await self._write(Weights.of(next_state), writing) if next_state else None,
+            model=await self._write(partial(to_bytes, after), writing),
+            optimizer_state=await self._write(partial(arrays_to_bytes, next_state), writing) if next_state else None,
         )
 
     async def _exchange(self, order: c.ExchangeModels, writing: Writing) -> i.Answer:
         frames = {name: await self._store.get(peer.model) for name, peer in order.models.items()}
         after = await self._compute.run(partial(self._exchanged, order, frames))
-        return i.ModelsExchanged(order=order.key, model=await self._write(after, writing))
+        return i.ModelsExchanged(order=order.key, model=await self._write(partial(to_bytes, after), writing))
 
     def _exchanged(self, order: c.ExchangeModels, frames: Mapping[GroupId, memoryview]) -> Weights:
         assert self._team.exchange is not None
@@ -201,8 +201,8 @@ class Runners:
         reason = await self._compute.run(partial(self._team.stop.check, order.history))
         return i.StopRuled(order=order.key, reason=reason)
 
-    async def _write(self, weights: Weights, writing: Writing) -> BlobHash:
-        frame, blob = await self._compute.run(partial(_framed, weights))
+    async def _write(self, make_frame: Callable[[], bytes], writing: Writing) -> BlobHash:
+        frame, blob = await self._compute.run(partial(_framed, make_frame))
         await writing.put(frame, blob)
         return blob
 
@@ -214,8 +214,8 @@ def _opened(frame: memoryview) -> Buffer:
     return values
 
 
-def _framed(weights: Weights) -> tuple[bytes, BlobHash]:
-    frame = to_bytes(weights)
+def _framed(make_frame: Callable[[], bytes]) -> tuple[bytes, BlobHash]:
+    frame = make_frame()
     return frame, BlobHash(hashlib.sha256(frame).hexdigest())
 
 
