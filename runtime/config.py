@@ -284,6 +284,14 @@ def _read_aggregation(tables: Tables, plugins: Plugins) -> AggregatorChoice:
     return AggregatorChoice(name=name, **parts)
 
 
+def known_keys() -> Mapping[str, tuple[str, ...]]:
+    """Return the tables that there can be, and of each the keys that do not depend on a plugin.
+
+    Of a table that is a plugin's the first key names it.
+    """
+    return _KEYS
+
+
 def _fields(kind: type[msgspec.Struct]) -> tuple[str, ...]:
     return tuple(field.name for field in fields(kind))
 
@@ -304,4 +312,4 @@ _KEYS: Final[dict[str, tuple[str, ...]]] = {
     "store": _fields(StoreTable),
     "security": _fields(SecurityTable),
 }
-"""The tables, and of each the keys that do not depend on a plugin."""
+"""See `known_keys`."""

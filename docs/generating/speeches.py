@@ -78,7 +78,8 @@ SPEECHES: Final = (
         "device-presence",
         Channel.PRESENCE,
         (Presence,),
-        "A device says that it is there, or not any more; the latter is its last will, too. An empty payload clears it.",
+        "A device says that it is there, or not any more; the latter is its last will, too. An empty payload clears "
+        "it.",
         retain=True,
     ),
     Speech(

@@ -237,7 +237,8 @@ def test_the_example_is_right() -> None:
         pytest.param(
             "[federation]\nseed = -1",
             "federation.seed",
-            "option 'seed' of [federation] is -1, allowed is an integer of at least 0 and of at most 9.22337e+18",
+            "option 'seed' of [federation] is -1, allowed is an integer of at least 0 and of at most "
+            "9223372036854775807",
             id="negative seed",
         ),
         pytest.param(
