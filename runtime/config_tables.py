@@ -33,6 +33,19 @@ class FederationTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
 
 
+class PluginsTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Plugins of your own that are in no package. Whoever reads the configuration runs these files.
+
+    Attributes
+    ----------
+    modules
+        Python files, from the configuration's folder, each with a hook that announces its plugins. Name none that you
+        would not run as a program. An agent takes them as ``--plugins``.
+    """
+
+    modules: tuple[_Text, ...] = ()
+
+
 class FleetTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who takes part in a simulation; a coordinator has no use for it, since its devices are those that come.
 

@@ -1,5 +1,7 @@
 """``tierwise plugins``: what is installed."""
 
+from pathlib import Path
+
 import click
 import msgspec
 from rich.table import Table
@@ -8,6 +10,7 @@ from tierwise.plugins.describing import ListedOption, listed_options
 from tierwise.plugins.descriptors import AnyDescriptor, Kind, PluginDescriptor
 from tierwise.plugins.manager import Plugins
 from tierwise.runtime.cli import present
+from tierwise.runtime.cli.plugin_files import find_plugins, plugin_files
 
 _KINDS = {kind.value.replace(" ", "-"): kind for kind in Kind}
 
@@ -40,14 +43,16 @@ class ListedPlugin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     metavar="KIND",
     help=f"Only plugins of one kind: {', '.join(_KINDS)}.",
 )
+@plugin_files
 @click.option("--options", "with_options", is_flag=True, help="Show each plugin's options too; loads the plugins.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document, a list, instead of a table.")
-def plugins(kind: str | None, with_options: bool, as_json: bool) -> None:
+def plugins(kind: str | None, plugin_files: tuple[Path, ...], with_options: bool, as_json: bool) -> None:
     """List the plugins that are installed.
 
-    A configuration asks for a plugin by its name. Policy packs, which bring more of them, are installed with pip.
+    A configuration asks for a plugin by its name. Policy packs, which bring more of them, are installed with pip. One
+    of your own can also be in a file, which a configuration names, and --plugins here.
     """
-    found = Plugins.discover()
+    found = find_plugins(plugin_files)
     kinds = list(Kind) if kind is None else [_KINDS[kind]]
     listed = [_listed(found, one, with_options) for wanted in kinds for one in found.descriptors(wanted)]
     if as_json:
