@@ -1,7 +1,7 @@
 """Training on a device: its data, the budget of a fit, and the contracts of learners and data sources."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 import numpy as np
@@ -22,8 +22,9 @@ class Dataset:
     features
         Shape ``(n_samples, n_features)``, float32.
     labels
-        Hard: shape ``(n_samples,)``, int64, indices of the task's classes. Soft: shape
-        ``(n_samples, n_classes)``, float32, each row a distribution.
+        Of a classification, hard: shape ``(n_samples,)``, int64, indices of the task's classes; or soft: shape
+        ``(n_samples, n_classes)``, float32, each row a distribution. Of a regression: shape ``(n_samples,)``, float32,
+        in the target's own unit.
     """
 
     features: NDArray[np.float32]
@@ -143,7 +144,26 @@ class Learner(Protocol):
         ...
 
     def evaluate(self, weights: Weights, data: Dataset) -> Metrics:
-        """Measure every metric of the task on ``data``, as sums and counts; counts are 0 for no samples."""
+        """Measure every metric of the task on ``data``, as sums and counts; counts are 0 for no samples.
+
+        The names are those of `Task.sums`; `tierwise.core.measuring` measures what a model answered.
+        """
+        ...
+
+
+@runtime_checkable
+class Predictor(Protocol):
+    """What a `Learner` also has that can teach and be taught: an exchange by distillation needs both.
+
+    Its `Learner.fit` then takes soft labels, too, and learns from all of their parts.
+    """
+
+    def predict(self, weights: Weights, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Answer for samples, without their labels.
+
+        A pure function. For a classification: shape ``(n_samples, n_classes)``, each row a distribution. For a
+        regression: shape ``(n_samples,)``, in the target's own unit.
+        """
         ...
 
 

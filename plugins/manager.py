@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final, cast
 
 import msgspec
@@ -121,9 +122,18 @@ class Plugins:
         PluginLoadError, PluginClashError
             As `discover`; also if it announces no plugin.
         """
+        fresh = path.stem not in sys.modules
         module, source = import_file(path)
         if self._manager.is_registered(module):
             return
+        try:
+            self._register_all_of(module, source)
+        except TierwiseError:
+            if fresh:
+                del sys.modules[source.module]  # so that it is run again when it is mended
+            raise
+
+    def _register_all_of(self, module: ModuleType, source: Source) -> None:
         known = len(self._found)
         self._register(module, source)
         if len(self._found) == known:

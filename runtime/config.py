@@ -62,6 +62,7 @@ from tierwise.runtime.config_tables import (
     RoundsTable,
     SecurityTable,
     StoreTable,
+    TaskTable,
     UpdatesTable,
 )
 from tierwise.runtime.fleet.draw import draw_fleet, read_fleet
@@ -74,7 +75,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
-    federation, plugins, fleet, enrolment, rounds, updates, mqtt, store, security
+    federation, plugins, task, fleet, enrolment, rounds, updates, mqtt, store, security
         The tables of these names.
     data
         The data source, by name, and its options.
@@ -85,6 +86,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True):
     federation: FederationTable = FederationTable()
     plugins: PluginsTable = PluginsTable()
     data: Choice = Choice(name="digits")
+    task: TaskTable = TaskTable()
     fleet: FleetTable = FleetTable()
     enrolment: EnrolmentTable = EnrolmentTable()
     rounds: RoundsTable = RoundsTable()
@@ -131,7 +133,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True):
             )
         return FederationSettings(
             name=self.federation.name,
-            task=task,
+            task=self.task.applied(task),
             seed=self.seed,
             enrolment=EnrolmentSettings(min_devices=least, window_s=window_s),
             rounds=RoundSettings(**asdict(self.rounds)),
@@ -223,6 +225,7 @@ def _parse(tables: Tables, source: str, plugins: Plugins, own: PluginsTable) -> 
         federation=tables.table("federation", FederationTable),
         plugins=own,
         data=tables.choice("data", "source", plugins.data_source, Choice(name="digits")),
+        task=tables.table("task", TaskTable),
         fleet=_read_fleet_table(tables, Path(source).parent),
         enrolment=tables.table("enrolment", EnrolmentTable),
         rounds=tables.table("rounds", RoundsTable),
@@ -326,6 +329,7 @@ _KEYS: Final[dict[str, tuple[str, ...]]] = {
     "federation": _fields(FederationTable),
     "plugins": _fields(PluginsTable),
     "data": ("source",),
+    "task": _fields(TaskTable),
     "fleet": _fields(FleetTable),
     "enrolment": _fields(EnrolmentTable),
     "rounds": _fields(RoundsTable),

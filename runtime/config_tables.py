@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from tierwise.core.grouping import MINIMUM
+from tierwise.core.task import Task
 
 CATALOGUE: Final = "catalogue"
 """The hardware of a fleet that is drawn from the packaged catalogue of real devices."""
@@ -44,6 +45,23 @@ class PluginsTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """
 
     modules: tuple[_Text, ...] = ()
+
+
+class TaskTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the coordinator wants of the data source's task.
+
+    Attributes
+    ----------
+    metrics
+        What devices report on their hold-out; none for the usual ones: of classes ``accuracy`` and ``log_loss``, and
+        there is ``auc``; of numbers ``rmse`` and ``mae``. Tables with little place show the first one.
+    """
+
+    metrics: tuple[_Text, ...] = ()
+
+    def applied(self, task: Task) -> Task:
+        """Return a data source's task with what this table says."""
+        return msgspec.structs.replace(task, metrics=self.metrics) if self.metrics else task
 
 
 class FleetTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -102,6 +102,7 @@ class Coordinator:
         self._settings = settings
         self._transport = transport
         self._team = assemble(policies or Policies(), plugins or Plugins.discover())
+        self._check_task()
         self._store = store or MemoryStore()
         compute = compute or ThreadCompute()
         self.bus = EventBus()
@@ -122,6 +123,15 @@ class Coordinator:
         self._ended = anyio.Event()
         self._tasks: TaskGroup | None = None
         self._stack = AsyncExitStack()
+
+    def _check_task(self) -> None:
+        """Let a learner say now, not when groups are formed, that it cannot do what the task wants."""
+        try:
+            self._team.tiers.offers(self._settings.task)
+        except ConfigurationError:
+            raise
+        except Exception:  # what else goes wrong in a provider is the run's to tell, in the log
+            return
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -370,7 +380,7 @@ class Coordinator:
                 self._post.to_group(command.group, message, await self._store.get(command.model))
 
     def _announce(self, command: c.AnnounceGroup) -> None:
-        assignment = m.Assignment(group=command.group, tier=command.tier)
+        assignment = m.Assignment(group=command.group, tier=command.tier, task=self._settings.task)
         assigned = m.Assigned(assignment=assignment, order=self.federation.sequence)
         for device in self.federation.members(command.group):
             if self._told.get(device) != command.group:

@@ -25,10 +25,16 @@ def _table(name: str) -> Iterator[str]:
     yield f"## `[{name}]`"
     kind = get_type_hints(RunConfig).get(name)
     if isinstance(kind, type) and kind.__name__.endswith("Table"):
-        yield text(prose(kind).partition("\n\n")[0])  # what follows is for who reads the code
+        yield text(_purpose(kind))
         yield table(("key", "allowed", "default", "what it is"), _rows(kind, f"[{name}]"))
     else:
         yield _of_plugin(name)
+
+
+def _purpose(kind: type) -> str:
+    """Return a docstring's first paragraph, without the table's name; the rest is for who reads the code."""
+    said = re.sub(r"^The table ``\[\w+\]``\W+", "", prose(kind).partition("\n\n")[0])
+    return said[0].upper() + said[1:]
 
 
 def _rows(kind: type[msgspec.Struct], where: str) -> Iterator[tuple[str, ...]]:

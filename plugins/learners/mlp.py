@@ -1,15 +1,17 @@
 """A compact multi-layer perceptron in NumPy, for boards that carry neither scikit-learn nor PyTorch."""
 
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Annotated, Final
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
-from tierwise.core.errors import ConfigurationError, nearest
 from tierwise.core.framing import frame
 from tierwise.core.learning import Dataset, Fit, FitBudget, StopToken
-from tierwise.core.metrics import Metric, Metrics
+from tierwise.core.measuring import check_metrics, measure_classes
+from tierwise.core.metrics import Metrics, add_metrics
 from tierwise.core.task import Task
 from tierwise.core.tiers import Cost
 from tierwise.core.weights import Buffer, Layout, Weights
@@ -23,8 +25,7 @@ from tierwise.plugins.learners._network import (
     spread_labels,
 )
 
-METRICS: Final = ("accuracy", "log_loss")
-_EVALUATED_AT_ONCE: Final = 512
+_AT_ONCE: Final = 512
 """Samples of one forward pass: bounds the memory of an evaluation whatever the size of the hold-out."""
 
 
@@ -59,12 +60,7 @@ class MlpLearner:
     """
 
     def __init__(self, options: MlpOptions, task: Task) -> None:
-        for name in task.metrics:
-            if name not in METRICS:
-                raise ConfigurationError(
-                    f"learner 'mlp' cannot measure {name!r}{nearest(name, METRICS)}, "
-                    f"which task {task.name!r} asks for; it measures {', '.join(METRICS)}"
-                )
+        check_metrics(task, "mlp")
         self._options = options
         self._task = task
         self._sizes = (task.features, *options.hidden, len(task.classes))
@@ -156,31 +152,33 @@ class MlpLearner:
             left -= end
 
     def evaluate(self, weights: Weights, data: Dataset) -> Metrics:
-        """Measure the task's metrics.
-
-        ``accuracy``: how often the greatest output is that of the label (of a soft label's greatest, the first of
-        equals in both). ``log_loss``: cross-entropy in nats.
-        """
+        """Measure the task's metrics, as `tierwise.core.measuring.measure_classes` does."""
         self._require(weights, data, "the model to evaluate")
-        matrices = affine_matrices(self._sizes, weights.buffer)
-        at_once = min(len(data), _EVALUATED_AT_ONCE)
-        scratch, (inputs, targets) = Scratch.of(self._sizes, at_once), self._arrays(at_once)
-        hits, nats = 0, 0.0
+        blocks = range(0, max(len(data), 1), _AT_ONCE)
+        parts = (slice(first, first + _AT_ONCE) for first in blocks)
+        logits = self._logits(weights, data.features)
         with np.errstate(over="ignore", invalid="ignore"):
-            for first in range(0, len(data), _EVALUATED_AT_ONCE):
-                features = data.features[first : first + _EVALUATED_AT_ONCE]
-                part, wanted = scratch.cut(len(features)), targets[: len(features)]
-                inputs[: len(features), 1:] = features
-                spread_labels(data.labels[first : first + _EVALUATED_AT_ONCE], wanted)
-                forward(matrices, inputs[: len(features)], part)
+            return add_metrics(measure_classes(self._task.metrics, next(logits), data.labels[part]) for part in parts)
+
+    def predict(self, weights: Weights, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return probabilities, shape ``(n_samples, n_classes)``."""
+        self._layout.require(weights.layout, "the model to predict with")
+        answers = [np.exp(logits) for logits in self._logits(weights, features)]
+        return np.concatenate([answer / answer.sum(1, keepdims=True) for answer in answers])
+
+    def _logits(self, weights: Weights, features: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+        """Yield the logits of a block of samples after the other, at least one block; each is valid until the next."""
+        matrices = affine_matrices(self._sizes, weights.buffer)
+        at_once = min(len(features), _AT_ONCE)
+        scratch, (inputs, _) = Scratch.of(self._sizes, at_once), self._arrays(at_once)
+        for first in range(0, max(len(features), 1), _AT_ONCE):
+            block = features[first : first + _AT_ONCE]
+            part = scratch.cut(len(block))
+            inputs[: len(block), 1:] = block
+            with np.errstate(over="ignore", invalid="ignore"):
+                forward(matrices, inputs[: len(block)], part)
                 shift_logits(part)
-                hits += int(np.count_nonzero(part.logits.argmax(1) == wanted.argmax(1)))
-                # log p = z - log(sum(exp(z))), which stays finite where p itself would be rounded to 0
-                log_sums = np.log(np.exp(part.logits).sum(1, dtype=np.float64))
-                likely = np.einsum("ij,ij->i", part.logits, wanted, dtype=np.float64)
-                nats += float((log_sums * wanted.sum(1, dtype=np.float64) - likely).sum())
-        sums = {"accuracy": float(hits), "log_loss": nats}
-        return {name: Metric(sum=sums[name], count=len(data)) for name in self._task.metrics}
+            yield part.logits
 
     def _arrays(self, samples: int) -> tuple[Buffer, Buffer]:
         """Return arrays for inputs, with their leading ones, and for targets."""

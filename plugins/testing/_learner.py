@@ -220,8 +220,8 @@ def fit_stops_when_told(learner: Learner, task: Task, data: Dataset) -> str | No
 def evaluate_reports_the_metrics_of_the_task(learner: Learner, task: Task, data: Dataset) -> str | None:
     """All of them, and no others, with finite sums."""
     found = learner.evaluate(_received(learner), data)
-    if set(found) != set(task.metrics):
-        return f"it reports {sorted(found)}, the task has {sorted(task.metrics)}"
+    if set(found) != set(task.sums):
+        return f"it reports {sorted(found)}, the task has {sorted(task.sums)}"
     infinite = [name for name, metric in found.items() if not np.isfinite(metric.sum)]
     return f"the sum of {infinite[0]!r} is {found[infinite[0]].sum}" if infinite else None
 
