@@ -50,7 +50,7 @@ def test_a_simulation_uses_all_of_the_file(tmp_path: Path) -> None:
     assert from_file == {("grouping policy", "widest-gap"), ("tier provider", "fourier"), ("learner", "fourier")}
     groups = report["run"]["groups"]
     assert [(group["group"], group["devices"]) for group in groups] == [("g1", 4), ("g2", 4), ("g3", 4)]
-    assert [group["tier"] for group in groups] == ["fourier-256", "fourier-2048", "fourier-2048"]
+    assert [group["tier"] for group in groups] == ["fourier-128", "fourier-512", "fourier-512"]
     for group in groups:
         assert group["metrics"]["accuracy"]["value"] > 0.8
 
@@ -62,7 +62,7 @@ def test_coordinator_and_agents_use_it_over_a_broker(tmp_path: Path) -> None:
     text = (EXAMPLE / "federation.toml").read_text().replace('[fleet]\nhardware = "fleet.csv"\n', "")
     with running(tmp_path / "broker") as broker, scene(tmp_path, f"mqtt://{broker.host}:{broker.port}") as there:
         more = f'[mqtt]\nbroker = "{there.broker}"\n[enrolment]\nmin_devices = 3\n[security]\ninsecure = true\n'
-        (tmp_path / "run.toml").write_text(text.replace("0.25", "60").replace("rounds = 10", "rounds = 2") + more)
+        (tmp_path / "run.toml").write_text(text.replace("0.05", "60").replace("rounds = 10", "rounds = 2") + more)
         coordinator = there.start("coordinator", "coordinator", "run.toml", "--out", "out", "--log-json")
         agents = [
             there.start(
@@ -80,4 +80,4 @@ def test_coordinator_and_agents_use_it_over_a_broker(tmp_path: Path) -> None:
     }
     assert "idle_cpu_count" in reported
     result = json.loads((tmp_path / "out/result.json").read_text())
-    assert [group["tier"] for group in result["run"]["groups"]] == ["fourier-2048"]
+    assert [group["tier"] for group in result["run"]["groups"]] == ["fourier-512"]

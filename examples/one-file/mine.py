@@ -216,7 +216,7 @@ class FourierTiersOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
         Random features of each tier.
     """
 
-    widths: Annotated[tuple[Positive, ...], msgspec.Meta(min_length=1)] = (32, 256, 2048)
+    widths: Annotated[tuple[Positive, ...], msgspec.Meta(min_length=1)] = (16, 128, 512)
 
 
 class FourierTiers:
