@@ -14,13 +14,45 @@ def tierwise_probes() -> Iterable[PluginDescriptor]:
         name="cpu",
         target="tierwise.plugins.probes.cpu:CpuProbe",
         options="tierwise.plugins.probes.cpu:CpuOptions",
-        summary="Counts cores, reads the clock frequency and measures float32 FLOP/s.",
+        summary="Counts cores, reads the clock frequency, measures float32 FLOP/s and the time of a training step.",
     )
     yield PluginDescriptor(
         kind=Kind.PROBE,
         name="memory",
         target="tierwise.plugins.probes.memory:MemoryProbe",
-        summary="Reads how much memory the device has.",
+        summary="Reads how much memory the device has, can give now, and may use.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.PROBE,
+        name="storage",
+        target="tierwise.plugins.probes.storage:StorageProbe",
+        options="tierwise.plugins.probes.storage:StorageOptions",
+        summary="Reads what is free on the disk.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.PROBE,
+        name="power",
+        target="tierwise.plugins.probes.power:PowerProbe",
+        summary="Tells mains from battery, and how full the battery is.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.PROBE,
+        name="thermal",
+        target="tierwise.plugins.probes.thermal:ThermalProbe",
+        summary="Reads the temperature of processor or board, and whether the processor is throttled.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.PROBE,
+        name="load",
+        target="tierwise.plugins.probes.load:LoadProbe",
+        options="tierwise.plugins.probes.load:LoadOptions",
+        summary="Measures how much of the processor is idle.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.PROBE,
+        name="accelerator",
+        target="tierwise.plugins.probes.accelerator:AcceleratorProbe",
+        summary="Counts NVIDIA's graphics processors, and reads their memory.",
     )
 
 
