@@ -52,7 +52,7 @@ DEFAULTS: Final[Mapping[str, float]] = {
 }
 """What is assumed of a device whose probes do not tell."""
 POWER: Final = "power_w"
-"""Electrical power at full load: nothing is assumed of it, and of all quantities it is the one of which less is better."""
+"""Electrical power at full load. Nothing is assumed of it, and it is the one quantity of which less is better."""
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 

@@ -117,7 +117,7 @@ class Excess(msgspec.Struct, frozen=True, kw_only=True):
             return "a round never ends, since the device has a processor or a link of 0"
         match self.limit:
             case Limit.MEMORY:
-                told = f"it takes {self.needed:,.0f} bytes of memory, the device has {self.allowed:,.0f}"
+                told = f"training takes {self.needed:,.0f} bytes of memory, the device has {self.allowed:,.0f}"
             case Limit.DEADLINE:
                 told = f"a round takes {self.needed:.3g} s, {self.allowed:.3g} s are allowed"
             case Limit.TRAFFIC:

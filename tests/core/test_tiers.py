@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tierwise.core.hardware import DEFAULTS, HardwareEnvelope, HardwareProfile
@@ -95,7 +95,7 @@ def test_each_limit_is_told_with_by_how_much(changed, excess, told) -> None:
 def test_memory_is_a_limit_too() -> None:
     small = DEVICE.merged(HardwareProfile.declared(memory_bytes=49_999))
     (found,) = RoundLimits(deadline_s=100, samples=1).excesses(COST, small)
-    assert str(found) == "it takes 50,000 bytes of memory, the device has 49,999: 0.002 % too much"
+    assert str(found) == "training takes 50,000 bytes of memory, the device has 49,999: 0.002 % too much"
 
 
 def test_a_device_of_unknown_power_is_not_judged_by_energy() -> None:
@@ -128,12 +128,14 @@ def test_of_ranges_alone_the_greatest_power_counts() -> None:
 
 
 @given(costs, st.lists(profiles, min_size=1, max_size=5), limits)
+@settings(deadline=None)
 def test_an_envelope_with_profiles_fits_as_each_of_its_devices_does(cost, fleet, bounds) -> None:
     envelope = HardwareEnvelope.of(fleet).detailed(fleet)
     assert fits(cost, envelope, bounds) == all(fits(cost, profile, bounds) for profile in fleet)
 
 
 @given(costs, st.lists(profiles, min_size=1, max_size=5), limits)
+@settings(deadline=None)
 def test_what_fits_ranges_fits_each_device_whose_power_all_know(cost, fleet, bounds) -> None:
     known = {"power_w" in profile.quantities for profile in fleet}
     if known == {True, False}:  # then ranges tell nothing of power
@@ -143,6 +145,7 @@ def test_what_fits_ranges_fits_each_device_whose_power_all_know(cost, fleet, bou
 
 
 @given(costs, profiles, limits, st.floats(min_value=1, max_value=1000))
+@settings(deadline=None)
 def test_more_of_everything_never_carries_less(cost, profile, bounds, factor) -> None:
     more = HardwareProfile.declared(
         **{name: one.value * (1 if name == "power_w" else factor) for name, one in profile.quantities.items()}

@@ -86,9 +86,13 @@ def test_a_data_source_may_have_only_its_own_data():
     testing.check_data_source(module.OneDevice(), parts=1)
 
 
+NEEDED = {"threshold": {"rules": [{"name": "small", "where": "memory_bytes < 2e9"}]}}
+"""Options without which a plugin cannot be made."""
 CHECKS = {
     Kind.PROBE: lambda plugins, name: testing.check_probe(plugins.probe(name)),
-    Kind.GROUPING_POLICY: lambda plugins, name: testing.check_grouping_policy(plugins.grouping_policy(name)),
+    Kind.GROUPING_POLICY: lambda plugins, name: testing.check_grouping_policy(
+        plugins.grouping_policy(name, NEEDED.get(name))
+    ),
     Kind.TIER_PROVIDER: lambda plugins, name: testing.check_tier_provider(plugins.tier_provider(name), TASK, plugins),
     Kind.LEARNER: lambda plugins, name: testing.check_learner(plugins.learner(name, {}, TASK)),
     Kind.SELECTOR: lambda plugins, name: testing.check_selector(plugins.selector(name)),

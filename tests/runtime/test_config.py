@@ -290,7 +290,8 @@ def test_the_example_is_right() -> None:
         pytest.param(
             "[grouping]\npolicy = 'quantil'",
             "grouping.policy",
-            "there is no grouping policy named 'quantil' (did you mean 'quantile'?); installed: kmeans, quantile. "
+            "there is no grouping policy named 'quantil' (did you mean 'quantile'?); installed: deadline, kmeans, "
+            "quantile, threshold. "
             f"{LISTED} 'quantil' is installed with pip.",
             id="unknown policy",
         ),
