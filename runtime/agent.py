@@ -254,7 +254,9 @@ class Agent:
 
     def _learner(self, tier: Tier) -> Learner:
         if tier.name not in self._learners:
-            self._learners[tier.name] = self._plugins.learner(tier.learner, tier.options, self._task)
+            assignment = self._machine.assignment if self._machine is not None else None
+            task = self._task if assignment is None or assignment.task is None else assignment.task
+            self._learners[tier.name] = self._plugins.learner(tier.learner, tier.options, task)
         return self._learners[tier.name]
 
     def _keep(self, kept: do.KeepTarget) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from pathlib import Path
 from typing import Final
 
 import anyio
@@ -13,9 +14,9 @@ from tierwise.core.errors import ConfigurationError
 from tierwise.core.hardware import QUANTITIES, HardwareProfile, Origin
 from tierwise.core.ids import is_device_id
 from tierwise.core.learning import StopToken
-from tierwise.plugins.manager import Plugins
 from tierwise.runtime.cli import present
 from tierwise.runtime.cli.interrupt import run_abandonable
+from tierwise.runtime.cli.plugin_files import find_plugins, plugin_files
 from tierwise.runtime.probing import Probing, Reading
 
 _DIGITS: Final = ".12g"
@@ -27,12 +28,13 @@ _DIGITS: Final = ".12g"
     "  tierwise probe --csv --id kitchen > fleet.csv\n"
     "  ssh cellar tierwise probe --csv --id cellar | tail -n 1 >> fleet.csv",
 )
+@plugin_files
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
 @click.option(
     "--csv", "as_csv", is_flag=True, help="Print a row for the table of a fleet ([fleet] hardware), below its header."
 )
 @click.option("--id", "device", metavar="NAME", help="With --csv: the device's name; by default the host's.")
-def probe(as_json: bool, as_csv: bool, device: str | None) -> None:
+def probe(plugin_files: tuple[Path, ...], as_json: bool, as_csv: bool, device: str | None) -> None:
     """Measure this machine as a device of a federation is measured.
 
     Asks every installed probe, and says what could not be measured, and why. What is not known has a cautious default,
@@ -43,7 +45,7 @@ def probe(as_json: bool, as_csv: bool, device: str | None) -> None:
     if device is not None and not as_csv:
         raise click.UsageError("--id is for --csv")
     name = _device(device) if as_csv else ""
-    probing = Probing(Plugins.discover())
+    probing = Probing(find_plugins(plugin_files))
 
     def work(_stop: StopToken) -> Reading:
         return anyio.run(probing.measure)
