@@ -154,6 +154,7 @@ def test_a_device_of_another_task_is_refused(stage) -> None:
     )
     assert code == 1
     assert "error: the coordinator refused device 'other': " in err
+    assert err.count("refused") == 1  # it is said once
     assert coordinator.told(signal.SIGTERM) == 143
 
 
