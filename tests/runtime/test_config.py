@@ -285,8 +285,8 @@ def test_the_example_is_right() -> None:
         pytest.param(
             "[data]\nsource = 'digit'",
             "data.source",
-            f"there is no data source named 'digit' (did you mean 'digits'?); installed: {installed(Kind.DATA_SOURCE)}. {LISTED} 'digit' is "
-            "installed with pip.",
+            f"there is no data source named 'digit' (did you mean 'digits'?); "
+            f"installed: {installed(Kind.DATA_SOURCE)}. {LISTED} 'digit' is installed with pip.",
             id="unknown data source",
         ),
         pytest.param(
@@ -325,8 +325,8 @@ def test_the_example_is_right() -> None:
         pytest.param(
             "[aggregation]\naggregator = 'mena'",
             "aggregation.aggregator",
-            f"there is no aggregator named 'mena' (did you mean 'mean'?); installed: {installed(Kind.AGGREGATOR)}. {LISTED} 'mena' is "
-            "installed with pip.",
+            f"there is no aggregator named 'mena' (did you mean 'mean'?); "
+            f"installed: {installed(Kind.AGGREGATOR)}. {LISTED} 'mena' is installed with pip.",
             id="unknown aggregator",
         ),
         pytest.param(
