@@ -14,6 +14,7 @@ from tierwise.core import events as e
 from tierwise.core.ids import CohortId, DeviceId, GroupId
 from tierwise.core.metrics import Metrics, read_metrics
 from tierwise.runtime.cli import present
+from tierwise.runtime.cli.sentences import OTHERWISE
 
 PAUSE_S: Final = 2.0
 """Between two lines about the same group, where there is no terminal."""
@@ -89,8 +90,7 @@ class Progress:
             case e.RoundOpened():
                 group = self._groups[event.group]
                 group.wanted, group.arrived = len(event.participants), set()
-                fits = event.purpose is e.Purpose.FIT
-                group.state = f"round {event.round}" if fits else "closing evaluation"
+                group.state = OTHERWISE.get(event.purpose, f"round {event.round}")
             case e.UpdateAccepted() | e.EvaluationAccepted():
                 self._groups[_group_of(event.cohort)].arrived.add(event.device)
             case e.RoundAbandoned():

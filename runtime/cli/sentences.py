@@ -11,6 +11,9 @@ from tierwise.core.metrics import Metrics, read_metrics
 NAMES_SHOWN: Final = 5
 """Of a list of devices; with more, the rest is counted."""
 
+OTHERWISE: Final = {e.Purpose.DESCRIBE: "opening round", e.Purpose.EVALUATE: "closing evaluation"}
+"""What a cohort is called that trains nothing."""
+
 
 def tell(happening: e.Event | e.Notice) -> str:
     """Return what happened at the coordinator."""
@@ -76,6 +79,13 @@ def _of_group(happening: e.Event | e.Notice) -> str | None:
     match happening:
         case e.TierAssigned(group=group, tier=tier):
             return f"{group}: tier {tier.name}, {tier.cost.parameters:,} parameters"
+        case e.ModelStandardised(group=group):
+            return f"{group}: its model knows the mean and deviation of each feature"
+        case e.ModelExchanged(group=group, teachers=teachers):
+            others = ", ".join(f"{name} (version {version})" for name, version in teachers.items() if name != group)
+            return f"{group}: learned from {others}"
+        case e.ModelTested(group=group, version=version):
+            return f"{group}: version {version} on the test set{_metrics(happening.metrics)}"
         case e.GroupShort(group=group, reachable=reachable):
             return f"{group}: only {_devices(reachable)} can be reached"
         case e.GroupRecovered(group=group):
@@ -94,7 +104,7 @@ def _of_group(happening: e.Event | e.Notice) -> str | None:
 def _of_round(happening: e.Event | e.Notice) -> str | None:
     match happening:
         case e.RoundOpened(group=group, participants=participants):
-            what = f"round {happening.round}" if happening.purpose is e.Purpose.FIT else "closing evaluation"
+            what = f"round {happening.round}" if happening.purpose is e.Purpose.FIT else OTHERWISE[happening.purpose]
             return f"{group}: {what} opened for {_devices(len(participants))}"
         case e.UpdateAccepted(cohort=cohort, device=device, samples=samples):
             return f"{cohort}: update of {device} over {samples:,} samples"
@@ -142,7 +152,7 @@ def _received(message: m.Message) -> str | None:
         case m.Assigned(assignment=assignment):
             return f"in {assignment.group}, with tier {assignment.tier.name}"
         case m.RoundAnnounced(cohort=cohort):
-            what = "round" if message.purpose is e.Purpose.FIT else "closing evaluation"
+            what = "round" if message.purpose is e.Purpose.FIT else OTHERWISE[message.purpose]
             return f"{cohort}: {what} announced, {message.deadline_in_s:.3g} s to the deadline"
         case m.Receipt(cohort=cohort, refusal=refusal):
             return f"{cohort}: {'counted' if refusal is None else f'not counted: {message.reason}'}"
@@ -190,4 +200,5 @@ def _devices(count: int) -> str:
 
 def _metrics(metrics: Metrics) -> str:
     figures = read_metrics(metrics).items()
-    return "".join(f", {name} {figure.value:.3f}" for name, figure in figures if figure.value is not None)
+    shown = ((name, figure.value) for name, figure in figures if "." not in name)  # not the sums of features
+    return "".join(f", {name} {value:.3f}" for name, value in shown if value is not None)
