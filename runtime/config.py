@@ -34,20 +34,21 @@ Every table and every key may be left out. A fault is a `ConfigurationError` tha
 value, what is allowed, and the nearest spelling; a file with several faults is refused with all of them, a line each.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import msgspec
 from msgspec.structs import asdict, fields
 
-from tierwise.core.errors import ConfigurationError, nearest
+from tierwise.core.errors import ConfigurationError, PluginError, nearest
 from tierwise.core.hardware import HardwareProfile
 from tierwise.core.ids import DeviceId
 from tierwise.core.learning import DataSource
 from tierwise.core.settings import EnrolmentSettings, FederationSettings, RoundSettings, UpdateSettings
 from tierwise.core.task import Task
 from tierwise.core.tiers import OptionValues
+from tierwise.plugins.descriptors import Kind
 from tierwise.plugins.manager import Plugins
 from tierwise.runtime.config_tables import (
     CATALOGUE,
@@ -61,7 +62,7 @@ from tierwise.runtime.config_tables import (
     TaskTable,
     UpdatesTable,
 )
-from tierwise.runtime.fleet.draw import draw_fleet, read_fleet
+from tierwise.runtime.fleet.draw import check_same_devices, draw_fleet, read_fleet
 from tierwise.runtime.policies import AggregatorChoice, Choice, Policies
 from tierwise.runtime.tables import Tables, read_toml
 
@@ -135,22 +136,38 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True):
             updates=UpdateSettings(**asdict(self.updates)),
         )
 
-    def profiles(self, folder: Path = Path()) -> dict[DeviceId, HardwareProfile]:
+    def profiles(self, folder: Path = Path(), named: Sequence[str] = ()) -> dict[DeviceId, HardwareProfile]:
         """Draw or read the fleet.
 
         Parameters
         ----------
         folder
             Where a relative path of the fleet's table starts: the folder of the configuration's file.
+        named
+            The devices that the data know; none where data are dealt out to however many there are.
 
         Raises
         ------
         ConfigurationError
-            If the table cannot be read or is wrong.
+            If the table cannot be read or is wrong, or the fleet is not of the devices that are named.
         """
         if self.fleet.hardware == CATALOGUE:
-            return {name: drawn.profile for name, drawn in draw_fleet(self.fleet.drawn, self.seed).items()}
-        return read_fleet(folder / self.fleet.hardware)
+            return self._drawn(named)
+        fleet = read_fleet(folder / self.fleet.hardware)
+        if named:
+            check_same_devices(named, fleet, str(folder / self.fleet.hardware))
+        return fleet
+
+    def _drawn(self, named: Sequence[str]) -> dict[DeviceId, HardwareProfile]:
+        wanted = self.fleet.devices
+        if named and wanted not in (None, len(named)):
+            raise ConfigurationError(
+                f"devices is {wanted}, and the data are of {len(named)}: leave devices out, or have the samples dealt "
+                "out by another partition in [data]",
+                key="fleet.devices",
+            )
+        drawn = draw_fleet(len(named) or self.fleet.drawn, self.seed)
+        return {DeviceId(name): one.profile for name, one in zip(named or drawn, drawn.values(), strict=True)}
 
     def data_source(self, plugins: Plugins) -> DataSource:
         """Make the data source."""
@@ -198,7 +215,7 @@ def parse_config(mapping: Mapping[str, object], source: str = "", plugins: Plugi
     tables = Tables(mapping, _KEYS, source)
     config = RunConfig(
         federation=tables.table("federation", FederationTable),
-        data=tables.choice("data", "source", plugins.data_source, Choice(name="digits")),
+        data=_read_data(tables, plugins, Path(source).parent),
         task=tables.table("task", TaskTable),
         fleet=_read_fleet_table(tables, Path(source).parent),
         enrolment=tables.table("enrolment", EnrolmentTable),
@@ -217,6 +234,15 @@ def parse_config(mapping: Mapping[str, object], source: str = "", plugins: Plugi
     )
     tables.check()
     return config
+
+
+def _read_data(tables: Tables, plugins: Plugins, folder: Path) -> Choice:
+    chosen = tables.choice("data", "source", plugins.data_source, Choice(name="digits"))
+    try:
+        options = plugins.placed(Kind.DATA_SOURCE, chosen.name, chosen.options, folder)
+    except PluginError:
+        return chosen  # which is a fault already
+    return Choice(name=chosen.name, options=options)
 
 
 def _read_fleet_table(tables: Tables, folder: Path) -> FleetTable:

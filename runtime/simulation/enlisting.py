@@ -1,0 +1,48 @@
+"""Who takes part in a simulation: the fleet's hardware and the data source's data, brought together."""
+
+from pathlib import Path
+
+from tierwise.core.errors import ConfigurationError
+from tierwise.core.grouping import MINIMUM
+from tierwise.core.hardware import HardwareProfile
+from tierwise.core.ids import DeviceId
+from tierwise.core.learning import DataSource, KnowsDevices
+from tierwise.runtime.config import RunConfig
+from tierwise.runtime.simulation.fleet import DeviceSpec
+
+
+def enlist(config: RunConfig, source: DataSource, folder: Path = Path()) -> dict[DeviceId, DeviceSpec]:
+    """Return the devices, with hardware and data.
+
+    Data that know whose they are have their devices; others are dealt out to as many as the fleet has.
+
+    Parameters
+    ----------
+    folder
+        Where relative paths of the configuration start.
+
+    Raises
+    ------
+    ConfigurationError
+        If data and hardware are not of the same devices, or of too few, or cannot be read.
+    """
+    profiles, named = find_profiles(config, source, folder)
+    places = {name: part for part, name in enumerate(named or profiles)}
+    return {
+        name: DeviceSpec(profile, source.load(places[name], len(profiles), config.seed))
+        for name, profile in profiles.items()
+    }
+
+
+def find_profiles(
+    config: RunConfig, source: DataSource, folder: Path
+) -> tuple[dict[DeviceId, HardwareProfile], tuple[str, ...]]:
+    """Return the devices' hardware, and their names in the order of the data; none where those are dealt out."""
+    named = source.devices() if isinstance(source, KnowsDevices) else ()
+    if named and len(named) < MINIMUM:
+        raise ConfigurationError(
+            f"the data are of {len(named)} device{'' if len(named) == 1 else 's'} ({', '.join(named)}), a federation "
+            f"needs at least {MINIMUM}: add the files of more, or, where a file has the rows of many, set partition",
+            key="data",
+        )
+    return config.profiles(folder, named), named
