@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from tierwise.plugins import Kind, Plugins, testing
-from tierwise.plugins.testing import TASK, ConformanceError
+from tierwise.plugins.testing import REGRESSION_TASK, TASK, ConformanceError
 from tierwise.plugins.testing._laws import Law, name_of
 
 CONTRACTS = {
@@ -23,6 +23,7 @@ CONTRACTS = {
     "selectors": ("_selector", testing.check_selector),
     "reducers": ("_reducer", testing.check_reducer),
     "server_optimizers": ("_optimizer", testing.check_server_optimizer),
+    "exchanges": ("_exchange", testing.check_exchange),
     "stop_rules": ("_stopping", testing.check_stop_rule),
     "data_sources": ("_data", testing.check_data_source),
 }
@@ -73,6 +74,20 @@ def test_a_tier_is_compared_with_its_learner():
     assert caught.value.law == "the learner agrees with the tier"
 
 
+NUMBERS = broken("learners")
+
+
+def test_a_right_learner_of_numbers_passes():
+    testing.check_learner(NUMBERS.RIGHT_NUMBERS, REGRESSION_TASK)
+
+
+@pytest.mark.parametrize(("law", "plugin"), NUMBERS.BROKEN_NUMBERS.items())
+def test_a_broken_learner_of_numbers_is_rejected_by_the_name_of_its_law(law, plugin):
+    with pytest.raises(ConformanceError) as caught:
+        testing.check_learner(plugin, REGRESSION_TASK)
+    assert caught.value.law == law, str(caught.value)
+
+
 def test_a_law_under_which_a_plugin_raises_is_broken_and_the_cause_is_kept():
     class Raises:
         def check(self, history):
@@ -88,14 +103,25 @@ def test_a_data_source_may_have_only_its_own_data():
     testing.check_data_source(module.OneDevice(), parts=1)
 
 
+def check_both(plugins, name):
+    """Check a learner of classes and of numbers: all built-in ones are both."""
+    for task in (TASK, REGRESSION_TASK):
+        testing.check_learner(plugins.learner(name, {}, task), task)
+
+
+NEEDED = {"threshold": {"rules": [{"name": "small", "where": "memory_bytes < 2e9"}]}}
+"""Options without which a plugin cannot be made."""
 CHECKS = {
     Kind.PROBE: lambda plugins, name: testing.check_probe(plugins.probe(name)),
-    Kind.GROUPING_POLICY: lambda plugins, name: testing.check_grouping_policy(plugins.grouping_policy(name)),
+    Kind.GROUPING_POLICY: lambda plugins, name: testing.check_grouping_policy(
+        plugins.grouping_policy(name, NEEDED.get(name))
+    ),
     Kind.TIER_PROVIDER: lambda plugins, name: testing.check_tier_provider(plugins.tier_provider(name), TASK, plugins),
-    Kind.LEARNER: lambda plugins, name: testing.check_learner(plugins.learner(name, {}, TASK)),
+    Kind.LEARNER: lambda plugins, name: check_both(plugins, name),
     Kind.SELECTOR: lambda plugins, name: testing.check_selector(plugins.selector(name)),
     Kind.REDUCER: lambda plugins, name: testing.check_reducer(plugins.reducer(name)),
     Kind.SERVER_OPTIMIZER: lambda plugins, name: testing.check_server_optimizer(plugins.server_optimizer(name)),
+    Kind.EXCHANGE: lambda plugins, name: testing.check_exchange(plugins.exchange(name)),
     Kind.STOP_RULE: lambda plugins, name: testing.check_stop_rule(plugins.stop_rule(name)),
 }
 
