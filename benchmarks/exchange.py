@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from report import Row, arguments, compared, report
 
 from tierwise.core import events as e
 from tierwise.core.hardware import HardwareProfile

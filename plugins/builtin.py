@@ -250,6 +250,13 @@ def tierwise_data_sources() -> Iterable[PluginDescriptor]:
     )
     yield PluginDescriptor(
         kind=Kind.DATA_SOURCE,
+        name="callable",
+        target="tierwise.plugins.data.callable:CallableSource",
+        options="tierwise.plugins.data.callable:CallableOptions",
+        summary="What a Python function of your own returns: arrays, or a mapping from devices to arrays.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.DATA_SOURCE,
         name="csv",
         target="tierwise.plugins.data.tables:CsvSource",
         options="tierwise.plugins.data.tables:CsvOptions",

@@ -53,6 +53,7 @@ from tierwise.core.task import Task
 from tierwise.core.tiers import OptionValues
 from tierwise.plugins.descriptors import Kind
 from tierwise.plugins.manager import Plugins
+from tierwise.plugins.paths import code_in
 from tierwise.runtime.config_tables import (
     CATALOGUE,
     EnrolmentTable,
@@ -205,7 +206,7 @@ def load_config(path: Path, plugins: Plugins | None = None) -> RunConfig:
             plugins.register_file(path.parent / name)
         except ConfigurationError as error:
             tables.fault(str(error), "plugins.modules")
-    return _parse(tables, str(path), plugins, own)
+    return _parse(tables, str(path), plugins, own, may_name_code=True)
 
 
 def parse_config(mapping: Mapping[str, object], source: str = "", plugins: Plugins | None = None) -> RunConfig:
@@ -223,8 +224,8 @@ def parse_config(mapping: Mapping[str, object], source: str = "", plugins: Plugi
     Raises
     ------
     ConfigurationError, PluginLoadError, PluginClashError
-        As `load_config`. Names under ``plugins.modules`` are refused: a mapping may come from anywhere, and must not
-        choose what this program runs.
+        As `load_config`. Names under ``plugins.modules``, and a data source's function, are refused: a mapping may come
+        from anywhere, and must not choose what this program runs.
     """
     tables = Tables(mapping, _KEYS, source)
     own = tables.table("plugins", PluginsTable)
@@ -234,14 +235,14 @@ def parse_config(mapping: Mapping[str, object], source: str = "", plugins: Plugi
             "Plugins.register_file(path)",
             "plugins.modules",
         )
-    return _parse(tables, source, plugins or Plugins.discover(), own)
+    return _parse(tables, source, plugins or Plugins.discover(), own, may_name_code=False)
 
 
-def _parse(tables: Tables, source: str, plugins: Plugins, own: PluginsTable) -> RunConfig:
+def _parse(tables: Tables, source: str, plugins: Plugins, own: PluginsTable, *, may_name_code: bool) -> RunConfig:
     config = RunConfig(
         federation=tables.table("federation", FederationTable),
         plugins=own,
-        data=_read_data(tables, plugins, Path(source).parent),
+        data=_read_data(tables, plugins, Path(source).parent, may_name_code=may_name_code),
         task=tables.table("task", TaskTable),
         fleet=_read_fleet_table(tables, Path(source).parent),
         enrolment=tables.table("enrolment", EnrolmentTable),
@@ -262,9 +263,12 @@ def _parse(tables: Tables, source: str, plugins: Plugins, own: PluginsTable) -> 
     return config
 
 
-def _read_data(tables: Tables, plugins: Plugins, folder: Path) -> Choice:
+def _read_data(tables: Tables, plugins: Plugins, folder: Path, *, may_name_code: bool) -> Choice:
     chosen = tables.choice("data", "source", plugins.data_source, Choice(name="digits"))
     try:
+        code = code_in(chosen.options, plugins.options_type(Kind.DATA_SOURCE, chosen.name))
+        if code and not may_name_code:
+            tables.fault("only a configuration that is a file can name code that is run", f"data.{code[0]}")
         options = plugins.placed(Kind.DATA_SOURCE, chosen.name, chosen.options, folder)
     except PluginError:
         return chosen  # which is a fault already

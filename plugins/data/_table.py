@@ -13,7 +13,7 @@ from tierwise.core.task import Task
 from tierwise.plugins.data._assembling import LearningOptions, Piece, assemble, find_classes
 from tierwise.plugins.data._columns import Cells, kind_of, missing_in, range_of
 from tierwise.plugins.data._dealing import Dealer, Partition, Samples
-from tierwise.plugins.data._files import Paths, device_of, find_files
+from tierwise.plugins.data._files import Paths, device_of, find_files, told_what_to_write
 
 _Name = Annotated[str, msgspec.Meta(min_length=1)]
 
@@ -96,10 +96,11 @@ class TablePool:
         options = self._options
         self._check_target()
         classes = options.class_names
+        if not self._names or not (classes or options.regression):
+            with told_what_to_write("features and, unless it is a regression, classes"):
+                self._all()
         if not classes and not options.regression:
             classes = find_classes(self._all(), options.target)
-        if not self._names:
-            self._all()
         names = tuple(feature for name in self._names for feature in self._encoded(name))
         return Task(
             name=options.name or options.target,

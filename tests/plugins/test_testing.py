@@ -143,6 +143,7 @@ def data_source(plugins, name, folder):
     table.write_parquet(folder / "a.parquet")
     options = {
         "digits": {},
+        "callable": {"function": "sklearn.datasets:load_wine", "arguments": {"return_X_y": True}, "partition": "iid"},
         "npz": {"path": str(folder / "a.npz"), "partition": "iid"},
         "csv": {"path": str(folder / "a.csv"), "target": "label", "partition": "iid"},
         "parquet": {"path": str(folder / "a.parquet"), "target": "label", "partition": "iid"},

@@ -278,8 +278,8 @@ def test_the_example_is_right() -> None:
         pytest.param(
             "[data]\nsource = 'digit'",
             "data.source",
-            f"there is no data source named 'digit' (did you mean 'digits'?); installed: digits. {LISTED} 'digit' is "
-            "installed with pip.",
+            "there is no data source named 'digit' (did you mean 'digits'?); installed: callable, csv, digits, npz, "
+            f"parquet. {LISTED} 'digit' is installed with pip.",
             id="unknown data source",
         ),
         pytest.param(
