@@ -4,7 +4,6 @@ from pathlib import Path
 
 from tierwise.core.errors import ConfigurationError
 from tierwise.core.grouping import MINIMUM
-from tierwise.core.hardware import HardwareProfile
 from tierwise.core.ids import DeviceId
 from tierwise.core.learning import DataSource, KnowsDevices
 from tierwise.runtime.config import RunConfig
@@ -26,7 +25,8 @@ def enlist(config: RunConfig, source: DataSource, folder: Path = Path()) -> dict
     ConfigurationError
         If data and hardware are not of the same devices, or of too few, or cannot be read.
     """
-    profiles, named = find_profiles(config, source, folder)
+    named = _named(source)
+    profiles = config.profiles(folder, named)
     places = {name: part for part, name in enumerate(named or profiles)}
     return {
         name: DeviceSpec(profile, source.load(places[name], len(profiles), config.seed))
@@ -34,10 +34,8 @@ def enlist(config: RunConfig, source: DataSource, folder: Path = Path()) -> dict
     }
 
 
-def find_profiles(
-    config: RunConfig, source: DataSource, folder: Path
-) -> tuple[dict[DeviceId, HardwareProfile], tuple[str, ...]]:
-    """Return the devices' hardware, and their names in the order of the data; none where those are dealt out."""
+def _named(source: DataSource) -> tuple[str, ...]:
+    """Return the devices that the data know, in the order of their parts; none where data are dealt out."""
     named = source.devices() if isinstance(source, KnowsDevices) else ()
     if named and len(named) < MINIMUM:
         raise ConfigurationError(
@@ -45,4 +43,4 @@ def find_profiles(
             f"needs at least {MINIMUM}: add the files of more, or, where a file has the rows of many, set partition",
             key="data",
         )
-    return config.profiles(folder, named), named
+    return named
