@@ -38,22 +38,22 @@ value, what is allowed, and the nearest spelling; a file with several faults is 
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import msgspec
 from msgspec.structs import asdict, fields
 
-from tierwise.core.errors import ConfigurationError, PluginError, nearest
+from tierwise.core.errors import ConfigurationError, nearest
 from tierwise.core.hardware import HardwareProfile
 from tierwise.core.ids import DeviceId
 from tierwise.core.learning import DataSource
 from tierwise.core.settings import EnrolmentSettings, FederationSettings, RoundSettings, UpdateSettings
 from tierwise.core.task import Task
 from tierwise.core.tiers import OptionValues
-from tierwise.plugins.descriptors import Kind
 from tierwise.plugins.manager import Plugins
-from tierwise.plugins.paths import code_in
+from tierwise.runtime.config_own_data import EVALUATION, PUBLIC, load_own_data, read_evaluation, read_exchange, settled
 from tierwise.runtime.config_tables import (
     CATALOGUE,
     EnrolmentTable,
@@ -68,6 +68,7 @@ from tierwise.runtime.config_tables import (
     UpdatesTable,
 )
 from tierwise.runtime.fleet.draw import check_same_devices, draw_fleet, read_fleet
+from tierwise.runtime.own_data import OwnData
 from tierwise.runtime.policies import AggregatorChoice, Choice, Policies
 from tierwise.runtime.tables import Tables, read_toml
 
@@ -82,7 +83,10 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True):
     data
         The data source, by name, and its options.
     policies
-        The tables ``[grouping]``, ``[tiers]``, ``[selection]``, ``[aggregation]`` and ``[stop]``.
+        The tables ``[grouping]``, ``[tiers]``, ``[selection]``, ``[aggregation]``, ``[exchange]`` and ``[stop]``.
+    public, evaluation
+        The data sources of what the coordinator holds, by name, and their options: ``[exchange.public]``, None for what
+        ``[data]`` sets apart; ``[evaluation]``, None for no test set.
     """
 
     federation: FederationTable = FederationTable()
@@ -94,6 +98,8 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True):
     rounds: RoundsTable = RoundsTable()
     updates: UpdatesTable = UpdatesTable()
     policies: Policies = Policies()
+    public: Choice | None = None
+    evaluation: Choice | None = None
     mqtt: MqttTable = MqttTable()
     store: StoreTable = StoreTable()
     security: SecurityTable = SecurityTable()
@@ -179,6 +185,17 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True):
         """Make the data source."""
         return plugins.data_source(self.data.name, self.data.options, where="data")
 
+    def own_data(self, data: DataSource, plugins: Plugins) -> OwnData:
+        """Read what the coordinator itself holds, beside ``data``, which the devices have.
+
+        Raises
+        ------
+        ConfigurationError
+            If samples cannot be had, or are of other data than the devices'.
+        """
+        exchange = self.policies.exchange
+        return load_own_data(data, exchange, self.public, self.evaluation, plugins, self.seed)
+
 
 def load_config(path: Path, plugins: Plugins | None = None) -> RunConfig:
     """Read a configuration from a TOML file.
@@ -239,10 +256,13 @@ def parse_config(mapping: Mapping[str, object], source: str = "", plugins: Plugi
 
 
 def _parse(tables: Tables, source: str, plugins: Plugins, own: PluginsTable, *, may_name_code: bool) -> RunConfig:
+    exchange, public = read_exchange(tables, plugins)
+    test = read_evaluation(tables, plugins)
+    settle = partial(settled, tables, plugins, Path(source).parent, may_name_code)
     config = RunConfig(
         federation=tables.table("federation", FederationTable),
         plugins=own,
-        data=_read_data(tables, plugins, Path(source).parent, may_name_code=may_name_code),
+        data=settle("data", tables.choice("data", "source", plugins.data_source, Choice(name="digits"))),
         task=tables.table("task", TaskTable),
         fleet=_read_fleet_table(tables, Path(source).parent),
         enrolment=tables.table("enrolment", EnrolmentTable),
@@ -253,26 +273,17 @@ def _parse(tables: Tables, source: str, plugins: Plugins, own: PluginsTable, *, 
             tiers=tables.choice("tiers", "provider", plugins.tier_provider, Policies().tiers),
             selection=tables.choice("selection", "selector", plugins.selector, Policies().selection),
             aggregation=_read_aggregation(tables, plugins),
+            exchange=exchange,
             stop=tables.choice("stop", "rule", plugins.stop_rule, Policies().stop),
         ),
+        public=None if public is None else settle(PUBLIC, public),
+        evaluation=None if test is None else settle(EVALUATION, test),
         mqtt=_read_mqtt(tables),
         store=tables.table("store", StoreTable),
         security=tables.table("security", SecurityTable),
     )
     tables.check()
     return config
-
-
-def _read_data(tables: Tables, plugins: Plugins, folder: Path, *, may_name_code: bool) -> Choice:
-    chosen = tables.choice("data", "source", plugins.data_source, Choice(name="digits"))
-    try:
-        code = code_in(chosen.options, plugins.options_type(Kind.DATA_SOURCE, chosen.name))
-        if code and not may_name_code:
-            tables.fault("only a configuration that is a file can name code that is run", f"data.{code[0]}")
-        options = plugins.placed(Kind.DATA_SOURCE, chosen.name, chosen.options, folder)
-    except PluginError:
-        return chosen  # which is a fault already
-    return Choice(name=chosen.name, options=options)
 
 
 def _read_fleet_table(tables: Tables, folder: Path) -> FleetTable:
@@ -368,6 +379,8 @@ _KEYS: Final[dict[str, tuple[str, ...]]] = {
     "tiers": ("provider",),
     "selection": ("selector",),
     "aggregation": ("aggregator", "reducer", "server_optimizer"),
+    "exchange": ("policy", "public"),
+    "evaluation": ("source",),
     "stop": ("rule",),
     "mqtt": _fields(MqttTable),
     "store": _fields(StoreTable),

@@ -113,7 +113,6 @@ class ArrayPool:
             name=self._name,
             features=options.size or self._all()[0].features.shape[1],
             classes=classes,
-            target=self._target,
             scale=options.scale,
             loss=options.loss,
         )
