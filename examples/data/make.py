@@ -3,8 +3,8 @@
     python examples/data/make.py [FOLDER]
 
 Fisher 1936, "The use of multiple measurements in taxonomic problems",
-https://doi.org/10.1111/j.1469-1809.1936.tb02137.x; the copy is scikit-learn's. Which flower is in which garden is drawn here: the gardens differ in size, and each has more of
-one species than of the others.
+https://doi.org/10.1111/j.1469-1809.1936.tb02137.x; the copy is scikit-learn's. Which flower is in which garden is drawn
+here: the gardens differ in size, and each has more of one species than of the others.
 """
 
 import sys

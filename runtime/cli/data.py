@@ -1,6 +1,5 @@
 """``tierwise data``: what a data source has, and the lines that write its task down."""
 
-import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +16,13 @@ from tierwise.core.learning import DataSource, KnowsDevices, LocalData, StopToke
 from tierwise.core.task import Loss, Task
 from tierwise.plugins.manager import Plugins
 from tierwise.runtime.cli import present
-from tierwise.runtime.cli.dataspec import read_data_spec, toml_line
+from tierwise.runtime.cli.dataspec import read_data_spec, toml_line, toml_value
 from tierwise.runtime.cli.interrupt import run_abandonable
 from tierwise.runtime.cli.plugin_files import find_plugins, plugin_files
 from tierwise.runtime.config import load_config
 from tierwise.runtime.tables import located
 
+_INDENT: Final = "    "
 _WIDE: Final = 12
 """So many classes get a column each; of more only their number is shown."""
 
@@ -218,10 +218,9 @@ def _lines(key: str, value: object) -> str:
     line = toml_line(key, value)
     if len(line) <= present.WIDTH or not isinstance(value, list):
         return line
-    items = textwrap.fill(
-        ", ".join(toml_line("", one)[3:] for one in value),
-        present.WIDTH - 4,
-        break_on_hyphens=False,
-        break_long_words=False,
-    )
-    return f"{key} = [\n{textwrap.indent(items, '    ')},\n]"
+    rows = [""]
+    for item in (f"{toml_value(one)}, " for one in value):
+        if len(rows[-1]) + len(item) > present.WIDTH - len(_INDENT) and rows[-1]:
+            rows.append("")
+        rows[-1] += item
+    return "\n".join([f"{key} = [", *(f"{_INDENT}{row.rstrip()}" for row in rows), "]"])

@@ -121,7 +121,12 @@ def read_data_spec(text: str, plugins: Plugins) -> DataSpec:
 
 def toml_line(key: str, value: object) -> str:
     """Write a key and its value as in a TOML file."""
-    return f"{key} = {json.dumps(value, ensure_ascii=False)}"  # of texts, numbers and lists JSON is TOML
+    return f"{key} = {toml_value(value)}"
+
+
+def toml_value(value: object) -> str:
+    """Write a text, a number, a truth value or a list of those as in a TOML file."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _read_table(file: Path, plugins: Plugins) -> tuple[str, OptionValues]:
