@@ -41,7 +41,9 @@ def figures(result: dict) -> list[tuple[int, dict[str, float]]]:
 
 def devices(result: dict) -> list[str]:
     """Return who took part."""
-    return sorted(event["event"]["device"] for event in result["events"] if event["event"]["type"] == "device-enrolled")
+    return sorted(
+        event["event"]["device"] for event in result["events"] if event["event"]["event"] == "hardware-reported"
+    )
 
 
 def test_the_same_data_give_the_same_models_whatever_format_they_have(folder: Path) -> None:
