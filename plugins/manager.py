@@ -37,6 +37,7 @@ from tierwise.plugins._file import import_file
 from tierwise.plugins._source import THIS_PROGRAM, Source, announced, check_hooks, load, name_of
 from tierwise.plugins.descriptors import AggregatorDescriptor, AnyDescriptor, Kind, PluginDescriptor
 from tierwise.plugins.options import read_options
+from tierwise.plugins.paths import from_folder
 
 TRACE: Final = "TIERWISE_TRACE_PLUGINS"
 """Environment variable; ``1`` prints every call of a hook to standard error."""
@@ -268,6 +269,31 @@ class Plugins:
                 )
         return descriptor
 
+    def placed(self, kind: Kind, name: str, options: OptionValues, folder: Path) -> OptionValues:
+        """Return a plugin's options, those that are relative paths starting at a folder: the one of their file.
+
+        Raises
+        ------
+        UnknownPluginError, PluginLoadError
+            As when it is made; what is wrong with the options is told then.
+        """
+        return from_folder(options, self.options_type(kind, name), folder)
+
+    def options_type(self, kind: Kind, name: str) -> type[msgspec.Struct]:
+        """Return the type of a plugin's options; one without fields if it has none."""
+        found, source = self._lookup(kind, name)
+        descriptor = cast("PluginDescriptor", found)
+        if not descriptor.options:
+            return _NoOptions
+        subject = f"{kind} {name!r}"
+        loaded: Any = load(descriptor.options, f"the options type of {subject}", source)
+        if not issubclass(loaded, msgspec.Struct):
+            raise PluginLoadError(
+                f"{subject} of {source}: its options type {descriptor.options!r} is not a msgspec Struct. "
+                f"{source.remedy}"
+            )
+        return cast("type[msgspec.Struct]", loaded)
+
     def _names(self, kind: Kind) -> list[str]:
         return [descriptor.name for descriptor in self.descriptors(kind)]
 
@@ -281,15 +307,7 @@ class Plugins:
         found, source = self._lookup(kind, name)
         descriptor = cast("PluginDescriptor", found)
         subject = f"{kind} {name!r}"
-        options_type: Any = _NoOptions
-        if descriptor.options:
-            options_type = load(descriptor.options, f"the options type of {subject}", source)
-            if not issubclass(options_type, msgspec.Struct):
-                raise PluginLoadError(
-                    f"{subject} of {source}: its options type {descriptor.options!r} is not a msgspec "
-                    f"Struct. {source.remedy}"
-                )
-        options = read_options(values or {}, options_type, subject=subject, where=where)
+        options = read_options(values or {}, self.options_type(kind, name), subject=subject, where=where)
         made = load(descriptor.target, subject, source)
         given = (options, *arguments) if descriptor.options else arguments
         try:
