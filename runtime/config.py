@@ -152,6 +152,12 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True):
             return {name: drawn.profile for name, drawn in draw_fleet(self.fleet.drawn, self.seed).items()}
         return read_fleet(folder / self.fleet.hardware)
 
+    def kinds(self) -> dict[DeviceId, str]:
+        """Return what each device of the fleet is sold as; empty unless the fleet is drawn from the catalogue."""
+        if self.fleet.hardware != CATALOGUE:
+            return {}
+        return {name: str(drawn.model.kind) for name, drawn in draw_fleet(self.fleet.drawn, self.seed).items()}
+
     def data_source(self, plugins: Plugins) -> DataSource:
         """Make the data source."""
         return plugins.data_source(self.data.name, self.data.options, where="data")

@@ -111,7 +111,7 @@ class _Simulation:
 
     def _conclude(self, *, interrupted: bool = False) -> Report:
         """Write and show what there is."""
-        run = asyncio.run(Run.read(self._store))
+        run = asyncio.run(Run.read(self._store, self._config.kinds()))
         report = make_report(
             run,
             configuration=self._config,

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from tierwise.core.ids import DeviceId
 from tierwise.runtime.cli import present
-from tierwise.runtime.figures import GroupFigures
+from tierwise.runtime.group_figures import GroupFigures
 from tierwise.runtime.output import Report
 
 
