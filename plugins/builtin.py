@@ -120,6 +120,18 @@ def tierwise_aggregators() -> Iterable[AggregatorDescriptor]:
 
 
 @hookimpl
+def tierwise_exchanges() -> Iterable[PluginDescriptor]:
+    """Announce the built-in exchanges."""
+    yield PluginDescriptor(
+        kind=Kind.EXCHANGE,
+        name="distill",
+        target="tierwise.plugins.exchange.distill:DistillExchange",
+        options="tierwise.plugins.exchange.distill:DistillOptions",
+        summary="Teaches each group's model what all groups' models answer for unlabelled public samples.",
+    )
+
+
+@hookimpl
 def tierwise_stop_rules() -> Iterable[PluginDescriptor]:
     """Announce the built-in stop rules."""
     yield PluginDescriptor(

@@ -65,6 +65,11 @@ def tierwise_aggregators() -> Iterable[AggregatorDescriptor]:
 
 
 @hookspec
+def tierwise_exchanges() -> Iterable[PluginDescriptor]:
+    """Announce exchanges, by which groups learn from each other: `tierwise.core.exchange.Exchange`."""
+
+
+@hookspec
 def tierwise_stop_rules() -> Iterable[PluginDescriptor]:
     """Announce stop rules, which end a group's federation: `tierwise.core.stopping.StopRule`."""
 
@@ -83,6 +88,7 @@ HOOKS: Final = {
     "tierwise_reducers": Kind.REDUCER,
     "tierwise_server_optimizers": Kind.SERVER_OPTIMIZER,
     "tierwise_aggregators": Kind.AGGREGATOR,
+    "tierwise_exchanges": Kind.EXCHANGE,
     "tierwise_stop_rules": Kind.STOP_RULE,
     "tierwise_data_sources": Kind.DATA_SOURCE,
 }

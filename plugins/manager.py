@@ -22,6 +22,7 @@ from tierwise.core.errors import (
     nearest,
 )
 from tierwise.core.events import PluginUsed
+from tierwise.core.exchange import Exchange
 from tierwise.core.grouping import GroupingPolicy
 from tierwise.core.hardware import Probe
 from tierwise.core.learning import DataSource, Learner
@@ -190,6 +191,10 @@ class Plugins:
     def server_optimizer(self, name: str, options: OptionValues | None = None, *, where: str = "") -> ServerOptimizer:
         """Make a server optimizer."""
         return cast("ServerOptimizer", self._make(Kind.SERVER_OPTIMIZER, name, options, where))
+
+    def exchange(self, name: str, options: OptionValues | None = None, *, where: str = "") -> Exchange:
+        """Make an exchange."""
+        return cast("Exchange", self._make(Kind.EXCHANGE, name, options, where))
 
     def stop_rule(self, name: str, options: OptionValues | None = None, *, where: str = "") -> StopRule:
         """Make a stop rule."""

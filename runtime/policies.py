@@ -7,6 +7,7 @@ import msgspec
 from tierwise.core.aggregation import Reducer, ServerOptimizer
 from tierwise.core.errors import ConfigurationError
 from tierwise.core.events import PluginUsed
+from tierwise.core.exchange import NO_EXCHANGE, Exchange
 from tierwise.core.grouping import GroupingPolicy
 from tierwise.core.selection import Selector
 from tierwise.core.stopping import StopRule
@@ -45,6 +46,7 @@ class Policies(msgspec.Struct, frozen=True, kw_only=True):
     tiers: Choice = Choice(name="mlp")
     selection: Choice = Choice(name="all")
     aggregation: AggregatorChoice = AggregatorChoice()
+    exchange: Choice = Choice(name=NO_EXCHANGE)
     stop: Choice = Choice(name="rounds")
 
 
@@ -57,6 +59,7 @@ class Team:
     selector: Selector
     reducer: Reducer
     server_optimizer: ServerOptimizer
+    exchange: Exchange | None
     stop: StopRule
     used: tuple[PluginUsed, ...]
 
@@ -88,6 +91,10 @@ def assemble(policies: Policies, plugins: Plugins) -> Team:
         Kind.SERVER_OPTIMIZER: aggregator.server_optimizer,
         Kind.STOP_RULE: policies.stop.name,
     }
+    exchange = None
+    if policies.exchange.name != NO_EXCHANGE:
+        exchange = plugins.exchange(policies.exchange.name, policies.exchange.options, where="exchange")
+        names[Kind.EXCHANGE] = policies.exchange.name
     return Team(
         grouping=plugins.grouping_policy(policies.grouping.name, policies.grouping.options, where="grouping"),
         tiers=plugins.tier_provider(policies.tiers.name, policies.tiers.options, where="tiers"),
@@ -96,6 +103,7 @@ def assemble(policies: Policies, plugins: Plugins) -> Team:
         server_optimizer=plugins.server_optimizer(
             aggregator.server_optimizer, aggregation.server_optimizer, where="aggregation.server_optimizer"
         ),
+        exchange=exchange,
         stop=plugins.stop_rule(policies.stop.name, policies.stop.options, where="stop"),
         used=tuple(plugins.provenance(kind, name) for kind, name in names.items()),
     )

@@ -232,4 +232,4 @@ def test_another_implementation_makes_the_same_bytes(bundle: Bundle) -> None:
     assert (outline["transfer"], outline["hashes"]) == (VECTORS["outline_transfer"], bytes_of("outline_hashes"))
     assert layers.message(b"tl", {"link": "offer", "outline": outline, "seen": 0}) == bytes_of("offer")
     assert layers.sha256(bytes_of("weights")) == VECTORS["weights_sha256"]
-    assert layers.sha256(VECTORS["task_json"].encode()) == VECTORS["schema_hash"]
+    assert layers.sha256(VECTORS["schema_json"].encode()) == VECTORS["schema_hash"]
