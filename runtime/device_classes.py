@@ -83,10 +83,7 @@ def _joined(ranked: Sequence[tuple[T, list[DeviceId]]]) -> list[tuple[list[T], t
 
 def _decade(flops: float) -> int:
     """Return the power of ten at or below a compute rate in FLOP/s."""
-    if flops < 1:
-        return 0
-    decade = math.floor(math.log10(flops))
-    return decade + 1 if flops >= 10.0 ** (decade + 1) else decade  # a logarithm may be rounded down
+    return math.floor(math.log10(max(flops, 1.0)))
 
 
 def _range(least: int, greatest: int) -> str:

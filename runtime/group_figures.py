@@ -9,7 +9,7 @@ from tierwise.core import events as e
 from tierwise.core.events import Record
 from tierwise.core.hardware import HardwareProfile
 from tierwise.core.ids import CohortId, DeviceId, GroupId, ModelVersion, RoundNumber, TierName
-from tierwise.core.metrics import MetricFigure
+from tierwise.core.metrics import MetricFigure, read_metrics
 from tierwise.core.state import GroupState, Phase
 from tierwise.core.stopping import RoundRecord
 from tierwise.runtime.evaluation import EvaluatedModel
@@ -34,6 +34,8 @@ class RoundFigures(msgspec.Struct, frozen=True, kw_only=True):
         How many training samples they stand for.
     download_bytes, upload_bytes
         The model to each participant, and the updates that were accepted.
+    test
+        Of the model that the round made, on the coordinator's own test set; empty without one.
     """
 
     round: RoundNumber
@@ -45,6 +47,7 @@ class RoundFigures(msgspec.Struct, frozen=True, kw_only=True):
     samples: int
     download_bytes: int
     upload_bytes: int
+    test: dict[str, MetricFigure]
 
 
 class GroupFigures(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +69,8 @@ class GroupFigures(msgspec.Struct, frozen=True, kw_only=True):
         How many rounds made its latest model.
     metrics
         From the closing evaluation; empty when there was none.
+    test
+        Of its latest model, on the coordinator's own test set; empty without one.
     download_bytes, upload_bytes
         Traffic of its closed rounds, of all participants together.
     simulated_s
@@ -91,6 +96,7 @@ class GroupFigures(msgspec.Struct, frozen=True, kw_only=True):
     abandoned: int
     version: ModelVersion
     metrics: dict[str, MetricFigure]
+    test: dict[str, MetricFigure]
     download_bytes: int
     upload_bytes: int
     simulated_s: float
@@ -172,6 +178,7 @@ def group_figures(
         abandoned=own.abandoned,
         version=group.version,
         metrics=closing.figures if closing else {},
+        test=read_metrics(group.history[-1].test) if group.history else {},
         download_bytes=sum(one.download_bytes for one in group.history),
         upload_bytes=sum(one.upload_bytes for one in group.history),
         simulated_s=(end if own.ended_at is None else own.ended_at) - own.opened_at,
@@ -193,4 +200,5 @@ def _round_figures(closed: RoundRecord, metrics: dict[str, MetricFigure]) -> Rou
         samples=closed.samples,
         download_bytes=closed.download_bytes,
         upload_bytes=closed.upload_bytes,
+        test=read_metrics(closed.test),
     )

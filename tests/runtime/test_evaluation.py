@@ -6,13 +6,15 @@ import dataclasses
 import msgspec
 import pytest
 
+from tests.core.drive import GRACE_S, HITS, learning
 from tests.runtime import helpers
+from tierwise.core import commands as c
 from tierwise.core import events as e
+from tierwise.core import inputs as i
+from tierwise.core.federation import Federation
 from tierwise.core.metrics import Metric, add_metrics, read_metrics
 from tierwise.runtime.evaluation import evaluated_models, evaluations, worst_tenth
-from tierwise.runtime.figures import Run, read_figures
-from tierwise.runtime.policies import Choice
-from tierwise.runtime.stores.memory import MemoryStore
+from tierwise.runtime.figures import RunFigures, read_figures
 
 
 @pytest.fixture(scope="module")
@@ -21,24 +23,11 @@ def records():
 
 
 @pytest.fixture(scope="module")
-def run(records) -> Run:
-    return run_of(records)
+def figures(records) -> RunFigures:
+    return read_figures(records, state_of(records))
 
 
-def run_of(records, kinds=None) -> Run:
-    async def read() -> Run:
-        store = MemoryStore()
-        await store.append([record for record in records if not isinstance(record.event, e.GroupFinished)])
-        return await Run.read(store, kinds)
-
-    found = asyncio.run(read())  # without the blobs of target models, which are not looked at here
-    state = helpers_state(records)
-    return dataclasses.replace(found, records=records, state=state)
-
-
-def helpers_state(records):
-    from tierwise.core.federation import Federation
-
+def state_of(records):
     federation = Federation()
     for record in records:
         federation.apply(record)
@@ -49,9 +38,8 @@ def of(reported, devices):
     return read_metrics(add_metrics(reported[device] for device in devices))
 
 
-def test_all_hold_outs_is_the_sum_of_the_groups(records, run) -> None:
+def test_all_hold_outs_is_the_sum_of_the_groups(records, figures) -> None:
     closing = [record.event.metrics for record in records if isinstance(record.event, e.GroupFinished)]
-    figures = run.figures
     assert len(closing) == 3
     assert figures.metric == "accuracy"
     assert figures.evaluation is not None
@@ -61,31 +49,26 @@ def test_all_hold_outs_is_the_sum_of_the_groups(records, run) -> None:
     assert figures.history[-1] == figures.evaluation
 
 
-def test_a_class_has_its_devices_own_sums(records, run) -> None:
+def test_a_class_has_its_devices_own_sums(records, figures) -> None:
     reported = {r.event.device: r.event.metrics for r in records if isinstance(r.event, e.EvaluationAccepted)}
     assert len(reported) == 9
-    found = run.figures.evaluation.classes
+    found = figures.evaluation.classes
     assert [(one.name, one.devices) for one in found] == [
         ("100 kFLOP/s to 1 MFLOP/s", 3),
         ("1 to 10 MFLOP/s", 3),
         ("10 to 100 MFLOP/s", 3),
     ]
     assert [one.metrics for one in found] == [of(reported, [f"d{k + n}" for n in range(3)]) for k in (0, 3, 6)]
-    assert add_counts(found) == run.figures.evaluation.metrics["accuracy"].count
-
-
-def add_counts(classes) -> int:
-    return sum(one.metrics["accuracy"].count for one in classes)
+    assert sum(one.metrics["accuracy"].count for one in found) == figures.evaluation.metrics["accuracy"].count
 
 
 def test_in_a_fleet_of_known_kinds_a_class_is_a_kind(records) -> None:
     kinds = {f"d{n}": "board" if n < 4 else "desktop" for n in range(9)}
-    found = run_of(records, kinds).figures.evaluation.classes
+    found = read_figures(records, state_of(records), kinds).evaluation.classes
     assert [(one.name, one.devices) for one in found] == [("board", 4), ("desktop", 5)]
 
 
-def test_the_history_has_each_model_before_its_round(records, run) -> None:
-    figures = run.figures
+def test_the_history_has_each_model_before_its_round(records, figures) -> None:
     rounds = [record.event for record in records if isinstance(record.event, e.RoundClosed)]
     first = [event.metrics for event in rounds if event.version == 1]
     assert [(one.version, one.closing) for one in figures.history] == [(0, False), (1, False), (2, True)]
@@ -106,58 +89,50 @@ def test_wherever_a_log_is_cut_its_figures_can_be_read(records) -> None:
     seen = set()
     for length in range(len(records) + 1):
         cut = records[:length]
-        figures = read_figures(cut, helpers_state(cut))
+        figures = read_figures(cut, state_of(cut))
         seen.add(figures.evaluation and (figures.evaluation.version, figures.evaluation.closing))
         msgspec.json.encode(figures)
     assert seen >= {None, (0, False), (1, False), (2, True)}
 
 
 def test_devices_of_a_merged_group_are_not_counted_twice() -> None:
-    """g1 goes to g2 after its first round: what it evaluated is not added to what its devices evaluate there."""
-    models = evaluated_models(merged_log())
-    assert {model.group for model in models} == {"g1", "g2"}
-    figures = read_figures(merged_log(), helpers_state(merged_log()))
-    assert {model.group for model in models if model.closing} == {"g2"}
-    assert figures.evaluation.devices == 5
-    assert figures.evaluation.metrics["accuracy"].count == 5 * 6
+    """g2 goes to g1 after a round: what it evaluated is not added to what its devices evaluate there."""
+    drive = learning("abc", "def")
+    drive.run_round("g1")
+    drive.run_round("g2")
+    drive.lose("d", "e")
+    drive.wait(GRACE_S)
+    drive.run_round("g1", stop="enough")
+    drive.evaluate("a", "b", "c", "f", cohort="g1.r3")
+    assert {model.group for model in evaluated_models(drive.records)} == {"g1", "g2"}
+    found = read_figures(drive.records, drive.machine.state).evaluation
+    assert (found.devices, found.metrics["accuracy"].count, found.closing) == (4, 4 * HITS["accuracy"].count, True)
 
 
-def merged_log():
-    """Run six devices in two groups, of which one loses a device after a round, and then merges."""
-    if not _MERGED:
-        _MERGED.extend(asyncio.run(run_and_lose()))
-    return _MERGED
+def test_a_device_without_a_hold_out_evaluates_nothing() -> None:
+    drive = learning("abcd")
+    drive.select()
+    nothing = {name: Metric(sum=0.0, count=0) for name in HITS}
+    drive.give(drive.submission("a", metrics=nothing))
+    drive.update("b", "c", "d")
+    drive.reduce()
+    found = read_figures(drive.records, drive.machine.state).evaluation
+    assert (found.devices, found.metrics["accuracy"].count) == (3, 30)
+    assert [one.devices for one in found.classes] == [3]
 
 
-_MERGED: list[e.Record] = []
-
-
-async def run_and_lose():
-    from tierwise.runtime.simulation.run import run_virtually  # noqa: F401
-
-    import anyio
-
-    from tierwise.runtime.transports.memory import MemoryNetwork
-
-    store, network = MemoryStore(), MemoryNetwork()
-    settings = helpers.settings(6, deadline_s=600.0, grace_s=0.05)
-    policies = helpers.policies(rounds=4, groups=2, tiers=Choice(name="mlp", options={"hidden": [[2]]}))
-    async with helpers.coordinator(network.coordinator(), store, settings=settings, policies=policies) as running:
-        async with anyio.create_task_group() as tasks:
-            stop = anyio.Event()
-
-            async def leave() -> None:
-                async with helpers.agent(0, network) as agent:  # noqa: F841
-                    await stop.wait()
-
-            tasks.start_soon(leave)
-            for number in range(1, 6):
-                tasks.start_soon(helpers.live, number, network)
-            async for event in running.events(lossless=True):
-                if isinstance(event, e.RoundClosed) and event.group == "g1":
-                    stop.set()
-        await running.result()
-    return await store.records()
+def test_a_test_set_is_shown_with_each_round_and_the_last_model() -> None:
+    drive = learning("abc", tests=True)
+    for hits, stop in ((3.0, None), (4.0, "enough")):
+        drive.select()
+        drive.update("a", "b", "c", cohort=drive.cohort().opened.cohort)
+        drive.reduce()
+        tested = {"accuracy": Metric(sum=hits, count=8)}
+        drive.give(i.ModelMeasured(order=drive.order(c.MeasureModel).key, metrics=tested))
+        drive.rule(reason=stop)
+    (group,) = read_figures(drive.records, drive.machine.state).groups
+    assert [one.test["accuracy"].value for one in group.history] == [3 / 8, 4 / 8]
+    assert group.test == group.history[-1].test
 
 
 # the worst tenth
@@ -213,5 +188,7 @@ def test_two_devices_own_figures_are_not_shown(records) -> None:
         ("100 kFLOP/s to 10 MFLOP/s", 5),
         ("10 to 100 MFLOP/s", 3),
     ]
-    (alone,) = evaluations([without[-1]], "accuracy", profiles) if without[-1].group == "g1" else [found]
-    assert alone.devices in (2, 8)
+    g1 = [model for model in without if model.group == "g1"]
+    assert [(one.devices, one.metrics, one.classes) for one in evaluations(g1, "accuracy", profiles)] == [
+        (2, {}, ())
+    ] * 3
