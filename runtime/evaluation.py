@@ -47,6 +47,28 @@ class ClassFigures(msgspec.Struct, frozen=True, kw_only=True):
     metrics: dict[str, MetricFigure]
 
 
+class GroupEvaluation(msgspec.Struct, frozen=True, kw_only=True):
+    """How good a group's model is.
+
+    Attributes
+    ----------
+    version
+        How many rounds made it.
+    closing
+        Whether it is the group's target model.
+    devices
+        How many have evaluated it.
+    metrics
+        On all their hold-outs together; empty if fewer than three have.
+    """
+
+    group: GroupId
+    version: ModelVersion
+    closing: bool
+    devices: int
+    metrics: dict[str, MetricFigure]
+
+
 class WorstTenth(msgspec.Struct, frozen=True, kw_only=True):
     """How good the models are where they are worst: over the tenth of devices with the worst values of their own.
 
@@ -81,6 +103,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
         How many have evaluated, on one hold-out sample or more.
     metrics
         On all their hold-outs together: the groups' sums added up.
+    groups
+        Each group, weakest first.
     classes
         By class of devices, from the weakest hardware to the strongest.
     worst_tenth
@@ -91,6 +115,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     closing: bool
     devices: int
     metrics: dict[str, MetricFigure]
+    groups: tuple[GroupEvaluation, ...]
     classes: tuple[ClassFigures, ...]
     worst_tenth: WorstTenth
 
@@ -116,9 +141,15 @@ class EvaluatedModel:
     closing: bool
 
     @property
-    def figures(self) -> dict[str, MetricFigure]:
-        """The metrics as people read them; none if they would be one or two devices' own."""
-        return read_metrics(self.metrics) if len(self.parts) >= MINIMUM else {}
+    def figures(self) -> GroupEvaluation:
+        """The same as people read it."""
+        return GroupEvaluation(
+            group=self.group,
+            version=self.version,
+            closing=self.closing,
+            devices=len(self.parts),
+            metrics=read_metrics(self.metrics) if len(self.parts) >= MINIMUM else {},
+        )
 
 
 @dataclass(slots=True)
@@ -168,6 +199,7 @@ def _evaluated(group: GroupId, metrics: Metrics, cohort: _Cohort) -> EvaluatedMo
 
 def evaluations(
     models: Sequence[EvaluatedModel],
+    order: Sequence[GroupId],
     metric: str,
     profiles: Mapping[DeviceId, HardwareProfile],
     kinds: Mapping[DeviceId, str] | None = None,
@@ -177,8 +209,9 @@ def evaluations(
     Parameters
     ----------
     models
-        As `evaluated_models` finds them, without those of groups that were merged into others: their devices are
-        there with the others.
+        As `evaluated_models` finds them.
+    order
+        The groups, weakest first; without those that were merged into others, whose devices are there with the others.
     metric
         The task's first one.
     profiles
@@ -193,12 +226,14 @@ def evaluations(
     """
     by_group: dict[GroupId, dict[ModelVersion, EvaluatedModel]] = {}
     for model in models:
-        by_group.setdefault(model.group, {})[model.version] = model
+        if model.group in order:
+            by_group.setdefault(model.group, {})[model.version] = model
     found: list[Evaluation] = []
     latest: dict[GroupId, EvaluatedModel] = {}
-    for version in sorted({model.version for model in models}):
+    for version in sorted({version for versions in by_group.values() for version in versions}):
         latest |= {name: versions[version] for name, versions in by_group.items() if version in versions}
-        found.append(_together(version, list(latest.values()), metric, profiles, kinds))
+        together = [latest[name] for name in order if name in latest]
+        found.append(_together(version, together, metric, profiles, kinds))
     return tuple(found)
 
 
@@ -216,6 +251,7 @@ def _together(
         closing=all(model.closing for model in models),
         devices=len(parts),
         metrics=read_metrics(add_metrics(model.metrics for model in models)) if enough else {},
+        groups=tuple(model.figures for model in models),
         classes=tuple(
             ClassFigures(
                 name=one.name,

@@ -126,8 +126,8 @@ def read_figures(
     end = records[-1].at if records else 0.0
     models = evaluated_models(records)
     metric = state.settings.task.metrics[0] if state.settings else ""
-    staying = [model for model in models if model.group not in tally.merged]
-    history = evaluations(staying, metric, tally.profiles, kinds)
+    staying = [name for name in state.groups if name not in tally.merged]
+    history = evaluations(models, staying, metric, tally.profiles, kinds)
     groups = tuple(group_figures(name, group, tally, models, end) for name, group in state.groups.items())
     return RunFigures(
         groups=groups,

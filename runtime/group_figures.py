@@ -166,7 +166,7 @@ def group_figures(
     """
     own = tally.groups.get(name) or GroupTally(end)
     closing = next((model for model in models if model.group == name and model.closing), None)
-    before = {model.version: model.figures for model in models if model.group == name and not model.closing}
+    before = {model.version: model.figures.metrics for model in models if model.group == name and not model.closing}
     return GroupFigures(
         group=name,
         rank=group.rank,
@@ -177,7 +177,7 @@ def group_figures(
         rounds=len(group.history),
         abandoned=own.abandoned,
         version=group.version,
-        metrics=closing.figures if closing else {},
+        metrics=closing.figures.metrics if closing else {},
         test=read_metrics(group.history[-1].test) if group.history else {},
         download_bytes=sum(one.download_bytes for one in group.history),
         upload_bytes=sum(one.upload_bytes for one in group.history),

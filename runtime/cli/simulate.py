@@ -123,7 +123,7 @@ class _Simulation:
         if self._as_json:
             click.echo(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
         else:
-            show_report(report, self._out)
+            show_report(report, self._out, simulated=True)
         return report
 
     def _also_used(self, run: Run) -> tuple[PluginUsed, ...]:

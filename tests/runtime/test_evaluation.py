@@ -46,6 +46,9 @@ def test_all_hold_outs_is_the_sum_of_the_groups(records, figures) -> None:
     assert figures.evaluation.metrics == read_metrics(add_metrics(closing))
     assert (figures.evaluation.devices, figures.evaluation.closing, figures.evaluation.version) == (9, True, 2)
     assert figures.evaluation.metrics["accuracy"].count == 9 * 6
+    assert [(one.group, one.devices, one.metrics) for one in figures.evaluation.groups] == [
+        (group.group, 3, group.metrics) for group in figures.groups
+    ]
     assert figures.history[-1] == figures.evaluation
 
 
@@ -180,10 +183,10 @@ def test_two_devices_own_figures_are_not_shown(records) -> None:
         dataclasses.replace(model, parts={name: one for name, one in model.parts.items() if name != "d0"})
         for model in evaluated_models(records)
     ]
-    assert [model.figures for model in without if model.group == "g1"] == [{}] * 3
-    assert all(model.figures for model in without if model.group != "g1")
+    assert [model.figures.metrics for model in without if model.group == "g1"] == [{}] * 3
+    assert all(model.figures.metrics for model in without if model.group != "g1")
     profiles = {f"d{number}": helpers.profile(number) for number in range(9)}
-    found = evaluations(without, "accuracy", profiles)[-1]
+    found = evaluations(without, ["g1", "g2", "g3"], "accuracy", profiles)[-1]
     assert [(one.name, one.devices) for one in found.classes] == [
         ("100 kFLOP/s to 10 MFLOP/s", 5),
         ("10 to 100 MFLOP/s", 3),
