@@ -13,7 +13,7 @@ from tierwise.runtime.cli import present
 from tierwise.runtime.evaluation import Evaluation
 from tierwise.runtime.figures import RunFigures
 from tierwise.runtime.group_figures import GroupFigures
-from tierwise.runtime.output import Report
+from tierwise.runtime.output import REPORT, Report
 
 NARROW: Final = 100
 """A console of fewer columns has no place for why each group ended: that follows in lines."""
@@ -50,8 +50,10 @@ def show_report(report: Report, directory: Path | None = None, *, simulated: boo
         if run.groups:
             console.print()
         models = sum(name.endswith(".safetensors") for name in report.files)
+        page = f", {REPORT}" if REPORT in report.files else ""
         console.print(
-            f"written to {directory}: result.json, {models} target model{'' if models == 1 else 's'}", soft_wrap=True
+            f"written to {directory}: result.json, {models} target model{'' if models == 1 else 's'}{page}",
+            soft_wrap=True,
         )
 
 
