@@ -96,10 +96,8 @@ def show_evaluation(console: Console, run: RunFigures, evaluation: Evaluation) -
     def add(label: str, devices: int, found: Mapping[str, MetricFigure], test: MetricFigure | None = None) -> None:
         samples = next((present.count(figure.count) for figure in found.values() if figure.count), "")
         values = [present.metric(name, found[name].value if name in found else None) for name in metrics]
-        test_value = [present.metric(run.metric, test.value if test else None)] if tests else []
-        table.add_row(
-            label, present.count(devices), "" if samples is None else present.count(samples), *values, *test_value
-        )
+        values += [present.metric(run.metric, test.value if test else None)] if tests else []
+        table.add_row(label, present.count(devices), samples, *values)
 
     for group in evaluation.groups:
         add(group.group, group.devices, group.metrics, tests.get(group.group))

@@ -191,7 +191,5 @@ def test_two_devices_own_figures_are_not_shown(records) -> None:
         ("100 kFLOP/s to 10 MFLOP/s", 5),
         ("10 to 100 MFLOP/s", 3),
     ]
-    g1 = [model for model in without if model.group == "g1"]
-    assert [(one.devices, one.metrics, one.classes) for one in evaluations(g1, "accuracy", profiles)] == [
-        (2, {}, ())
-    ] * 3
+    found = evaluations(without, ["g1"], "accuracy", profiles)
+    assert [(one.devices, one.metrics, one.classes) for one in found] == [(2, {}, ())] * 3
