@@ -52,6 +52,8 @@ class GroupEvaluation(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
+    group
+        Whose model.
     version
         How many rounds made it.
     closing

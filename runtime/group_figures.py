@@ -55,8 +55,10 @@ class GroupFigures(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
-    group, rank
-        0 is the weakest group's rank.
+    group
+        Its name, never used for another.
+    rank
+        0 is the weakest group's.
     devices
         How many are in it; 0 when they went to another group.
     contributed
