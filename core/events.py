@@ -31,7 +31,15 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True, tag_field="notice"):
 
 
 class PluginUsed(msgspec.Struct, frozen=True, kw_only=True):
-    """A plugin that a run uses, and where it came from."""
+    """A plugin that a run uses, and where it came from.
+
+    Attributes
+    ----------
+    kind, name
+        Which one: ``stop rule``, ``rounds``.
+    distribution, version
+        The installed package that has it.
+    """
 
     kind: str
     name: str

@@ -7,6 +7,7 @@ from tierwise.core import events as e
 from tierwise.core import messages as m
 from tierwise.core.bus import SubscriberFailed
 from tierwise.core.metrics import Metrics, read_metrics
+from tierwise.runtime.cli import present
 
 NAMES_SHOWN: Final = 5
 """Of a list of devices; with more, the rest is counted."""
@@ -92,6 +93,11 @@ def _of_group(happening: e.Event | e.Notice) -> str | None:
             return f"{group}: enough devices again"
         case e.GroupMerged(source=source, target=target, devices=devices):
             return f"{source}: merged into {target}, with {_devices(len(devices))}"
+        case e.ModelExchanged(group=group, version=version, teachers=teachers):
+            others = sorted(set(teachers) - {group})
+            return f"{group}: version {version} learned from {', '.join(others) or 'no other group'}"
+        case e.ModelTested(group=group, version=version):
+            return f"{group}: version {version} on the coordinator's test set{_metrics(happening.metrics)}"
         case e.StopChecked(group=group, reason=reason):
             return f"{group}: {'goes on' if reason is None else f'stops: {reason}'}"
         case e.GroupFinished(group=group, reason=reason):
@@ -109,11 +115,11 @@ def _of_round(happening: e.Event | e.Notice) -> str | None:
         case e.UpdateAccepted(cohort=cohort, device=device, samples=samples):
             return f"{cohort}: update of {device} over {samples:,} samples"
         case e.EvaluationAccepted(cohort=cohort, device=device):
-            return f"{cohort}: evaluation of {device}{_metrics(happening.metrics)}"
+            return f"{cohort}: evaluation of {device}"  # whose figures are its own affair
         case e.TaskDeclined(cohort=cohort, device=device, reason=reason):
             return f"{cohort}: {device} declined: {reason}"
         case e.CohortClosed(cohort=cohort, survivors=survivors):
-            return f"{cohort}: closed with {_devices(len(survivors))}"
+            return f"{cohort}: nothing more is accepted, {_devices(len(survivors))} to be summed"
         case e.RoundAbandoned(group=group, reason=reason):
             return f"{group}: round {happening.round} abandoned: {reason}"
         case e.RoundClosed(group=group, devices=devices):
@@ -199,6 +205,6 @@ def _devices(count: int) -> str:
 
 
 def _metrics(metrics: Metrics) -> str:
-    figures = read_metrics(metrics).items()
-    shown = ((name, figure.value) for name, figure in figures if "." not in name)  # not the sums of features
-    return "".join(f", {name} {value:.3f}" for name, value in shown if value is not None)
+    shown = ((name, figure.value) for name, figure in read_metrics(metrics).items() if "." not in name)
+    # A name with a point is one of the sums of features, which nobody reads.
+    return "".join(f", {name} {present.metric(name, value)}" for name, value in shown if value is not None)

@@ -110,7 +110,7 @@ class _Simulation:
 
     def _conclude(self, *, interrupted: bool = False) -> Report:
         """Write and show what there is."""
-        run = asyncio.run(Run.read(self._store))
+        run = asyncio.run(Run.read(self._store, self._config.kinds()))
         report = make_report(
             run,
             configuration=self._config,
@@ -124,7 +124,7 @@ class _Simulation:
         if self._as_json:
             click.echo(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
         else:
-            show_report(report, self._out)
+            show_report(report, self._out, simulated=True)
         return report
 
     def _also_used(self, run: Run) -> tuple[PluginUsed, ...]:
