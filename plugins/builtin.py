@@ -65,6 +65,20 @@ def tierwise_learners() -> Iterable[PluginDescriptor]:
         options="tierwise.plugins.learners.mlp:MlpOptions",
         summary="Trains a multi-layer perceptron with NumPy alone.",
     )
+    yield PluginDescriptor(
+        kind=Kind.LEARNER,
+        name="sklearn-linear",
+        target="tierwise.plugins.learners.sklearn_linear:SklearnLinearLearner",
+        options="tierwise.plugins.learners.sklearn_linear:SklearnLinearOptions",
+        summary="Trains a logistic or linear regression with scikit-learn.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.LEARNER,
+        name="sklearn-mlp",
+        target="tierwise.plugins.learners.sklearn_mlp:SklearnMlpLearner",
+        options="tierwise.plugins.learners.sklearn_mlp:SklearnMlpOptions",
+        summary="Trains a multi-layer perceptron with scikit-learn.",
+    )
 
 
 @hookimpl
