@@ -146,4 +146,5 @@ class Head:
     def _shifted(self, outputs: Buffer) -> Buffer:
         """Return logits with the greatest taken off, so that their exponentials cannot overflow."""
         logits = self._logits(outputs)
-        return logits - logits.max(1, keepdims=True)
+        shifted: Buffer = logits - logits.max(1, keepdims=True)
+        return shifted
