@@ -10,6 +10,7 @@ They need no test framework. All inputs are made from fixed seeds, so a check th
 """
 
 from tierwise.plugins.testing._data import check_data_source
+from tierwise.plugins.testing._exchange import check_exchange
 from tierwise.plugins.testing._grouping import check_grouping_policy
 from tierwise.plugins.testing._laws import REGRESSION_TASK, TASK, ConformanceError
 from tierwise.plugins.testing._learner import check_learner
@@ -25,6 +26,7 @@ __all__ = [
     "TASK",
     "ConformanceError",
     "check_data_source",
+    "check_exchange",
     "check_grouping_policy",
     "check_learner",
     "check_probe",

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
 from tierwise.plugins import Kind, Plugins, testing
@@ -21,6 +22,7 @@ CONTRACTS = {
     "selectors": ("_selector", testing.check_selector),
     "reducers": ("_reducer", testing.check_reducer),
     "server_optimizers": ("_optimizer", testing.check_server_optimizer),
+    "exchanges": ("_exchange", testing.check_exchange),
     "stop_rules": ("_stopping", testing.check_stop_rule),
     "data_sources": ("_data", testing.check_data_source),
 }
@@ -106,16 +108,20 @@ def check_both(plugins, name):
         testing.check_learner(plugins.learner(name, {}, task), task)
 
 
+NEEDED = {"threshold": {"rules": [{"name": "small", "where": "memory_bytes < 2e9"}]}}
+"""Options without which a plugin cannot be made."""
 CHECKS = {
     Kind.PROBE: lambda plugins, name: testing.check_probe(plugins.probe(name)),
-    Kind.GROUPING_POLICY: lambda plugins, name: testing.check_grouping_policy(plugins.grouping_policy(name)),
+    Kind.GROUPING_POLICY: lambda plugins, name: testing.check_grouping_policy(
+        plugins.grouping_policy(name, NEEDED.get(name))
+    ),
     Kind.TIER_PROVIDER: lambda plugins, name: testing.check_tier_provider(plugins.tier_provider(name), TASK, plugins),
     Kind.LEARNER: lambda plugins, name: check_both(plugins, name),
     Kind.SELECTOR: lambda plugins, name: testing.check_selector(plugins.selector(name)),
     Kind.REDUCER: lambda plugins, name: testing.check_reducer(plugins.reducer(name)),
     Kind.SERVER_OPTIMIZER: lambda plugins, name: testing.check_server_optimizer(plugins.server_optimizer(name)),
+    Kind.EXCHANGE: lambda plugins, name: testing.check_exchange(plugins.exchange(name)),
     Kind.STOP_RULE: lambda plugins, name: testing.check_stop_rule(plugins.stop_rule(name)),
-    Kind.DATA_SOURCE: lambda plugins, name: testing.check_data_source(plugins.data_source(name)),
 }
 
 
@@ -126,9 +132,20 @@ def builtins() -> Iterator[object]:
             yield pytest.param(plugins, kind, descriptor.name, id=f"{kind}: {descriptor.name}")
 
 
+def data_source(plugins, name, folder):
+    """Make a data source, with small data where it comes without."""
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=(40, 3)), np.arange(40) % 2
+    np.savez(folder / "a.npz", x=x, y=y)
+    options = {"digits": {}, "npz": {"path": str(folder / "a.npz"), "partition": "iid"}}
+    return plugins.data_source(name, options[name])
+
+
 @pytest.mark.parametrize(("plugins", "kind", "name"), list(builtins()))
-def test_every_builtin_conforms(plugins, kind, name):
+def test_every_builtin_conforms(plugins, kind, name, tmp_path):
     if kind is Kind.AGGREGATOR:
         assert plugins.aggregator(name).name == name  # both of its parts exist, and are checked by themselves
+    elif kind is Kind.DATA_SOURCE:
+        testing.check_data_source(data_source(plugins, name, tmp_path))
     else:
         CHECKS[kind](plugins, name)
