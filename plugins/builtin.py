@@ -99,6 +99,22 @@ def tierwise_tier_providers() -> Iterable[PluginDescriptor]:
         options="tierwise.plugins.tiers.mlp:MlpLadderOptions",
         summary="Offers multi-layer perceptrons in a ladder of widths.",
     )
+    yield PluginDescriptor(
+        kind=Kind.TIER_PROVIDER,
+        name="ladder",
+        target="tierwise.plugins.tiers.ladder:LadderTierProvider",
+        options="tierwise.plugins.tiers.ladder:LadderOptions",
+        summary="Offers any learners' models, in the order in which they are named.",
+        composed=True,
+    )
+    yield PluginDescriptor(
+        kind=Kind.TIER_PROVIDER,
+        name="warm",
+        target="tierwise.plugins.tiers.warm:WarmTierProvider",
+        options="tierwise.plugins.tiers.warm:WarmOptions",
+        summary="Offers another provider's tiers, and starts from the target models of an earlier federation.",
+        composed=True,
+    )
 
 
 @hookimpl
