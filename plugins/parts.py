@@ -30,15 +30,16 @@ KEYS: Final = {
     Kind.SELECTOR: "selector",
     Kind.STOP_RULE: "rule",
 }
-"""Under which key a table names a plugin of a kind; its options stand in the table ``options`` beside it."""
+"""Under which key a table names a plugin of a kind, as the tables of a configuration do."""
 
 
 class Parts:
     """Makes the parts of a plugin, by name.
 
-    A part is a table among the plugin's options: ``{rule = "time", options = {seconds = 60}}``, with the name under the
-    key of its kind in `KEYS`. All methods raise a `ConfigurationError` whose key is the one at fault
-    (``stop.rules.1.options.seconds``), and a `PluginError` as `Plugins` does.
+    A part is a table among the plugin's options, with the part's name under the key of its kind (`KEYS`), and its
+    options beside it or in a table below: ``{rule = "time", seconds = 60}``, ``{learner = "mlp", options = {…}}``.
+    All methods raise a `ConfigurationError` with the key at fault (``stop.rules.1.seconds``,
+    ``tiers.rungs.0.options.hidden``), and a `PluginError` as `Plugins` does.
 
     Parameters
     ----------
@@ -56,7 +57,7 @@ class Parts:
         """Return the dotted key of an option of the whole plugin, for an error of its own: ``parts.key("rungs.1")``."""
         return ".".join(part for part in (self._where, *parts) if part)
 
-    def options(self, kind: Kind, name: str, options: OptionValues, *, at: str) -> OptionValues:
+    def options(self, kind: Kind, name: str, options: OptionValues, *, at: str, below: str = "") -> OptionValues:
         """Check a part's name and options, for one that can only be made later: a learner needs a task.
 
         Parameters
@@ -65,44 +66,46 @@ class Parts:
             Of the part.
         at
             The key of the part's table, from the table of the whole plugin: ``"rungs.1"``.
+        below
+            Under which key of the part's table its options stand; empty where they stand beside its name.
 
         Returns
         -------
         OptionValues
             All of its options as plain values: those left out have their defaults.
         """
-        read = self._found(kind, at, lambda where: self._plugins.options(kind, name, options, where=where))
+        read = self._found(kind, at, below, lambda where: self._plugins.options(kind, name, options, where=where))
         # As they come back from a log or a message: with lists, so that tiers compare equal.
         plain: OptionValues = msgspec.json.decode(msgspec.json.encode(read))
         return plain
 
-    def grouping_policy(self, name: str, options: OptionValues, *, at: str) -> GroupingPolicy:
-        """Make a grouping policy; ``at`` is as in `options`, here and below."""
+    def grouping_policy(self, name: str, options: OptionValues, *, at: str, below: str = "") -> GroupingPolicy:
+        """Make a grouping policy; what is given is as for `options`, here and in all that follow."""
         make = self._plugins.grouping_policy
-        return self._found(Kind.GROUPING_POLICY, at, lambda where: make(name, options, where=where))
+        return self._found(Kind.GROUPING_POLICY, at, below, lambda where: make(name, options, where=where))
 
-    def tier_provider(self, name: str, options: OptionValues, *, at: str) -> TierProvider:
+    def tier_provider(self, name: str, options: OptionValues, *, at: str, below: str = "") -> TierProvider:
         """Make a tier provider."""
         make = self._plugins.tier_provider
-        return self._found(Kind.TIER_PROVIDER, at, lambda where: make(name, options, where=where))
+        return self._found(Kind.TIER_PROVIDER, at, below, lambda where: make(name, options, where=where))
 
-    def learner(self, name: str, options: OptionValues, task: Task, *, at: str) -> Learner:
+    def learner(self, name: str, options: OptionValues, task: Task, *, at: str, below: str = "") -> Learner:
         """Make a learner for a task."""
         make = self._plugins.learner
-        return self._found(Kind.LEARNER, at, lambda where: make(name, options, task, where=where))
+        return self._found(Kind.LEARNER, at, below, lambda where: make(name, options, task, where=where))
 
-    def selector(self, name: str, options: OptionValues, *, at: str) -> Selector:
+    def selector(self, name: str, options: OptionValues, *, at: str, below: str = "") -> Selector:
         """Make a selector."""
         make = self._plugins.selector
-        return self._found(Kind.SELECTOR, at, lambda where: make(name, options, where=where))
+        return self._found(Kind.SELECTOR, at, below, lambda where: make(name, options, where=where))
 
-    def stop_rule(self, name: str, options: OptionValues, *, at: str) -> StopRule:
+    def stop_rule(self, name: str, options: OptionValues, *, at: str, below: str = "") -> StopRule:
         """Make a stop rule."""
         make = self._plugins.stop_rule
-        return self._found(Kind.STOP_RULE, at, lambda where: make(name, options, where=where))
+        return self._found(Kind.STOP_RULE, at, below, lambda where: make(name, options, where=where))
 
-    def _found(self, kind: Kind, at: str, make: Callable[[str], T]) -> T:
+    def _found(self, kind: Kind, at: str, below: str, make: Callable[[str], T]) -> T:
         try:
-            return make(self.key(at, "options"))
+            return make(self.key(at, below))
         except UnknownPluginError as error:
             raise ConfigurationError(str(error), key=self.key(at, KEYS[kind])) from error

@@ -70,7 +70,7 @@ class LadderTierProvider:
         self._rungs = [
             msgspec.structs.replace(
                 rung,
-                options=parts.options(Kind.LEARNER, rung.learner, rung.options, at=_key(number)),
+                options=parts.options(Kind.LEARNER, rung.learner, rung.options, at=_key(number), below="options"),
                 name=rung.name or rung.learner,
             )
             for number, rung in enumerate(options.rungs)
@@ -95,10 +95,10 @@ class LadderTierProvider:
     def initial(self, task: Task, tier: Tier, seed: int) -> Weights:
         """Return the learner's untrained weights."""
         number = next(number for number, rung in enumerate(self._rungs) if rung.name == tier.name)
-        return self._parts.learner(tier.learner, tier.options, task, at=_key(number)).initial(seed)
+        return self._parts.learner(tier.learner, tier.options, task, at=_key(number), below="options").initial(seed)
 
     def _tier(self, number: int, rung: Rung, task: Task) -> Tier:
-        learner = self._parts.learner(rung.learner, rung.options, task, at=_key(number))
+        learner = self._parts.learner(rung.learner, rung.options, task, at=_key(number), below="options")
         return Tier(
             name=TierName(rung.name),
             learner=rung.learner,

@@ -15,26 +15,13 @@ from tierwise.core.ids import BlobHash, GroupId, TierName
 from tierwise.core.task import Task
 from tierwise.core.tiers import OptionValues, RoundLimits, Tier
 from tierwise.core.weights import Layout, Weights
-from tierwise.plugins.parts import Parts
+from tierwise.plugins.descriptors import Kind
+from tierwise.plugins.parts import KEYS, Parts
 from tierwise.plugins.paths import FROM_THE_FOLDER
 
 _LOG: Final = logging.getLogger(__name__)
 _FORMAT: Final = "tierwise.card.1"
-
-
-class Inner(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which tiers there are.
-
-    Attributes
-    ----------
-    provider
-        Name of the tier provider.
-    options
-        Its options.
-    """
-
-    provider: str = "mlp"
-    options: OptionValues = {}
+_NAME: Final = KEYS[Kind.TIER_PROVIDER]
 
 
 class WarmOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -46,11 +33,15 @@ class WarmOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         What ``--out`` of the earlier federation wrote: target models, each with its card. A relative path starts at the
         folder of the configuration.
     inner
-        The tier provider whose tiers are on offer, and its options: ``{provider = "mlp", options = {…}}``.
+        The tier provider whose tiers are on offer, and beside its name its options, as in the table ``[tiers]``.
     """
 
     directory: Annotated[str, msgspec.Meta(extra=FROM_THE_FOLDER)]
-    inner: Inner = Inner()
+    inner: OptionValues
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.inner.get(_NAME), str):
+            raise TypeError(f'inner names no tier provider: write {_NAME} = "mlp", for example, beside its options')
 
 
 class _Card(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,7 +73,8 @@ class WarmTierProvider:
     def __init__(self, options: WarmOptions, parts: Parts) -> None:
         self._directory = Path(options.directory).expanduser()
         self._key = parts.key("directory")
-        self._inner = parts.tier_provider(options.inner.provider, options.inner.options, at="inner")
+        inner = dict(options.inner)
+        self._inner = parts.tier_provider(inner.pop(_NAME), inner, at="inner")
         self._cards = self._read()
 
     def _read(self) -> dict[TierName, _Card]:

@@ -1,6 +1,7 @@
 """Plugins that consist of other plugins; a pack's are no different from built-in ones."""
 
 import functools
+from typing import Any
 
 import msgspec
 import pytest
@@ -12,19 +13,17 @@ from tierwise.plugins import Kind, Parts, PluginDescriptor, Plugins, builtin, ho
 TASK = Task(name="test", features=4, classes=("a", "b"))
 
 
-class Rule(msgspec.Struct, frozen=True):
-    rule: str
-    options: dict = {}
-
-
 class BothOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    rules: tuple[Rule, ...]
+    rules: tuple[dict[str, Any], ...]
 
 
 class Both:
     def __init__(self, options: BothOptions, parts: Parts) -> None:
         self.parts = [
-            parts.stop_rule(one.rule, one.options, at=f"rules.{number}") for number, one in enumerate(options.rules)
+            parts.stop_rule(one["rule"], one["options"], at=f"rules.{number}", below="options")
+            if "options" in one
+            else parts.stop_rule(one.pop("rule"), one, at=f"rules.{number}")
+            for number, one in enumerate(map(dict, options.rules))
         ]
 
     def check(self, history):
@@ -68,7 +67,7 @@ def plugins() -> Plugins:
 
 
 def rule(name: str, **options: object) -> dict[str, object]:
-    return {"rule": name, "options": options}
+    return {"rule": name, **options}
 
 
 def both(*rules: object) -> Both:
@@ -91,18 +90,28 @@ def test_the_parts_stand_behind_all_other_arguments() -> None:
     [
         (
             [rule("rounds"), rule("rounds", rounds=0)],
-            "stop.rules.1.options.rounds",
+            "stop.rules.1.rounds",
             "option 'rounds' of stop rule 'rounds' is 0, allowed is an integer of at least 1",
         ),
         (
             [rule("both", rules=[rule("rounds"), rule("time", second=1)])],
-            "stop.rules.0.options.rules.1.options.second",
+            "stop.rules.0.rules.1.second",
             "stop rule 'time' has no option 'second' (did you mean 'seconds'?), which is set to 1",
+        ),
+        (
+            [{"rule": "rounds", "options": {"rounds": 0}}],
+            "stop.rules.0.options.rounds",
+            "option 'rounds' of stop rule 'rounds' is 0",
+        ),
+        (
+            [{"rule": "round", "options": {}}],
+            "stop.rules.0.rule",
+            "there is no stop rule named 'round'",
         ),
         ([rule("round")], "stop.rules.0.rule", "there is no stop rule named 'round' (did you mean 'rounds'?)"),
         (
             [rule("both", rules=[rule("tim")])],
-            "stop.rules.0.options.rules.0.rule",
+            "stop.rules.0.rules.0.rule",
             "there is no stop rule named 'tim' (did you mean 'time'?)",
         ),
     ],
@@ -116,20 +125,20 @@ def test_a_fault_has_the_key_of_the_part(rules: list[object], key: str, text: st
 
 def test_a_part_that_is_made_later_is_checked_now() -> None:
     parts = Parts(plugins(), "tiers")
-    found = parts.options(Kind.LEARNER, "mlp", {"hidden": [3, 4]}, at="rungs.1")
+    found = parts.options(Kind.LEARNER, "mlp", {"hidden": [3, 4]}, at="rungs.1", below="options")
     assert (found["hidden"], found["batch_size"]) == ([3, 4], 10)
     with pytest.raises(ConfigurationError) as caught:
-        parts.options(Kind.LEARNER, "mlp", {"hidden": 3}, at="rungs.1")
+        parts.options(Kind.LEARNER, "mlp", {"hidden": 3}, at="rungs.1", below="options")
     assert caught.value.key == "tiers.rungs.1.options.hidden"
     with pytest.raises(ConfigurationError) as caught:
-        parts.options(Kind.LEARNER, "mpl", {}, at="rungs.1")
+        parts.options(Kind.LEARNER, "mpl", {}, at="rungs.1", below="options")
     assert caught.value.key == "tiers.rungs.1.learner"
 
 
 def test_without_a_table_keys_begin_with_the_part() -> None:
     with pytest.raises(ConfigurationError) as caught:
         plugins().stop_rule("both", {"rules": [rule("rounds", rounds=0)]})
-    assert caught.value.key == "rules.0.options.rounds"
+    assert caught.value.key == "rules.0.rounds"
 
 
 def test_parts_of_all_kinds() -> None:

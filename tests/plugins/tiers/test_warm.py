@@ -59,7 +59,7 @@ def cards(directory: Path) -> dict[Path, dict]:
 
 
 def warm(directory: Path, hidden: list[list[int]] = LADDER["hidden"], **options: object) -> TierProvider:
-    inner = {"provider": "mlp", "options": {"hidden": hidden, **options}}
+    inner = {"provider": "mlp", "hidden": hidden, **options}
     return plugins().tier_provider("warm", {"directory": str(directory), "inner": inner}, where="tiers")
 
 
@@ -103,7 +103,7 @@ def test_a_tier_without_a_model_starts_untrained_and_the_log_says_so(
 
 
 def test_a_federation_goes_on_where_another_ended(earlier: Path, tmp_path: Path) -> None:
-    choice = Choice(name="warm", options={"directory": str(earlier), "inner": {"options": LADDER}})
+    choice = Choice(name="warm", options={"directory": str(earlier), "inner": {"provider": "mlp", **LADDER}})
     again = run(tmp_path / "again", choice, seed=8)
     first = [record.event for record in again.records if type(record.event).__name__ == "TierAssigned"]
     models = {card["sha256"] for card in cards(earlier).values()}
@@ -171,7 +171,8 @@ def test_a_directory_without_models_is_told(tmp_path: Path) -> None:
 def test_a_fault_of_the_inner_provider_has_its_key(earlier: Path) -> None:
     for inner, key in (
         ({"provider": "mpl"}, "tiers.inner.provider"),
-        ({"options": {"hidden": [[0]]}}, "tiers.inner.options.hidden"),
+        ({"provider": "mlp", "hidden": [[0]]}, "tiers.inner.hidden"),
+        ({"hidden": [[1]]}, "tiers"),
     ):
         with pytest.raises(ConfigurationError) as caught:
             plugins().tier_provider("warm", {"directory": str(earlier), "inner": inner}, where="tiers")
