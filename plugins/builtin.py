@@ -99,6 +99,22 @@ def tierwise_tier_providers() -> Iterable[PluginDescriptor]:
         options="tierwise.plugins.tiers.mlp:MlpLadderOptions",
         summary="Offers multi-layer perceptrons in a ladder of widths.",
     )
+    yield PluginDescriptor(
+        kind=Kind.TIER_PROVIDER,
+        name="ladder",
+        target="tierwise.plugins.tiers.ladder:LadderTierProvider",
+        options="tierwise.plugins.tiers.ladder:LadderOptions",
+        summary="Offers any learners' models, in the order in which they are named.",
+        composed=True,
+    )
+    yield PluginDescriptor(
+        kind=Kind.TIER_PROVIDER,
+        name="warm",
+        target="tierwise.plugins.tiers.warm:WarmTierProvider",
+        options="tierwise.plugins.tiers.warm:WarmOptions",
+        summary="Offers another provider's tiers, and starts from the target models of an earlier federation.",
+        composed=True,
+    )
 
 
 @hookimpl
@@ -110,6 +126,20 @@ def tierwise_learners() -> Iterable[PluginDescriptor]:
         target="tierwise.plugins.learners.mlp:MlpLearner",
         options="tierwise.plugins.learners.mlp:MlpOptions",
         summary="Trains a multi-layer perceptron with NumPy alone.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.LEARNER,
+        name="sklearn-linear",
+        target="tierwise.plugins.learners.sklearn_linear:SklearnLinearLearner",
+        options="tierwise.plugins.learners.sklearn_linear:SklearnLinearOptions",
+        summary="Trains a logistic or linear regression with scikit-learn.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.LEARNER,
+        name="sklearn-mlp",
+        target="tierwise.plugins.learners.sklearn_mlp:SklearnMlpLearner",
+        options="tierwise.plugins.learners.sklearn_mlp:SklearnMlpOptions",
+        summary="Trains a multi-layer perceptron with scikit-learn.",
     )
 
 

@@ -83,7 +83,10 @@ class Runners:
         self._spool = spool
         self._compute = compute
         self._judge = judge
-        self._names = {use.kind: f"{use.kind} {use.name!r} ({use.distribution} {use.version})" for use in team.used}
+        self._names: dict[str, str] = {}
+        for use in team.used:  # of a kind the whole plugin comes first, then parts of it; each tier has its own learner
+            if use.kind != Kind.LEARNER:
+                self._names.setdefault(use.kind, f"{use.kind} {use.name!r} ({use.distribution} {use.version})")
 
     async def start(self, bus: EventBus, tasks: TaskGroup) -> None:
         """Subscribe to all orders; the runners live as long as ``tasks`` and the bus."""
