@@ -144,6 +144,12 @@ class ParticipantsSelected(Answer, frozen=True, kw_only=True):
     devices: tuple[DeviceId, ...]
 
 
+class SelectionPostponed(Answer, frozen=True, kw_only=True):
+    """To `tierwise.core.commands.SelectParticipants`, too: too few may take part now, and why."""
+
+    reason: str
+
+
 class CohortReduced(Answer, frozen=True, kw_only=True):
     """To `tierwise.core.commands.ReduceCohort`: the group's next model and the server optimizer's state."""
 

@@ -11,7 +11,7 @@ import msgspec
 
 from tierwise.core import events as e
 from tierwise.core.ids import BlobHash, CohortId, DeviceId, GroupId, ModelVersion
-from tierwise.core.state import CohortState, DeviceState, FederationState, GroupState, Phase, Stage
+from tierwise.core.state import CohortState, DeviceState, FederationState, GroupState, Phase, Postponement, Stage
 from tierwise.core.stopping import RoundRecord
 
 
@@ -169,7 +169,13 @@ def _open_round(state: FederationState, event: e.RoundOpened, at: float) -> None
     group = state.groups[event.group]
     group.round = event.round
     group.phase = Phase.COLLECTING
+    group.postponed = None
     group.cohort = CohortState(opened=event, opened_at=at, waiting=set(event.participants))
+
+
+def _postpone(state: FederationState, event: e.RoundPostponed, _at: float) -> None:
+    group = state.groups[event.group]
+    group.postponed = Postponement(revision=group.revision, reason=event.reason)
 
 
 def _accept(state: FederationState, event: e.UpdateAccepted | e.EvaluationAccepted, _at: float) -> None:
@@ -284,6 +290,7 @@ def _finish_group(state: FederationState, event: e.GroupFinished, _at: float) ->
     group.cohort = None
     group.peers = {}
     group.short_until = None
+    group.postponed = None
     group.ending = event.reason
     group.failed = event.failed
     group.metrics = event.metrics
@@ -316,6 +323,7 @@ _TRANSITIONS: Final[dict[type[e.Event], Callable[[FederationState, Any, float], 
     e.DeviceUnplaced: _leave_unplaced,
     e.TierAssigned: _assign_tier,
     e.RoundOpened: _open_round,
+    e.RoundPostponed: _postpone,
     e.UpdateAccepted: _accept,
     e.EvaluationAccepted: _accept,
     e.TaskDeclined: _decline,

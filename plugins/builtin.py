@@ -83,6 +83,13 @@ def tierwise_selectors() -> Iterable[PluginDescriptor]:
         options="tierwise.plugins.selection.random:RandomOptions",
         summary="Some of the devices take part, drawn anew for every round.",
     )
+    yield PluginDescriptor(
+        kind=Kind.SELECTOR,
+        name="conditions",
+        target="tierwise.plugins.selection.conditions:ConditionsSelector",
+        options="tierwise.plugins.selection.conditions:ConditionsOptions",
+        summary="Devices take part when they are on the mains, charged, idle, unmetered or cool enough.",
+    )
 
 
 @hookimpl

@@ -86,6 +86,16 @@ class Progress:
                 self._groups[event.group].devices += 1
             case e.TierAssigned():
                 self._groups[event.group].tier = event.tier.name
+            case e.GroupMerged():
+                self._groups[event.target].devices += len(event.devices)
+                self._groups[event.source].devices = 0
+            case e.GroupFinished():
+                self._finish(event)
+            case _:
+                self._watch_round(event)
+
+    def _watch_round(self, event: e.Event | e.Notice) -> None:
+        match event:
             case e.RoundOpened():
                 group = self._groups[event.group]
                 group.wanted, group.arrived = len(event.participants), set()
@@ -93,15 +103,12 @@ class Progress:
                 group.state = f"round {event.round}" if fits else "closing evaluation"
             case e.UpdateAccepted() | e.EvaluationAccepted():
                 self._groups[_group_of(event.cohort)].arrived.add(event.device)
+            case e.RoundPostponed():
+                self._note(event.group, f"waits for devices: {event.reason}", always=True)
             case e.RoundAbandoned():
                 self._note(event.group, f"round {event.round} abandoned: {event.reason}", always=True)
             case e.RoundClosed():
                 self._close(event)
-            case e.GroupMerged():
-                self._groups[event.target].devices += len(event.devices)
-                self._groups[event.source].devices = 0
-            case e.GroupFinished():
-                self._finish(event)
             case _:
                 pass
 

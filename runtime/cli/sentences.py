@@ -96,6 +96,8 @@ def _of_round(happening: e.Event | e.Notice) -> str | None:
         case e.RoundOpened(group=group, participants=participants):
             what = f"round {happening.round}" if happening.purpose is e.Purpose.FIT else "closing evaluation"
             return f"{group}: {what} opened for {_devices(len(participants))}"
+        case e.RoundPostponed(group=group, reason=reason):
+            return f"{group}: the next round waits for devices: {reason}"
         case e.UpdateAccepted(cohort=cohort, device=device, samples=samples):
             return f"{cohort}: update of {device} over {samples:,} samples"
         case e.EvaluationAccepted(cohort=cohort, device=device):

@@ -19,6 +19,7 @@ from tierwise.runtime.config import RunConfig, load_config
 from tierwise.runtime.figures import Run
 from tierwise.runtime.output import Report, claim, make_report, write_result
 from tierwise.runtime.simulation import run as simulation
+from tierwise.runtime.simulation.clock import SimulationStalledError
 from tierwise.runtime.simulation.fleet import DeviceSpec
 from tierwise.runtime.stores.memory import MemoryStore
 from tierwise.runtime.tables import located
@@ -76,6 +77,9 @@ class _Simulation:
             with progress.shown():
                 run_abandonable(lambda stop: self._work(stop, progress))
         except Interrupted:
+            self._conclude(interrupted=True)
+            raise
+        except SimulationStalledError:
             self._conclude(interrupted=True)
             raise
         except FederationError:
