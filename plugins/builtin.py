@@ -14,13 +14,45 @@ def tierwise_probes() -> Iterable[PluginDescriptor]:
         name="cpu",
         target="tierwise.plugins.probes.cpu:CpuProbe",
         options="tierwise.plugins.probes.cpu:CpuOptions",
-        summary="Counts cores, reads the clock frequency and measures float32 FLOP/s.",
+        summary="Counts cores, reads the clock frequency, measures float32 FLOP/s and the time of a training step.",
     )
     yield PluginDescriptor(
         kind=Kind.PROBE,
         name="memory",
         target="tierwise.plugins.probes.memory:MemoryProbe",
-        summary="Reads how much memory the device has.",
+        summary="Reads how much memory the device has, can give now, and may use.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.PROBE,
+        name="storage",
+        target="tierwise.plugins.probes.storage:StorageProbe",
+        options="tierwise.plugins.probes.storage:StorageOptions",
+        summary="Reads what is free on the disk.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.PROBE,
+        name="power",
+        target="tierwise.plugins.probes.power:PowerProbe",
+        summary="Tells mains from battery, and how full the battery is.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.PROBE,
+        name="thermal",
+        target="tierwise.plugins.probes.thermal:ThermalProbe",
+        summary="Reads the temperature of processor or board, and whether the processor is throttled.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.PROBE,
+        name="load",
+        target="tierwise.plugins.probes.load:LoadProbe",
+        options="tierwise.plugins.probes.load:LoadOptions",
+        summary="Measures how much of the processor is idle.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.PROBE,
+        name="accelerator",
+        target="tierwise.plugins.probes.accelerator:AcceleratorProbe",
+        summary="Counts NVIDIA's graphics processors, and reads their memory.",
     )
 
 
@@ -40,6 +72,20 @@ def tierwise_grouping_policies() -> Iterable[PluginDescriptor]:
         target="tierwise.plugins.grouping.kmeans:KMeansPolicy",
         options="tierwise.plugins.grouping.kmeans:KMeansOptions",
         summary="Clusters the devices by log-scaled hardware; finds the number of groups by silhouette.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.GROUPING_POLICY,
+        name="deadline",
+        target="tierwise.plugins.grouping.deadline:DeadlinePolicy",
+        options="tierwise.plugins.grouping.deadline:DeadlineOptions",
+        summary="Puts every device under the largest tier that it finishes within the limits of a round.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.GROUPING_POLICY,
+        name="threshold",
+        target="tierwise.plugins.grouping.threshold:ThresholdPolicy",
+        options="tierwise.plugins.grouping.threshold:ThresholdOptions",
+        summary="Places each device by the first of your rules that holds, such as memory_bytes < 2e9.",
     )
 
 
@@ -207,5 +253,12 @@ def tierwise_data_sources() -> Iterable[PluginDescriptor]:
         name="digits",
         target="tierwise.plugins.data.digits:DigitsSource",
         options="tierwise.plugins.data.digits:DigitsOptions",
-        summary="scikit-learn's 1,797 handwritten digits, dealt out evenly or with skewed classes.",
+        summary="scikit-learn's 1,797 handwritten digits, dealt out evenly or with skewed classes or sizes.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.DATA_SOURCE,
+        name="npz",
+        target="tierwise.plugins.data.npz:NpzSource",
+        options="tierwise.plugins.data.npz:NpzOptions",
+        summary="Arrays of NumPy's npz files: a device's own, by an array that says whose a sample is, or dealt out.",
     )

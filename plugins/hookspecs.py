@@ -61,7 +61,7 @@ def tierwise_server_optimizers() -> Iterable[PluginDescriptor]:
 
 @hookspec
 def tierwise_aggregators() -> Iterable[AggregatorDescriptor]:
-    """Announce aggregators, each naming a reducer and a server optimizer: `AggregatorDescriptor`."""
+    """Announce aggregators, which name a reducer and a server optimizer: `AggregatorDescriptor`."""
 
 
 @hookspec

@@ -3,8 +3,6 @@
 import hashlib
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import msgspec
@@ -50,13 +48,6 @@ def bytes_of(name: str) -> bytes:
 
 
 # -- what is generated
-
-
-def test_what_is_generated_is_what_the_code_says() -> None:
-    done = subprocess.run(
-        [sys.executable, ROOT / "docs/generating", "--check"], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_page_names_every_message_topic_and_refusal() -> None:

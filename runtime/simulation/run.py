@@ -11,14 +11,15 @@ from tierwise.core import events as e
 from tierwise.core.edges import Store
 from tierwise.core.events import Record
 from tierwise.core.ids import DeviceId
-from tierwise.core.learning import Learner, StopToken
+from tierwise.core.learning import StopToken
 from tierwise.core.settings import FederationSettings
 from tierwise.core.state import FederationState, Stage
-from tierwise.core.tiers import Tier
 from tierwise.plugins.manager import Plugins
 from tierwise.runtime.compute import InlineCompute
 from tierwise.runtime.coordinator import Coordinator
 from tierwise.runtime.exceptions import unwrapped
+from tierwise.runtime.learners import Learners
+from tierwise.runtime.own_data import OwnData
 from tierwise.runtime.policies import Policies
 from tierwise.runtime.result import FederationResult
 from tierwise.runtime.simulation.clock import SimulationStalledError, VirtualTimeLoop
@@ -56,6 +57,7 @@ def simulate(
     store: Store | None = None,
     stop: StopToken | None = None,
     watch: Callable[[e.Event | e.Notice], None] | None = None,
+    own: OwnData | None = None,
 ) -> Simulation:
     """Run a whole federation in this thread, on virtual time, with real training.
 
@@ -74,6 +76,8 @@ def simulate(
         has what was logged until then.
     watch
         Called with every event and notice, in order, within the simulation: it should be quick.
+    own
+        What the coordinator itself holds, as for a `tierwise.runtime.Coordinator`.
 
     Raises
     ------
@@ -89,16 +93,19 @@ def simulate(
     store = store or MemoryStore()
     stop = stop or StopToken()
 
-    def make_learner(tier: Tier) -> Learner:
-        return plugins.learner(tier.learner, tier.options, settings.task)
-
     reached = FederationState()
 
     async def main() -> Simulation:
         nonlocal reached
-        fleet = SimulatedFleet(devices, settings.task, make_learner, stop)
+        fleet = SimulatedFleet(devices, settings.task, Learners(plugins, settings.task), stop)
         coordinator = Coordinator(
-            settings, transport=fleet, policies=policies, plugins=plugins, store=store, compute=InlineCompute()
+            settings,
+            transport=fleet,
+            policies=policies,
+            plugins=plugins,
+            store=store,
+            compute=InlineCompute(),
+            own=own,
         )
         reached = coordinator.federation.state
         with unwrapped():

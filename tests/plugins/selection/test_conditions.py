@@ -12,8 +12,9 @@ from tierwise.plugins.selection.conditions import ConditionsOptions, ConditionsS
 from tierwise.plugins.testing import check_selector
 
 SEEDS = st.integers(min_value=0, max_value=2**63)
-profiles = st.dictionaries(
-    st.sampled_from(["mains_bool", "battery_ratio", "idle_ratio", "metered_bool"]), st.sampled_from([0.0, 0.5, 1.0])
+yes_or_no, ratio = st.sampled_from([0.0, 1.0]), st.sampled_from([0.0, 0.5, 1.0])
+profiles = st.fixed_dictionaries(
+    {}, optional={"mains_bool": yes_or_no, "metered_bool": yes_or_no, "battery_ratio": ratio, "idle_ratio": ratio}
 ).map(lambda values: HardwareProfile.declared(**values))
 fleets = st.lists(profiles, min_size=3, max_size=12).map(
     lambda found: {DeviceId(f"d{number:02}"): profile for number, profile in enumerate(found)}
