@@ -16,6 +16,7 @@ import pluggy
 
 from tierwise.core.aggregation import Reducer, ServerOptimizer
 from tierwise.core.errors import (
+    ConfigurationError,
     PluginClashError,
     PluginFailedError,
     PluginLoadError,
@@ -35,7 +36,7 @@ from tierwise.core.tiers import OptionValues, TierProvider
 from tierwise.plugins import hookspecs
 from tierwise.plugins._file import import_file
 from tierwise.plugins._source import THIS_PROGRAM, Source, announced, check_hooks, load, name_of
-from tierwise.plugins.descriptors import AggregatorDescriptor, AnyDescriptor, Kind, PluginDescriptor
+from tierwise.plugins.descriptors import AggregatorDescriptor, AnyDescriptor, Kind, MakePart, PluginDescriptor
 from tierwise.plugins.options import read_options
 
 TRACE: Final = "TIERWISE_TRACE_PLUGINS"
@@ -292,6 +293,8 @@ class Plugins:
         options = read_options(values or {}, options_type, subject=subject, where=where)
         made = load(descriptor.target, subject, source)
         given = (options, *arguments) if descriptor.options else arguments
+        if descriptor.parts is not None:
+            given += (self._part_maker(descriptor.parts, where),)
         try:
             return made(*given)
         except TierwiseError:
@@ -301,6 +304,16 @@ class Plugins:
                 f"{subject} of {source} cannot be made: {descriptor.target} raised "
                 f"{type(error).__name__}: {error}. {source.remedy}"
             ) from error
+
+    def _part_maker(self, kind: Kind, where: str) -> MakePart[Any]:
+        def make(name: str, options: OptionValues, key: str) -> Any:
+            below = f"{where}.{key}" if where else key
+            try:
+                return self._make(kind, name, options, below)
+            except UnknownPluginError as error:
+                raise ConfigurationError(str(error), key=below) from error
+
+        return make
 
 
 class _NoOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -50,6 +50,6 @@ def test_an_unknown_metric_names_the_nearest() -> None:
     with pytest.raises(ConfigurationError) as caught:
         TargetRule(TargetOptions(metric="acuracy")).check([record(5, 5)])
     assert str(caught.value) == (
-        "stop rule 'target' waits for metric 'acuracy', which the devices do not report (did you mean 'accuracy'?); "
+        "metric: stop rule 'target' waits for metric 'acuracy', which the devices do not report (did you mean 'accuracy'?); "
         "they report accuracy, log_loss"
     )
