@@ -77,10 +77,7 @@ class _Simulation:
         try:
             with progress.shown():
                 run_abandonable(lambda stop: self._work(stop, progress))
-        except Interrupted:
-            self._conclude(interrupted=True)
-            raise
-        except SimulationStalledError:
+        except (Interrupted, SimulationStalledError):
             self._conclude(interrupted=True)
             raise
         except FederationError:
