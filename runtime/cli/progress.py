@@ -109,6 +109,8 @@ class Progress:
                 group.state = OTHERWISE.get(event.purpose, f"round {event.round}")
             case e.UpdateAccepted() | e.EvaluationAccepted():
                 self._groups[_group_of(event.cohort)].arrived.add(event.device)
+            case e.RoundPostponed():
+                self._note(event.group, f"waits for devices: {event.reason}", always=True)
             case e.RoundAbandoned():
                 self._note(event.group, f"round {event.round} abandoned: {event.reason}", always=True)
             case e.RoundClosed():

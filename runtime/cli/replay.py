@@ -158,6 +158,8 @@ def _standing(found: _Found) -> Iterator[str]:
 def _waits(group: GroupState, state: FederationState) -> str:
     if group.short_until is not None:
         return f"for devices to return: {state.reachable_count(group)} of {len(group.members)} can be reached"
+    if group.waits_because is not None:
+        return f"for devices: {group.waits_because}"
     if group.cohort is None or group.phase is not Phase.COLLECTING:
         return _WAITS.get(group.phase, f"({group.phase})")
     opened = group.cohort.opened

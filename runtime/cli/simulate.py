@@ -20,6 +20,7 @@ from tierwise.runtime.config import RunConfig, load_config
 from tierwise.runtime.figures import Run
 from tierwise.runtime.output import Report, claim, make_report
 from tierwise.runtime.simulation import run as simulation
+from tierwise.runtime.simulation.clock import SimulationStalledError
 from tierwise.runtime.simulation.enlisting import enlist
 from tierwise.runtime.stores.memory import MemoryStore
 from tierwise.runtime.tables import located
@@ -76,7 +77,7 @@ class _Simulation:
         try:
             with progress.shown():
                 run_abandonable(lambda stop: self._work(stop, progress))
-        except Interrupted:
+        except (Interrupted, SimulationStalledError):
             self._conclude(interrupted=True)
             raise
         except FederationError:
