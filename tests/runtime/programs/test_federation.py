@@ -48,6 +48,15 @@ def test_a_federation_from_the_first_hello_to_the_models_on_every_disk(stage) ->
     standing = json.loads(tierwise("status", stage.folder / "run.db", "--json")[1])
     assert (standing["stage"], standing["reachable"], standing["running"]) == ("finished", 6, None)
     assert [group["phase"] for group in standing["groups"]] == ["finished"] * 2
+    assert standing["hardware"]["d4"]["quantities"]["cpu_flops"] == {"value": 1e11, "origin": "declared"}
+    code, out, _ = tierwise("status", file, "--device", "d4")
+    rows = {line.split()[0]: line.split() for line in out.splitlines()[2:]}
+    assert (code, rows["cpu_flops"][1:]) == (0, ["100", "GFLOP/s", "1e+11", "declared"])
+    assert rows["cpu_count"][-1] == "measured"
+    code, _, err = tierwise("status", file, "--device", "d44")
+    assert (code, err) == (
+        2, "error: --device: there is no device 'd44' in federation clouds (did you mean 'd4'?)\n"
+    )  # fmt: skip
 
 
 def test_a_readable_log_ends_in_the_table(stage) -> None:
@@ -154,6 +163,7 @@ def test_a_device_of_another_task_is_refused(stage) -> None:
     )
     assert code == 1
     assert "error: the coordinator refused device 'other': " in err
+    assert err.count("refused") == 1  # it is said once
     assert coordinator.told(signal.SIGTERM) == 143
 
 
