@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from tierwise.core import events as e
 from tierwise.core.errors import ConfigurationError, FederationError
 from tierwise.core.events import PluginUsed
 from tierwise.core.learning import StopToken
@@ -21,6 +22,7 @@ from tierwise.runtime.output import Report, claim, make_report, write_result
 from tierwise.runtime.simulation import run as simulation
 from tierwise.runtime.simulation.fleet import DeviceSpec
 from tierwise.runtime.stores.memory import MemoryStore
+from tierwise.runtime.straining import StrainWatch
 from tierwise.runtime.tables import located
 
 
@@ -99,6 +101,13 @@ class _Simulation:
         except ConfigurationError as error:
             raise located(error, str(self._file), "data") from error
         progress.say("waiting for devices")
+        strain = StrainWatch()
+
+        def watch(event: e.Event | e.Notice) -> None:
+            progress.watch(event)
+            if (warning := strain.watch(event)) is not None:
+                progress.warn(warning)
+
         simulation.simulate(
             settings,
             devices,
@@ -106,7 +115,7 @@ class _Simulation:
             plugins=self._plugins,
             store=self._store,
             stop=stop,
-            watch=progress.watch,
+            watch=watch,
         )
 
     def _conclude(self, *, interrupted: bool = False) -> Report:
