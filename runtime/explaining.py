@@ -77,6 +77,8 @@ class GroupExplained(msgspec.Struct, frozen=True, kw_only=True):
         What it is given.
     round_s
         Seconds of a round on the slowest of its devices.
+    carry_more
+        How many of its devices carry a larger tier, which the others, or the policy, keep them from.
     reason
         Why it is that tier and no other.
     """
@@ -86,6 +88,7 @@ class GroupExplained(msgspec.Struct, frozen=True, kw_only=True):
     envelope: HardwareEnvelope
     tier: TierName
     round_s: float
+    carry_more: int
     reason: str
 
 
@@ -232,9 +235,18 @@ def _group(
         envelope=envelope,
         tier=tier.name,
         round_s=slowest,
+        carry_more=_carry_more(tier, offers, profiles, deciding.limits),
         reason=_tier_reason(deciding, tier, offers, profiles),
     )
     return explained, tier
+
+
+def _carry_more(
+    tier: Tier, offers: Sequence[Tier], profiles: Mapping[DeviceId, HardwareProfile], limits: RoundLimits
+) -> int:
+    names = [one.name for one in offers]
+    larger = offers[names.index(tier.name) + 1 :] if tier.name in names else ()
+    return sum(any(not limits.excesses(one.cost, profile) for one in larger) for profile in profiles.values())
 
 
 def _tier_reason(

@@ -186,13 +186,15 @@ def _offers_table(explanation: Explanation) -> Table:
 
 
 def _groups_table(explanation: Explanation) -> Table:
-    columns = ("group", "devices", "tier", "slowest round", "processor", "memory", "slowest link")
-    table = present.table(*columns, right=("devices", "slowest round", "slowest link"))
+    numbers = ("devices", "carry more", "slowest round", "slowest link")
+    columns = ("group", "devices", "tier", "carry more", "slowest round", "processor", "memory", "slowest link")
+    table = present.table(*columns, right=numbers)
     for group in explanation.groups:
         table.add_row(
             group.group,
             present.count(len(group.devices)),
             group.tier,
+            present.count(group.carry_more),
             present.duration(group.round_s),
             _range("cpu_flops", group.envelope),
             _range("memory_bytes", group.envelope),

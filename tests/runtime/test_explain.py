@@ -76,9 +76,9 @@ def test_groups_and_the_reason_of_each_tier(capsys, file) -> None:
     shown = asked(capsys, file)
     assert "federation mine: grouping policy deadline, tier provider mlp" in shown
     assert "a round may take 1 s, any traffic and any energy; reckoned with 100 samples to train on" in shown
-    assert [line.split()[:4] for line in shown.splitlines() if line.startswith(("g1 ", "g2 "))] == [
-        ["g1", "3", "mlp-8", "474"],
-        ["g2", "3", "mlp-512", "30.6"],
+    assert [line.split()[:5] for line in shown.splitlines() if line.startswith(("g1 ", "g2 "))] == [
+        ["g1", "3", "mlp-8", "0", "474"],
+        ["g2", "3", "mlp-512", "0", "30.6"],
     ]
     assert (
         "g1: mlp-8 is the largest that all carry; of mlp-512, 3 of 3 do not, such as w0: a round takes 30.3 s" in shown
@@ -237,7 +237,7 @@ def test_an_answer_against_the_contract_is_the_policys_fault() -> None:
 def test_a_policy_need_not_give_reasons() -> None:
     found = explained("silent")
     assert [device.reason for device in found.devices] == [""] * 9
-    assert [group.tier for group in found.groups] == ["mlp-2"]
+    assert [(group.tier, group.carry_more) for group in found.groups] == [("mlp-2", 6)]
     assert found.devices[8].carries == "mlp-8"
     assert msgspec.json.decode(msgspec.json.encode(found), type=Explanation) == found
 
