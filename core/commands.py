@@ -76,6 +76,30 @@ class ReduceCohort(Order, frozen=True, kw_only=True):
     contributions: tuple[Contribution, ...]
 
 
+class PeerModel(msgspec.Struct, frozen=True, kw_only=True):
+    """A group's latest model, for an exchange."""
+
+    version: ModelVersion
+    tier: Tier
+    model: BlobHash
+
+
+class ExchangeModels(Order, frozen=True, kw_only=True):
+    """Let a group learn from the others: ``models`` are its own and theirs, weakest group first."""
+
+    group: GroupId
+    models: Mapping[GroupId, PeerModel]
+    seed: int
+
+
+class MeasureModel(Order, frozen=True, kw_only=True):
+    """Measure a group's latest model on the coordinator's test set."""
+
+    group: GroupId
+    tier: Tier
+    model: BlobHash
+
+
 class CheckStop(Order, frozen=True, kw_only=True):
     """Ask whether a group has learned enough."""
 

@@ -71,6 +71,10 @@ class FederationOpened(Event, frozen=True, kw_only=True, tag="federation-opened"
 
     settings: FederationSettings
     plugins: tuple[PluginUsed, ...] = ()
+    exchanges: bool = False
+    """Whether groups learn from each other."""
+    tests: bool = False
+    """Whether the coordinator measures each model on a test set of its own."""
 
 
 class DeviceEnrolled(Event, frozen=True, kw_only=True, tag="device-enrolled"):
@@ -255,6 +259,26 @@ class RoundClosed(Event, frozen=True, kw_only=True, tag="round-closed"):
     metrics: Metrics
 
 
+class ModelExchanged(Event, frozen=True, kw_only=True, tag="model-exchanged"):
+    """A group learned from others: ``model`` takes the place of what its round made, as the same version.
+
+    ``teachers`` are the versions of the models that it could learn from, its own among them.
+    """
+
+    group: GroupId
+    version: ModelVersion
+    model: BlobHash
+    teachers: dict[GroupId, ModelVersion]
+
+
+class ModelTested(Event, frozen=True, kw_only=True, tag="model-tested"):
+    """The coordinator measured a group's model on its own test set."""
+
+    group: GroupId
+    version: ModelVersion
+    metrics: Metrics
+
+
 class StopChecked(Event, frozen=True, kw_only=True, tag="stop-checked"):
     """The stop rule answered after a round: why the group stops, or None to go on."""
 
@@ -370,5 +394,19 @@ def decode_record(data: bytes | memoryview) -> Record:
     msgspec.MsgspecError
         If ``data`` is no record of this schema.
     """
-    stored = _DECODER.decode(data)
+    return _record(_DECODER.decode(data))
+
+
+def record_of(value: object) -> Record:
+    """Read a record from plain values, as JSON has them.
+
+    Raises
+    ------
+    msgspec.MsgspecError
+        If ``value`` is no record of this schema.
+    """
+    return _record(msgspec.convert(value, _StoredRecord))
+
+
+def _record(stored: _StoredRecord) -> Record:
     return Record(sequence=stored.sequence, at=stored.at, event=stored.event, schema=stored.schema)

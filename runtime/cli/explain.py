@@ -102,7 +102,7 @@ def _stored(config: RunConfig, file: Path) -> tuple[Fleet, dict[DeviceId, str]]:
 def _explained(
     config: RunConfig, file: Path, plugins: Plugins, fleet: Fleet, models: dict[DeviceId, str]
 ) -> Explanation:
-    task = config.data_source(plugins).task
+    settings = config.settings(config.data_source(plugins).task, None)
     policies = config.policies
     deciding = Deciding(
         federation=config.federation.name,
@@ -110,8 +110,8 @@ def _explained(
         grouping=plugins.grouping_policy(policies.grouping.name, policies.grouping.options, where="grouping"),
         provider=policies.tiers.name,
         tiers=plugins.tier_provider(policies.tiers.name, policies.tiers.options, where="tiers"),
-        task=task,
-        limits=config.settings(task, None).rounds.limits,
+        task=settings.task,
+        limits=settings.rounds.limits,
     )
     try:
         return explain(deciding, fleet, models)

@@ -8,7 +8,7 @@ from rich.table import Table
 from tierwise.core.ids import DeviceId
 from tierwise.runtime.cli import present
 from tierwise.runtime.figures import GroupFigures
-from tierwise.runtime.output import Report
+from tierwise.runtime.output import REPORT, Report
 
 
 def groups_table(groups: Sequence[GroupFigures], title: str = "") -> Table:
@@ -18,14 +18,14 @@ def groups_table(groups: Sequence[GroupFigures], title: str = "") -> Table:
     columns = ("group", "devices", "tier", "parameters", "rounds", *metrics, "simulated time", "ended")
     table = present.table(*columns, title=title, right=right)
     for group in groups:
-        means = (group.metrics[name].mean if name in group.metrics else None for name in metrics)
+        values = (group.metrics[name].value if name in group.metrics else None for name in metrics)
         table.add_row(
             group.group,
             present.count(group.devices),
             group.tier or present.MISSING,
             present.count(group.parameters),
             present.count(group.rounds),
-            *map(present.share, means),
+            *map(present.share, values),
             present.duration(group.simulated_s),
             _ending(group),
         )
@@ -53,8 +53,10 @@ def show_report(report: Report, directory: Path | None = None) -> None:
         if report.run.groups:
             console.print()
         models = sum(name.endswith(".safetensors") for name in report.files)
+        page = f", {REPORT}" if REPORT in report.files else ""
         console.print(
-            f"written to {directory}: result.json, {models} target model{'' if models == 1 else 's'}", soft_wrap=True
+            f"written to {directory}: result.json, {models} target model{'' if models == 1 else 's'}{page}",
+            soft_wrap=True,
         )
 
 
