@@ -36,6 +36,7 @@ from tierwise.runtime.figures import Run
 from tierwise.runtime.output import Report, claim, make_report
 from tierwise.runtime.own_data import OwnData
 from tierwise.runtime.stores.memory import MemoryStore
+from tierwise.runtime.straining import StrainWatch
 from tierwise.runtime.tables import located
 from tierwise.runtime.watching import Happening
 
@@ -107,6 +108,7 @@ class _Program:
         self._console = present.messages()
         self._log: Log = self._json or TextLog(self._write)
         self._progress = Progress(self._console, config.federation.name)
+        self._strain = StrainWatch()
         self._store = _store(config, file)
         self._ended = False
 
@@ -165,6 +167,7 @@ class _Program:
         earlier = await _records(self._store)
         for record in earlier:
             self._progress.watch(record.event)
+            self._strain.watch(record.event)
         if earlier:
             self._log.remark(f"going on where the store stands, after {len(earlier):,} records")
         self._log.remark(
@@ -204,6 +207,8 @@ class _Program:
             async for happening in happenings:
                 self._progress.watch(happening)
                 await anyio.to_thread.run_sync(self._log.happened, happening)
+                if (warning := self._strain.watch(happening)) is not None:
+                    self._log.remark(warning, Level.WARNING)
             if happenings.dropped:
                 self._log.remark(f"this log lacks {happenings.dropped} events: it was too slow", Level.WARNING)
 

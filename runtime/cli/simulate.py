@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from tierwise.core import events as e
 from tierwise.core.errors import ConfigurationError, FederationError
 from tierwise.core.events import PluginUsed
 from tierwise.core.learning import StopToken
@@ -23,6 +24,7 @@ from tierwise.runtime.simulation import run as simulation
 from tierwise.runtime.simulation.clock import SimulationStalledError
 from tierwise.runtime.simulation.enlisting import enlist
 from tierwise.runtime.stores.memory import MemoryStore
+from tierwise.runtime.straining import StrainWatch
 from tierwise.runtime.tables import located
 
 
@@ -98,6 +100,13 @@ class _Simulation:
         except ConfigurationError as error:
             raise located(error, str(self._file), "data") from error
         progress.say("waiting for devices")
+        strain = StrainWatch()
+
+        def watch(event: e.Event | e.Notice) -> None:
+            progress.watch(event)
+            if (warning := strain.watch(event)) is not None:
+                progress.warn(warning)
+
         simulation.simulate(
             settings,
             devices,
@@ -105,7 +114,7 @@ class _Simulation:
             plugins=self._plugins,
             store=self._store,
             stop=stop,
-            watch=progress.watch,
+            watch=watch,
             own=own,
         )
 

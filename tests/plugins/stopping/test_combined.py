@@ -76,7 +76,7 @@ def test_faults_have_the_key_of_the_whole_file(name: str) -> None:
         "stop.rules.1.rules.1.seconds"
     )
     unknown = fault(name, SEVEN, {"rule": "plato"})
-    assert unknown.key == "stop.rules.1"
+    assert unknown.key == "stop.rules.1.rule"
     assert "there is no stop rule named 'plato' (did you mean 'plateau'?)" in str(unknown)
 
 
