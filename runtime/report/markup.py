@@ -45,8 +45,12 @@ def table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[str]], n
 
 def _row(cells: Sequence[str], right: Sequence[bool]) -> str:
     head, *rest = cells
-    return f'<tr><th scope="row">{escape(head)}</th>' + "".join(
-        f"<td{_kind(cell, is_number)}>{escape(cell)}</td>" for cell, is_number in zip(rest, right[1:], strict=True)
+    return (
+        f'<tr><th scope="row">{escape(head)}</th>'
+        + "".join(
+            f"<td{_kind(cell, is_number)}>{escape(cell)}</td>" for cell, is_number in zip(rest, right[1:], strict=True)
+        )
+        + "</tr>"
     )
 
 

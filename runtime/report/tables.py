@@ -120,7 +120,8 @@ def documented(run: Run, report: Report) -> Iterator[str]:
     versions = [(name, str(value)) for name, value in msgspec.structs.asdict(report.versions).items()]
     yield table("Versions", ("what", "version"), versions)
     plugins = [(one.kind, one.name, one.distribution, one.version) for one in report.plugins]
-    yield table("Plugins", ("kind", "name", "from", "version"), plugins)
+    if plugins:
+        yield table("Plugins", ("kind", "name", "from", "version"), plugins)
     tiers = {group.tier.name: group.tier for group in run.state.groups.values() if group.tier is not None}
     if tiers:
         numbers = ("model", "memory", "FLOP to fit a sample")
