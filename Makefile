@@ -39,7 +39,7 @@ format: $(TOOLS)  ## let ruff put the code in order
 bench: $(TOOLS)  ## every benchmark, each figure beside its baseline
 	for script in $(filter-out $(NO_BENCHMARK),$(wildcard benchmarks/*.py)); do $(BIN)/python $$script $(ARGS) || exit 1; done
 
-docs: $(TOOLS)  ## write what the reference has from the code: the protocol's tables, asyncapi.json
+docs: $(TOOLS)  ## write what the reference has from the code: plugins, commands, configuration, the protocol
 	$(BIN)/python docs/generating
 
 clean:  ## remove what building and testing left

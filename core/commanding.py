@@ -60,9 +60,28 @@ def _group_order(state: FederationState, name: GroupId, group: GroupState) -> c.
                 optimizer_state=group.optimizer_state,
                 contributions=_contributions(group.cohort),
             )
+        case Phase.EXCHANGING:
+            return _exchange_models(state, name, group)
+        case Phase.TESTING if group.model is not None and group.tier is not None:
+            key = f"measure/{name}/{group.version}"
+            return c.MeasureModel(key=key, group=name, tier=group.tier, model=group.model)
         case Phase.CHECKING:
             return c.CheckStop(key=f"check-stop/{name}/{group.version}", group=name, history=tuple(group.history))
     return None
+
+
+def _exchange_models(state: FederationState, name: GroupId, group: GroupState) -> c.ExchangeModels:
+    models = {}
+    for peer, (version, model) in group.peers.items():
+        tier = state.groups[peer].tier
+        assert tier is not None
+        models[peer] = c.PeerModel(version=version, tier=tier, model=model)
+    return c.ExchangeModels(
+        key=f"exchange/{name}/{group.version}",
+        group=name,
+        models=models,
+        seed=derive_seed(state.opened.seed, "exchange", name, str(group.version)),
+    )
 
 
 def _select_participants(state: FederationState, name: GroupId, group: GroupState) -> c.SelectParticipants | None:

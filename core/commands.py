@@ -43,7 +43,7 @@ class PlaceDevices(Order, frozen=True, kw_only=True):
 
 
 class ChooseTier(Order, frozen=True, kw_only=True):
-    """Size a model for a group."""
+    """Size a model for a group; ``envelope`` has the profiles of its devices."""
 
     group: GroupId
     envelope: HardwareEnvelope
@@ -74,6 +74,30 @@ class ReduceCohort(Order, frozen=True, kw_only=True):
     model: BlobHash
     optimizer_state: BlobHash | None
     contributions: tuple[Contribution, ...]
+
+
+class PeerModel(msgspec.Struct, frozen=True, kw_only=True):
+    """A group's latest model, for an exchange."""
+
+    version: ModelVersion
+    tier: Tier
+    model: BlobHash
+
+
+class ExchangeModels(Order, frozen=True, kw_only=True):
+    """Let a group learn from the others: ``models`` are its own and theirs, weakest group first."""
+
+    group: GroupId
+    models: Mapping[GroupId, PeerModel]
+    seed: int
+
+
+class MeasureModel(Order, frozen=True, kw_only=True):
+    """Measure a group's latest model on the coordinator's test set."""
+
+    group: GroupId
+    tier: Tier
+    model: BlobHash
 
 
 class CheckStop(Order, frozen=True, kw_only=True):

@@ -71,6 +71,10 @@ class FederationOpened(Event, frozen=True, kw_only=True, tag="federation-opened"
 
     settings: FederationSettings
     plugins: tuple[PluginUsed, ...] = ()
+    exchanges: bool = False
+    """Whether groups learn from each other."""
+    tests: bool = False
+    """Whether the coordinator measures each model on a test set of its own."""
 
 
 class DeviceEnrolled(Event, frozen=True, kw_only=True, tag="device-enrolled"):
@@ -252,6 +256,26 @@ class RoundClosed(Event, frozen=True, kw_only=True, tag="round-closed"):
     optimizer_state: BlobHash | None
     devices: int
     samples: int
+    metrics: Metrics
+
+
+class ModelExchanged(Event, frozen=True, kw_only=True, tag="model-exchanged"):
+    """A group learned from others: ``model`` takes the place of what its round made, as the same version.
+
+    ``teachers`` are the versions of the models that it could learn from, its own among them.
+    """
+
+    group: GroupId
+    version: ModelVersion
+    model: BlobHash
+    teachers: dict[GroupId, ModelVersion]
+
+
+class ModelTested(Event, frozen=True, kw_only=True, tag="model-tested"):
+    """The coordinator measured a group's model on its own test set."""
+
+    group: GroupId
+    version: ModelVersion
     metrics: Metrics
 
 

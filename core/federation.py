@@ -156,6 +156,7 @@ class Federation:
         live: set[BlobHash] = set()
         for group in self.state.groups.values():
             live.update(blob for blob in (group.model, group.optimizer_state) if blob is not None)
+            live.update(blob for _, blob in group.peers.values())
             if group.cohort is not None:
                 accepted = group.cohort.accepted.values()
                 live.update(one.blob for one in accepted if isinstance(one, UpdateAccepted))

@@ -20,6 +20,8 @@ class OpenFederation(Input, frozen=True, kw_only=True):
 
     settings: FederationSettings
     plugins: tuple[PluginUsed, ...] = ()
+    exchanges: bool = False
+    tests: bool = False
 
 
 class Tick(Input, frozen=True, kw_only=True):
@@ -147,6 +149,18 @@ class CohortReduced(Answer, frozen=True, kw_only=True):
 
     model: BlobHash
     optimizer_state: BlobHash | None
+
+
+class ModelsExchanged(Answer, frozen=True, kw_only=True):
+    """To `tierwise.core.commands.ExchangeModels`: the group's model from now on, which may be the one that it had."""
+
+    model: BlobHash
+
+
+class ModelMeasured(Answer, frozen=True, kw_only=True):
+    """To `tierwise.core.commands.MeasureModel`."""
+
+    metrics: Metrics
 
 
 class StopRuled(Answer, frozen=True, kw_only=True):

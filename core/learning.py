@@ -1,12 +1,13 @@
 """Training on a device: its data, the budget of a fit, and the contracts of learners and data sources."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from tierwise.core.errors import ConfigurationError
 from tierwise.core.metrics import Metrics
 from tierwise.core.task import Task
 from tierwise.core.tiers import Cost
@@ -22,8 +23,9 @@ class Dataset:
     features
         Shape ``(n_samples, n_features)``, float32.
     labels
-        Hard: shape ``(n_samples,)``, int64, indices of the task's classes. Soft: shape
-        ``(n_samples, n_classes)``, float32, each row a distribution.
+        Of a classification, hard: shape ``(n_samples,)``, int64, indices of the task's classes; or soft: shape
+        ``(n_samples, n_classes)``, float32, each row a distribution. Of a regression: shape ``(n_samples,)``, float32,
+        in the target's own unit.
     """
 
     features: NDArray[np.float32]
@@ -143,7 +145,26 @@ class Learner(Protocol):
         ...
 
     def evaluate(self, weights: Weights, data: Dataset) -> Metrics:
-        """Measure every metric of the task on ``data``, as sums and counts; counts are 0 for no samples."""
+        """Measure every metric of the task on ``data``, as sums and counts; counts are 0 for no samples.
+
+        The names are those of `Task.sums`; `tierwise.core.measuring` measures what a model answered.
+        """
+        ...
+
+
+@runtime_checkable
+class Predictor(Protocol):
+    """What a `Learner` also has that can teach and be taught: an exchange by distillation needs both.
+
+    Its `Learner.fit` then takes soft labels, too, and learns from all of their parts.
+    """
+
+    def predict(self, weights: Weights, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Answer for samples, without their labels.
+
+        A pure function. For a classification: shape ``(n_samples, n_classes)``, each row a distribution. For a
+        regression: shape ``(n_samples,)``, in the target's own unit.
+        """
         ...
 
 
@@ -172,3 +193,54 @@ class DataSource(Protocol):
             Features as they are: the caller divides them by the task's scale. Parts are disjoint.
         """
         ...
+
+
+@runtime_checkable
+class KnowsDevices(Protocol):
+    """What a `DataSource` also has whose data may say which device they are of."""
+
+    def devices(self) -> tuple[str, ...]:
+        """Return the devices' names, each of them a device id; none where the data are dealt out to any number.
+
+        Where there are some, part ``k`` of ``len(devices())`` is that of the one in place ``k``, and part 0 of 1 is all
+        of it.
+        """
+        ...
+
+
+@runtime_checkable
+class Reserving(Protocol):
+    """What a `DataSource` also has that can set samples apart for the coordinator."""
+
+    def reserved(self, seed: int) -> Dataset:
+        """Return samples that no part has, into however many the data are dealt out with this seed.
+
+        Raises
+        ------
+        ConfigurationError
+            If none are set apart.
+        """
+        ...
+
+
+def reserved_of(source: DataSource, seed: int) -> Dataset:
+    """Return the samples that a source sets apart for the coordinator.
+
+    Parameters
+    ----------
+    source
+        Any one.
+    seed
+        The one that the devices' data are dealt out with: the federation's.
+
+    Raises
+    ------
+    ConfigurationError
+        If it sets none apart, or cannot.
+    """
+    if not isinstance(source, Reserving):
+        raise ConfigurationError(
+            f"{type(source).__name__} cannot set samples apart for the coordinator, it has no method 'reserved': take "
+            "another data source for them"
+        )
+    return source.reserved(seed)

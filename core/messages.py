@@ -12,6 +12,7 @@ from tierwise.core.hardware import HardwareProfile
 from tierwise.core.ids import BlobHash, CohortId, DeviceId, GroupId, ModelVersion
 from tierwise.core.learning import FitBudget
 from tierwise.core.metrics import Metrics
+from tierwise.core.task import Task
 from tierwise.core.tiers import Tier
 
 
@@ -80,10 +81,15 @@ class CoordinatorMessage(Message, frozen=True, kw_only=True):
 
 
 class Assignment(msgspec.Struct, frozen=True, kw_only=True):
-    """A device's group, and the tier that it computes with."""
+    """A device's group, and the tier that it computes with.
+
+    ``task`` is what the coordinator wants learned and measured, of the same data as the device's own task; None from
+    one that does not tell, which means the device's own.
+    """
 
     group: GroupId
     tier: Tier
+    task: Task | None = None
 
 
 class Welcome(CoordinatorMessage, frozen=True, kw_only=True, tag="welcome"):

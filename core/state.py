@@ -38,11 +38,19 @@ class Phase(StrEnum):
     """For updates (or evaluations), until the deadline."""
     REDUCING = "reducing"
     """For the aggregator."""
+    EXCHANGING = "exchanging"
+    """For the exchange with other groups."""
+    TESTING = "testing"
+    """For the coordinator's measuring of the new model."""
     CHECKING = "checking"
     """For the stop rule."""
     CLOSING = "closing"
     """For nothing: the closing evaluation opens at the next tick."""
     FINISHED = "finished"
+
+
+COMMITTING = (Phase.REDUCING, Phase.EXCHANGING, Phase.TESTING, Phase.CHECKING)
+"""What follows on a closed cohort, until the group goes on or ends: nothing is taken from it meanwhile."""
 
 
 @dataclass(slots=True)
@@ -94,7 +102,7 @@ class GroupState:
     rank: int
     """0 is the weakest group."""
     envelope: HardwareEnvelope
-    """Of the devices that it was formed of: its tier is sized for them, whoever leaves before that."""
+    """Of the devices that it was formed of, with their profiles: its tier is sized for them, whoever leaves before."""
     members: set[DeviceId]
     phase: Phase = Phase.TIERING
     revision: int = 0
@@ -105,6 +113,8 @@ class GroupState:
     model: BlobHash | None = None
     version: ModelVersion = field(default=ModelVersion(0))
     optimizer_state: BlobHash | None = None
+    peers: dict[GroupId, tuple[ModelVersion, BlobHash]] = field(default_factory=dict)
+    """What it exchanges with: the latest models when its round closed, its own among them, weakest group first."""
     round: RoundNumber = field(default=RoundNumber(0))
     """The number of the round opened last."""
     cohort: CohortState | None = None
@@ -139,6 +149,10 @@ class FederationState:
     groups: dict[GroupId, GroupState] = field(default_factory=dict)
     newcomers: set[DeviceId] = field(default_factory=set)
     """Devices with a profile that wait for a place in an existing group."""
+    exchanges: bool = False
+    """Whether groups learn from each other."""
+    tests: bool = False
+    """Whether models are measured on a test set of the coordinator's."""
     failure: str | None = None
     too_few_devices: int | None = None
 

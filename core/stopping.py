@@ -28,6 +28,8 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True):
         The sum of their weights.
     download_bytes, upload_bytes
         Traffic of all participants together: the model to each, the updates that were accepted.
+    test
+        Metrics of the model that the round made, on the coordinator's own test set; empty without one.
     """
 
     round: RoundNumber
@@ -39,6 +41,7 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True):
     samples: int
     download_bytes: int
     upload_bytes: int
+    test: Metrics = {}
 
 
 class StopRule(Protocol):

@@ -7,8 +7,10 @@ nothing. And it reads nothing but the event, its time and the state: the same ev
 from collections.abc import Callable
 from typing import Any, Final
 
+import msgspec
+
 from tierwise.core import events as e
-from tierwise.core.ids import CohortId, DeviceId, GroupId
+from tierwise.core.ids import BlobHash, CohortId, DeviceId, GroupId, ModelVersion
 from tierwise.core.state import CohortState, DeviceState, FederationState, GroupState, Phase, Stage
 from tierwise.core.stopping import RoundRecord
 
@@ -24,6 +26,8 @@ def transition(state: FederationState, event: e.Event, at: float) -> None:
 def _open(state: FederationState, event: e.FederationOpened, at: float) -> None:
     state.stage = Stage.ENROLLING
     state.settings = event.settings
+    state.exchanges = event.exchanges
+    state.tests = event.tests
     state.opened_at = at
 
 
@@ -127,10 +131,11 @@ def _open_grouping(state: FederationState, event: e.GroupingOpened, _at: float) 
 
 def _form_groups(state: FederationState, event: e.GroupsFormed, _at: float) -> None:
     state.stage = Stage.LEARNING
-    state.grouping = None
+    fleet, state.grouping = state.grouping or {}, None
     for rank, formed in enumerate(event.groups):
         members = {device for device in formed.devices if device in state.devices}  # some may be removed since
-        state.groups[formed.group] = GroupState(rank=rank, envelope=formed.envelope, members=members)
+        profiles = (fleet[device] for device in formed.devices if device in fleet)
+        state.groups[formed.group] = GroupState(rank=rank, envelope=formed.envelope.detailed(profiles), members=members)
         for device in members:
             state.devices[device].group = formed.group
     for name, reason in event.unplaced.items():
@@ -220,6 +225,30 @@ def _close_round(state: FederationState, event: e.RoundClosed, at: float) -> Non
     group.optimizer_state = event.optimizer_state
     group.abandoned_in_a_row = 0
     group.cohort = None
+    group.peers = _models(state) if state.exchanges else {}
+    group.phase = Phase.EXCHANGING if len(group.peers) > 1 else _after_exchange(state)
+
+
+def _models(state: FederationState) -> dict[GroupId, tuple[ModelVersion, BlobHash]]:
+    """Return the latest model of every group that has closed a round, weakest group first."""
+    ranked = sorted(state.groups.items(), key=lambda item: item[1].rank)
+    return {name: (group.version, group.model) for name, group in ranked if group.version and group.model is not None}
+
+
+def _after_exchange(state: FederationState) -> Phase:
+    return Phase.TESTING if state.tests else Phase.CHECKING
+
+
+def _exchange(state: FederationState, event: e.ModelExchanged, _at: float) -> None:
+    group = state.groups[event.group]
+    group.model = event.model
+    group.peers = {}
+    group.phase = _after_exchange(state)
+
+
+def _note_test(state: FederationState, event: e.ModelTested, _at: float) -> None:
+    group = state.groups[event.group]
+    group.history[-1] = msgspec.structs.replace(group.history[-1], test=event.metrics)
     group.phase = Phase.CHECKING
 
 
@@ -254,6 +283,7 @@ def _finish_group(state: FederationState, event: e.GroupFinished, _at: float) ->
     group = state.groups[event.group]
     group.phase = Phase.FINISHED
     group.cohort = None
+    group.peers = {}
     group.short_until = None
     group.ending = event.reason
     group.failed = event.failed
@@ -293,6 +323,8 @@ _TRANSITIONS: Final[dict[type[e.Event], Callable[[FederationState, Any, float], 
     e.CohortClosed: _close_cohort,
     e.RoundAbandoned: _abandon,
     e.RoundClosed: _close_round,
+    e.ModelExchanged: _exchange,
+    e.ModelTested: _note_test,
     e.StopChecked: _note_stop,
     e.GroupShort: _fall_short,
     e.GroupRecovered: _recover,

@@ -23,18 +23,21 @@ _TARGET: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
 class Source(msgspec.Struct, frozen=True):
-    """A plugin module and the distribution that brings it."""
+    """A plugin module and what brings it: a distribution, or a file that is in none."""
 
     module: str
     distribution: str
     version: str = ""
+    file: str = ""
 
     def __str__(self) -> str:
-        return f"{self.distribution} {self.version}".rstrip()
+        return self.file or f"{self.distribution} {self.version}".rstrip()
 
     @property
     def remedy(self) -> str:
         """What the user can do about a fault in it, as a sentence."""
+        if self.file:
+            return f"Correct {self.file}."
         if self.distribution == THIS_PROGRAM:
             return f"Correct {self.module!r}, which this program registers."
         return (
@@ -44,7 +47,8 @@ class Source(msgspec.Struct, frozen=True):
 
     def fault(self, text: str) -> PluginLoadError:
         """Make the error that names this source, what is wrong with it, and the remedy."""
-        return PluginLoadError(f"plugin module {self.module!r} of {self}: {text}. {self.remedy}")
+        what = "plugin file" if self.file else f"plugin module {self.module!r} of"
+        return PluginLoadError(f"{what} {self}: {text}. {self.remedy}")
 
 
 def name_of(plugin: object) -> str:

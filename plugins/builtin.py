@@ -14,13 +14,45 @@ def tierwise_probes() -> Iterable[PluginDescriptor]:
         name="cpu",
         target="tierwise.plugins.probes.cpu:CpuProbe",
         options="tierwise.plugins.probes.cpu:CpuOptions",
-        summary="Counts cores, reads the clock frequency and measures float32 FLOP/s.",
+        summary="Counts cores, reads the clock frequency, measures float32 FLOP/s and the time of a training step.",
     )
     yield PluginDescriptor(
         kind=Kind.PROBE,
         name="memory",
         target="tierwise.plugins.probes.memory:MemoryProbe",
-        summary="Reads how much memory the device has.",
+        summary="Reads how much memory the device has, can give now, and may use.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.PROBE,
+        name="storage",
+        target="tierwise.plugins.probes.storage:StorageProbe",
+        options="tierwise.plugins.probes.storage:StorageOptions",
+        summary="Reads what is free on the disk.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.PROBE,
+        name="power",
+        target="tierwise.plugins.probes.power:PowerProbe",
+        summary="Tells mains from battery, and how full the battery is.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.PROBE,
+        name="thermal",
+        target="tierwise.plugins.probes.thermal:ThermalProbe",
+        summary="Reads the temperature of processor or board, and whether the processor is throttled.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.PROBE,
+        name="load",
+        target="tierwise.plugins.probes.load:LoadProbe",
+        options="tierwise.plugins.probes.load:LoadOptions",
+        summary="Measures how much of the processor is idle.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.PROBE,
+        name="accelerator",
+        target="tierwise.plugins.probes.accelerator:AcceleratorProbe",
+        summary="Counts NVIDIA's graphics processors, and reads their memory.",
     )
 
 
@@ -40,6 +72,20 @@ def tierwise_grouping_policies() -> Iterable[PluginDescriptor]:
         target="tierwise.plugins.grouping.kmeans:KMeansPolicy",
         options="tierwise.plugins.grouping.kmeans:KMeansOptions",
         summary="Clusters the devices by log-scaled hardware; finds the number of groups by silhouette.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.GROUPING_POLICY,
+        name="deadline",
+        target="tierwise.plugins.grouping.deadline:DeadlinePolicy",
+        options="tierwise.plugins.grouping.deadline:DeadlineOptions",
+        summary="Puts every device under the largest tier that it finishes within the limits of a round.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.GROUPING_POLICY,
+        name="threshold",
+        target="tierwise.plugins.grouping.threshold:ThresholdPolicy",
+        options="tierwise.plugins.grouping.threshold:ThresholdOptions",
+        summary="Places each device by the first of your rules that holds, such as memory_bytes < 2e9.",
     )
 
 
@@ -106,6 +152,34 @@ def tierwise_server_optimizers() -> Iterable[PluginDescriptor]:
         options="tierwise.plugins.aggregation.plain:PlainOptions",
         summary="Adds the reduced update to the model, times a learning rate.",
     )
+    yield PluginDescriptor(
+        kind=Kind.SERVER_OPTIMIZER,
+        name="momentum",
+        target="tierwise.plugins.aggregation.momentum:MomentumOptimizer",
+        options="tierwise.plugins.aggregation.momentum:MomentumOptions",
+        summary="Keeps some of the last step (FedAvgM).",
+    )
+    yield PluginDescriptor(
+        kind=Kind.SERVER_OPTIMIZER,
+        name="adagrad",
+        target="tierwise.plugins.aggregation.adaptive:AdagradOptimizer",
+        options="tierwise.plugins.aggregation.adaptive:AdagradOptions",
+        summary="A learning rate for each weight, which only sinks (FedAdagrad).",
+    )
+    yield PluginDescriptor(
+        kind=Kind.SERVER_OPTIMIZER,
+        name="adam",
+        target="tierwise.plugins.aggregation.adaptive:AdamOptimizer",
+        options="tierwise.plugins.aggregation.adaptive:AdaptiveOptions",
+        summary="A learning rate for each weight, by its latest updates (FedAdam).",
+    )
+    yield PluginDescriptor(
+        kind=Kind.SERVER_OPTIMIZER,
+        name="yogi",
+        target="tierwise.plugins.aggregation.adaptive:YogiOptimizer",
+        options="tierwise.plugins.aggregation.adaptive:AdaptiveOptions",
+        summary="As adam, but learning rates rise slowly (FedYogi).",
+    )
 
 
 @hookimpl
@@ -116,6 +190,25 @@ def tierwise_aggregators() -> Iterable[AggregatorDescriptor]:
         reducer="mean",
         server_optimizer="plain",
         summary="Federated averaging: the mean of the updates, weighted by samples, is added to the model.",
+    )
+    for optimizer, summary in (
+        ("momentum", "Federated averaging that keeps some of its last step (FedAvgM)."),
+        ("adagrad", "Federated averaging with a learning rate for each weight, which only sinks (FedAdagrad)."),
+        ("adam", "Federated averaging with a learning rate for each weight, by its latest updates (FedAdam)."),
+        ("yogi", "As adam, but learning rates rise slowly (FedYogi)."),
+    ):
+        yield AggregatorDescriptor(name=optimizer, reducer="mean", server_optimizer=optimizer, summary=summary)
+
+
+@hookimpl
+def tierwise_exchanges() -> Iterable[PluginDescriptor]:
+    """Announce the built-in exchanges."""
+    yield PluginDescriptor(
+        kind=Kind.EXCHANGE,
+        name="distill",
+        target="tierwise.plugins.exchange.distill:DistillExchange",
+        options="tierwise.plugins.exchange.distill:DistillOptions",
+        summary="Teaches each group's model what all groups' models answer for unlabelled public samples.",
     )
 
 
@@ -153,5 +246,12 @@ def tierwise_data_sources() -> Iterable[PluginDescriptor]:
         name="digits",
         target="tierwise.plugins.data.digits:DigitsSource",
         options="tierwise.plugins.data.digits:DigitsOptions",
-        summary="scikit-learn's 1,797 handwritten digits, dealt out evenly or with skewed classes.",
+        summary="scikit-learn's 1,797 handwritten digits, dealt out evenly or with skewed classes or sizes.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.DATA_SOURCE,
+        name="npz",
+        target="tierwise.plugins.data.npz:NpzSource",
+        options="tierwise.plugins.data.npz:NpzOptions",
+        summary="Arrays of NumPy's npz files: a device's own, by an array that says whose a sample is, or dealt out.",
     )

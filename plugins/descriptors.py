@@ -16,6 +16,7 @@ class Kind(StrEnum):
     REDUCER = "reducer"
     SERVER_OPTIMIZER = "server optimizer"
     AGGREGATOR = "aggregator"
+    EXCHANGE = "exchange"
     STOP_RULE = "stop rule"
     DATA_SOURCE = "data source"
 

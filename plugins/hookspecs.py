@@ -61,7 +61,12 @@ def tierwise_server_optimizers() -> Iterable[PluginDescriptor]:
 
 @hookspec
 def tierwise_aggregators() -> Iterable[AggregatorDescriptor]:
-    """Announce aggregators, each naming a reducer and a server optimizer: `AggregatorDescriptor`."""
+    """Announce aggregators, which name a reducer and a server optimizer: `AggregatorDescriptor`."""
+
+
+@hookspec
+def tierwise_exchanges() -> Iterable[PluginDescriptor]:
+    """Announce exchanges, by which groups learn from each other: `tierwise.core.exchange.Exchange`."""
 
 
 @hookspec
@@ -83,6 +88,7 @@ HOOKS: Final = {
     "tierwise_reducers": Kind.REDUCER,
     "tierwise_server_optimizers": Kind.SERVER_OPTIMIZER,
     "tierwise_aggregators": Kind.AGGREGATOR,
+    "tierwise_exchanges": Kind.EXCHANGE,
     "tierwise_stop_rules": Kind.STOP_RULE,
     "tierwise_data_sources": Kind.DATA_SOURCE,
 }

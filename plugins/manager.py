@@ -7,6 +7,8 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
 from typing import Any, Final, cast
 
 import msgspec
@@ -22,6 +24,7 @@ from tierwise.core.errors import (
     nearest,
 )
 from tierwise.core.events import PluginUsed
+from tierwise.core.exchange import Exchange
 from tierwise.core.grouping import GroupingPolicy
 from tierwise.core.hardware import Probe
 from tierwise.core.learning import DataSource, Learner
@@ -30,6 +33,7 @@ from tierwise.core.stopping import StopRule
 from tierwise.core.task import Task
 from tierwise.core.tiers import OptionValues, TierProvider
 from tierwise.plugins import hookspecs
+from tierwise.plugins._file import import_file
 from tierwise.plugins._source import THIS_PROGRAM, Source, announced, check_hooks, load, name_of
 from tierwise.plugins.descriptors import AggregatorDescriptor, AnyDescriptor, Kind, PluginDescriptor
 from tierwise.plugins.options import read_options
@@ -100,6 +104,45 @@ class Plugins:
             As `discover`; nothing of the plugin is registered then.
         """
         self._register(plugin, Source(name_of(plugin), distribution, version))
+
+    def register_file(self, path: Path) -> None:
+        """Add the plugins of a Python file that is in no package; a file that was added already is left as it is.
+
+        The file is run, with all rights of this program. It becomes the module that it is named after, so what its
+        descriptors name can be ``f"{__name__}:MyPolicy"``.
+
+        Parameters
+        ----------
+        path
+            The file, whose name without ``.py`` is no other module's.
+
+        Raises
+        ------
+        ConfigurationError
+            If there is no such file, or its name cannot be a module's.
+        PluginLoadError, PluginClashError
+            As `discover`; also if it announces no plugin.
+        """
+        fresh = path.stem not in sys.modules
+        module, source = import_file(path)
+        if self._manager.is_registered(module):
+            return
+        try:
+            self._register_all_of(module, source)
+        except TierwiseError:
+            if fresh:
+                del sys.modules[source.module]  # so that it is run again when it is mended
+            raise
+
+    def _register_all_of(self, module: ModuleType, source: Source) -> None:
+        known = len(self._found)
+        self._register(module, source)
+        if len(self._found) == known:
+            self._manager.unregister(module)
+            raise source.fault(
+                "it announces no plugin; a function with the name of a hook does, marked with "
+                f"@tierwise.plugins.hookimpl. The hooks are {', '.join(hookspecs.HOOKS)}"
+            )
 
     def _register(self, plugin: object, source: Source) -> None:
         if self._manager.is_registered(plugin):
@@ -190,6 +233,10 @@ class Plugins:
     def server_optimizer(self, name: str, options: OptionValues | None = None, *, where: str = "") -> ServerOptimizer:
         """Make a server optimizer."""
         return cast("ServerOptimizer", self._make(Kind.SERVER_OPTIMIZER, name, options, where))
+
+    def exchange(self, name: str, options: OptionValues | None = None, *, where: str = "") -> Exchange:
+        """Make an exchange."""
+        return cast("Exchange", self._make(Kind.EXCHANGE, name, options, where))
 
     def stop_rule(self, name: str, options: OptionValues | None = None, *, where: str = "") -> StopRule:
         """Make a stop rule."""

@@ -112,8 +112,12 @@ def _bounds(kind: inspect.IntType | inspect.FloatType) -> str:
         "of at most": kind.le,
         "less than": kind.lt,
     }
-    parts = [f"{words} {bound:g}" for words, bound in bounds.items() if bound is not None]
+    parts = [f"{words} {_number(bound)}" for words, bound in bounds.items() if bound is not None]
     return f" {' and '.join(parts)}" if parts else ""
+
+
+def _number(bound: float) -> str:
+    return str(bound) if isinstance(bound, int) else f"{bound:g}"  # 2**63 - 1 must not become 9.22337e+18
 
 
 def _choices(kind: inspect.Type) -> list[str]:

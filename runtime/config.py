@@ -6,6 +6,9 @@
     name = "digits"
     seed = 0
 
+    [plugins]                   # files with plugins of your own
+    modules = ["mine.py"]
+
     [fleet]                     # who takes part
     devices = 60
 
@@ -55,9 +58,11 @@ from tierwise.runtime.config_tables import (
     FederationTable,
     FleetTable,
     MqttTable,
+    PluginsTable,
     RoundsTable,
     SecurityTable,
     StoreTable,
+    TaskTable,
     UpdatesTable,
 )
 from tierwise.runtime.fleet.draw import draw_fleet, read_fleet
@@ -70,7 +75,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
-    federation, fleet, enrolment, rounds, updates, mqtt, store, security
+    federation, plugins, task, fleet, enrolment, rounds, updates, mqtt, store, security
         The tables of these names.
     data
         The data source, by name, and its options.
@@ -79,7 +84,9 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     federation: FederationTable = FederationTable()
+    plugins: PluginsTable = PluginsTable()
     data: Choice = Choice(name="digits")
+    task: TaskTable = TaskTable()
     fleet: FleetTable = FleetTable()
     enrolment: EnrolmentTable = EnrolmentTable()
     rounds: RoundsTable = RoundsTable()
@@ -126,7 +133,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True):
             )
         return FederationSettings(
             name=self.federation.name,
-            task=task,
+            task=self.task.applied(task),
             seed=self.seed,
             enrolment=EnrolmentSettings(min_devices=least, window_s=window_s),
             rounds=RoundSettings(**asdict(self.rounds)),
@@ -163,7 +170,8 @@ def load_config(path: Path, plugins: Plugins | None = None) -> RunConfig:
     path
         The file.
     plugins
-        Where names are looked up; None for all that is installed.
+        Where names are looked up; None for all that is installed. The files that the configuration names under
+        ``plugins.modules`` are run, and their plugins added to it.
 
     Raises
     ------
@@ -172,7 +180,15 @@ def load_config(path: Path, plugins: Plugins | None = None) -> RunConfig:
     PluginLoadError, PluginClashError
         If a plugin is broken, which is not the file's fault.
     """
-    return parse_config(read_toml(path), str(path), plugins)
+    tables = Tables(read_toml(path), _KEYS, str(path))
+    plugins = plugins or Plugins.discover()
+    own = tables.table("plugins", PluginsTable)
+    for name in own.modules:
+        try:
+            plugins.register_file(path.parent / name)
+        except ConfigurationError as error:
+            tables.fault(str(error), "plugins.modules")
+    return _parse(tables, str(path), plugins, own)
 
 
 def parse_config(mapping: Mapping[str, object], source: str = "", plugins: Plugins | None = None) -> RunConfig:
@@ -190,13 +206,26 @@ def parse_config(mapping: Mapping[str, object], source: str = "", plugins: Plugi
     Raises
     ------
     ConfigurationError, PluginLoadError, PluginClashError
-        As `load_config`.
+        As `load_config`. Names under ``plugins.modules`` are refused: a mapping may come from anywhere, and must not
+        choose what this program runs.
     """
-    plugins = plugins or Plugins.discover()
     tables = Tables(mapping, _KEYS, source)
+    own = tables.table("plugins", PluginsTable)
+    if own.modules:
+        tables.fault(
+            "only a configuration that is a file can name modules; a program registers them itself: "
+            "Plugins.register_file(path)",
+            "plugins.modules",
+        )
+    return _parse(tables, source, plugins or Plugins.discover(), own)
+
+
+def _parse(tables: Tables, source: str, plugins: Plugins, own: PluginsTable) -> RunConfig:
     config = RunConfig(
         federation=tables.table("federation", FederationTable),
+        plugins=own,
         data=tables.choice("data", "source", plugins.data_source, Choice(name="digits")),
+        task=tables.table("task", TaskTable),
         fleet=_read_fleet_table(tables, Path(source).parent),
         enrolment=tables.table("enrolment", EnrolmentTable),
         rounds=tables.table("rounds", RoundsTable),
@@ -284,13 +313,23 @@ def _read_aggregation(tables: Tables, plugins: Plugins) -> AggregatorChoice:
     return AggregatorChoice(name=name, **parts)
 
 
+def known_keys() -> Mapping[str, tuple[str, ...]]:
+    """Return the tables that there can be, and of each the keys that do not depend on a plugin.
+
+    Of a table that is a plugin's the first key names it.
+    """
+    return _KEYS
+
+
 def _fields(kind: type[msgspec.Struct]) -> tuple[str, ...]:
     return tuple(field.name for field in fields(kind))
 
 
 _KEYS: Final[dict[str, tuple[str, ...]]] = {
     "federation": _fields(FederationTable),
+    "plugins": _fields(PluginsTable),
     "data": ("source",),
+    "task": _fields(TaskTable),
     "fleet": _fields(FleetTable),
     "enrolment": _fields(EnrolmentTable),
     "rounds": _fields(RoundsTable),
@@ -304,4 +343,4 @@ _KEYS: Final[dict[str, tuple[str, ...]]] = {
     "store": _fields(StoreTable),
     "security": _fields(SecurityTable),
 }
-"""The tables, and of each the keys that do not depend on a plugin."""
+"""See `known_keys`."""

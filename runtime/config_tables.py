@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from tierwise.core.grouping import MINIMUM
+from tierwise.core.task import Task
 
 CATALOGUE: Final = "catalogue"
 """The hardware of a fleet that is drawn from the packaged catalogue of real devices."""
@@ -19,12 +20,12 @@ _Text = Annotated[str, Meta(min_length=1)]
 
 
 class FederationTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The table ``[federation]``.
+    """What the run is called, and the seed that all others are derived from.
 
     Attributes
     ----------
     name
-        For people.
+        For people; over a broker it is a part of the topics, and then of ``A-Z a-z 0-9 . _ -``.
     seed
         All seeds of the run are derived from it.
     """
@@ -33,16 +34,47 @@ class FederationTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
 
 
+class PluginsTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Plugins of your own that are in no package. Whoever reads the configuration runs these files.
+
+    Attributes
+    ----------
+    modules
+        Python files, from the configuration's folder, each with a hook that announces its plugins. Name none that you
+        would not run as a program. An agent takes them as ``--plugins``.
+    """
+
+    modules: tuple[_Text, ...] = ()
+
+
+class TaskTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the coordinator wants of the data source's task.
+
+    Attributes
+    ----------
+    metrics
+        What devices report on their hold-out; none for the usual ones: of classes ``accuracy`` and ``log_loss``, and
+        there is ``auc``; of numbers ``rmse`` and ``mae``. Tables with little place show the first one.
+    """
+
+    metrics: tuple[_Text, ...] = ()
+
+    def applied(self, task: Task) -> Task:
+        """Return a data source's task with what this table says."""
+        return msgspec.structs.replace(task, metrics=self.metrics) if self.metrics else task
+
+
 class FleetTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The table ``[fleet]``.
+    """Who takes part in a simulation; a coordinator has no use for it, since its devices are those that come.
 
     Attributes
     ----------
     devices
-        How many to draw from the catalogue; None with a table of devices, which has as many as it has.
+        How many to draw from the catalogue, 60 for None; left out where ``hardware`` is a file, which has as many as it
+        has.
     hardware
-        ``catalogue``, or the path of a CSV file, from the configuration's own folder: see
-        `tierwise.runtime.fleet.draw.read_fleet`.
+        ``"catalogue"``, 31 real device models, or the path of a CSV file with a row for each device of your own,
+        from the configuration's folder.
     """
 
     devices: _DeviceCount | None = None
@@ -55,24 +87,40 @@ class FleetTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class EnrolmentTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The table ``[enrolment]``, as `EnrolmentSettings`; without either key, all devices are waited for."""
+    """When groups are formed. With neither key a simulation waits for all its devices, and a coordinator 60 s.
+
+    Attributes
+    ----------
+    min_devices
+        As soon as so many devices have reported their hardware; None leaves it to the window.
+    window_s
+        After so many seconds from the federation's opening, if that is sooner; None leaves it to the number.
+    """
 
     min_devices: _DeviceCount | None = None
     window_s: _Seconds | None = None
 
 
 class RoundsTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The table ``[rounds]``: `RoundSettings`, with the bounds that a message can tell."""
+    """What a round is.
+
+    The keys are those of `RoundSettings`, which explains them, with the bounds that a message can tell.
+    """
 
     deadline_s: _Seconds = 600.0
     epochs: _Count = 1
     max_samples: _Count = 1000
+    traffic_bytes: _Count | None = None
+    energy_j: Annotated[float, Meta(gt=0)] | None = None
     grace_s: _Seconds = 60.0
     evaluation_deadline_s: _Seconds | None = None
 
 
 class UpdatesTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The table ``[updates]``: `UpdateSettings`, with the bounds that a message can tell."""
+    """What a device may send.
+
+    The keys are those of `UpdateSettings`, which explains them, with the bounds that a message can tell.
+    """
 
     max_norm: Annotated[float, Meta(gt=0)] | None = None
     max_samples: _Count | None = None
@@ -80,20 +128,24 @@ class UpdatesTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class MqttTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The table ``[mqtt]``: `tierwise.runtime.transports.mqtt.settings.MqttSettings`, of which a person sets these.
+    """Where a coordinator finds its broker; a simulation has no use for it.
+
+    Those keys of `tierwise.runtime.transports.mqtt.settings.MqttSettings` that a person sets; it explains the rest.
 
     Attributes
     ----------
     broker
         ``mqtts://HOST[:PORT]``, or ``mqtt://`` without TLS. No user and no password: the file is shown and kept.
     prefix
-        What topics begin with; None for the registry's, or the default.
+        What topics begin with; None for the registry's, or ``"tierwise"``.
     username
-        For the broker.
+        For the broker; with the access list of ``tierwise acl`` it is ``"coordinator"``.
     password_file
-        Whose first line is the password. Paths of files start at the configuration's own folder.
-    ca_file, cert_file, key_file, protocol, chunk_bytes, keepalive_s
-        As in the settings; None for their defaults.
+        Whose first line is the password.
+    ca_file
+        PEM certificates of who may have signed the broker's; None for those that the system trusts.
+    cert_file, key_file
+        The coordinator's certificate and its key, where the broker asks for one.
     """
 
     broker: _Text = "mqtt://127.0.0.1"
@@ -109,7 +161,7 @@ class MqttTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class StoreTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The table ``[store]``.
+    """Where a coordinator keeps what must survive it; a simulation has no use for it.
 
     Attributes
     ----------
@@ -121,7 +173,7 @@ class StoreTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class SecurityTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The table ``[security]``.
+    """Whom a coordinator hears; a simulation has no use for it.
 
     Attributes
     ----------

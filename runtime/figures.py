@@ -11,16 +11,9 @@ from tierwise.core.events import PluginUsed, Record
 from tierwise.core.federation import Federation
 from tierwise.core.framing import to_bytes
 from tierwise.core.ids import BlobHash, CohortId, DeviceId, GroupId, ModelVersion, TierName
-from tierwise.core.metrics import Metrics
+from tierwise.core.metrics import MetricFigure, read_metrics
 from tierwise.core.state import FederationState, GroupState, Phase
 from tierwise.runtime.simulation.run import Simulation
-
-
-class MetricFigure(msgspec.Struct, frozen=True, kw_only=True):
-    """A metric over the hold-outs: its mean (None over no samples), and how many samples it is over."""
-
-    mean: float | None
-    count: int
 
 
 class GroupFigures(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,14 +154,6 @@ def read_figures(records: Sequence[Record], state: FederationState) -> RunFigure
     )
 
 
-def metric_figures(metrics: Metrics) -> dict[str, MetricFigure]:
-    """Return means and counts."""
-    return {
-        name: MetricFigure(mean=metric.mean if metric.count else None, count=metric.count)
-        for name, metric in metrics.items()
-    }
-
-
 @dataclass(slots=True)
 class _Tally:
     """What the state of a group does not keep."""
@@ -209,7 +194,7 @@ def _group_figures(name: GroupId, group: GroupState, tally: _Tally | None, end: 
         rounds=len(group.history),
         abandoned=tally.abandoned,
         version=group.version,
-        metrics=metric_figures(group.metrics),
+        metrics=read_metrics(group.metrics),
         simulated_s=(end if tally.ended_at is None else tally.ended_at) - tally.opened_at,
         finished=group.phase is Phase.FINISHED,
         failed=group.failed,

@@ -21,12 +21,13 @@ from tierwise.core.errors import ConfigurationError, StoreError
 from tierwise.core.events import PluginUsed, record_of
 from tierwise.core.hardware import HardwareEnvelope
 from tierwise.core.ids import BlobHash, GroupId, ModelVersion, TierName
+from tierwise.core.metrics import MetricFigure, read_metrics
 from tierwise.core.state import GroupState
 from tierwise.core.task import Task
 from tierwise.core.tiers import Cost, OptionValues, Tier
 from tierwise.core.weights import Layout
 from tierwise.ext import KERNELS
-from tierwise.runtime.figures import MetricFigure, Run, RunFigures, finished_groups, metric_figures
+from tierwise.runtime.figures import Run, RunFigures, finished_groups
 
 RESULT: Final = "result.json"
 REPORT: Final = "report.html"
@@ -291,10 +292,10 @@ def _write_model(
         options=tier.options,
         layout=tier.layout,
         cost=tier.cost,
-        hardware=group.envelope,
+        hardware=group.envelope.detailed(()),  # a model's card tells of no single device
         devices=len(group.members),
         rounds=group.version,
-        metrics=metric_figures(group.metrics),
+        metrics=read_metrics(group.metrics),
         reason=group.ending or "",
         failed=group.failed,
         seed=run.state.settings.seed,

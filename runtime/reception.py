@@ -138,7 +138,7 @@ class Reception:
             return  # removed since, and told so
         assignment = None
         if found.group is not None and (tier := state.groups[found.group].tier) is not None:
-            assignment = m.Assignment(group=found.group, tier=tier)
+            assignment = m.Assignment(group=found.group, tier=tier, task=state.opened.task)
         welcome = m.Welcome(
             federation=state.opened.name,
             assignment=assignment,

@@ -11,9 +11,8 @@ from tierwise.core import events as e
 from tierwise.core.events import Record
 from tierwise.core.federation import Federation
 from tierwise.core.ids import DeviceId, GroupId, ModelVersion, RoundNumber, TierName
-from tierwise.core.metrics import Metrics
+from tierwise.core.metrics import MetricFigure, Metrics, read_metrics
 from tierwise.core.state import FederationState, GroupState, Phase, Stage
-from tierwise.runtime.figures import MetricFigure, metric_figures
 from tierwise.runtime.stores.sqlite import SqliteStore
 
 
@@ -168,7 +167,7 @@ def _group(
         phase=group.phase,
         wanted=None if cohort is None else len(cohort.opened.participants),
         arrived=None if cohort is None else len(cohort.accepted),
-        metrics=metric_figures(group.metrics or _latest_metrics(name, records)),
+        metrics=read_metrics(group.metrics or _latest_metrics(name, records)),
         since=since,
         reason=group.ending or "",
         failed=group.failed,

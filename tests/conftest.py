@@ -3,7 +3,11 @@
 import os
 
 import pytest
+from hypothesis import settings
 
+# A busy machine makes any example slow; what takes too long is seen in the suite's time.
+settings.register_profile("tierwise", deadline=None)
+settings.load_profile("tierwise")
 # xdist tells its processes how wide the terminal is, and the programs that tests start would heed it.
 os.environ.pop("COLUMNS", None)
 NO_SKIPS = os.environ.get("TIERWISE_NO_SKIPS") == "1"

@@ -145,13 +145,3 @@ def test_what_the_guarantees_rest_on_is_there() -> None:
         assert re.search(rf"^\s*(async )?def {name}\(", there.read_text(), re.MULTILINE), f"{file} has no {name}"
     for row in re.findall(r"^\| .* \|$", page.read_text(), re.MULTILINE):
         assert row.startswith("| guaranteed") or "](../../tests/" in row, f"no test shows: {row[:80]}"
-
-
-def test_links_between_pages_lead_somewhere() -> None:
-    pages = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(
-        (ROOT / "docs").rglob("*.md")
-    )
-    for page in pages:
-        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
-            if "://" not in target:
-                assert (page.parent / target).exists(), f"{page.name} links to {target}"

@@ -122,6 +122,26 @@ def reduce_cohort(state: FederationState, given: i.CohortReduced, _now: float) -
     )
 
 
+def exchange_models(state: FederationState, given: i.ModelsExchanged, _now: float) -> tuple[e.Event, ...]:
+    """Take what a group learned from others."""
+    order = _answered(state, given, c.ExchangeModels)
+    return (
+        e.ModelExchanged(
+            group=order.group,
+            version=state.groups[order.group].version,
+            model=given.model,
+            teachers={name: peer.version for name, peer in order.models.items()},
+        ),
+    )
+
+
+def report_test(state: FederationState, given: i.ModelMeasured, _now: float) -> tuple[e.Event, ...]:
+    """Note what the coordinator measured."""
+    order = _answered(state, given, c.MeasureModel)
+    version = state.groups[order.group].version
+    return (e.ModelTested(group=order.group, version=version, metrics=given.metrics),)
+
+
 def rule_stop(state: FederationState, given: i.StopRuled, _now: float) -> tuple[e.Event, ...]:
     """Go on, or begin to end."""
     order = _answered(state, given, c.CheckStop)
@@ -135,7 +155,14 @@ def note_plugin_failure(state: FederationState, given: i.PluginFailed, _now: flo
     match order:
         case c.PlaceDevices():
             return tuple(e.DeviceUnplaced(device=name, reason=reason) for name in order.newcomers)
-        case c.ChooseTier() | c.SelectParticipants() | c.ReduceCohort() | c.CheckStop():
+        case (
+            c.ChooseTier()
+            | c.SelectParticipants()
+            | c.ReduceCohort()
+            | c.ExchangeModels()
+            | c.MeasureModel()
+            | c.CheckStop()
+        ):
             return fail_group(state, order.group, reason)
         case _:
             return (e.FederationFailed(reason=reason),)

@@ -134,7 +134,7 @@ def _check_base(name: DeviceId, base: BlobHash, expected: BlobHash) -> None:
 
 
 def _check_metrics(state: FederationState, name: DeviceId, metrics: Metrics) -> None:
-    expected = set(state.opened.task.metrics)
+    expected = set(state.opened.task.sums)
     if set(metrics) != expected:
         raise Rejected(
             e.Refusal.MALFORMED,

@@ -11,7 +11,10 @@ def open_federation(state: FederationState, given: i.OpenFederation, _now: float
     """Open it, once."""
     if state.stage is not Stage.UNOPENED:
         raise Rejected(e.Refusal.OUT_OF_PLACE, "the federation is open already")
-    return (e.FederationOpened(settings=given.settings, plugins=given.plugins),)
+    opened = e.FederationOpened(
+        settings=given.settings, plugins=given.plugins, exchanges=given.exchanges, tests=given.tests
+    )
+    return (opened,)
 
 
 def enrol(state: FederationState, given: i.EnrolDevice, _now: float) -> tuple[e.Event, ...]:

@@ -9,7 +9,7 @@ from tierwise.core import events as e
 from tierwise.core.deciding.endings import abandon_round, fail_group, finish_group
 from tierwise.core.grouping import MINIMUM
 from tierwise.core.ids import GroupId
-from tierwise.core.state import FederationState, GroupState, Phase
+from tierwise.core.state import COMMITTING, FederationState, GroupState, Phase
 
 
 def relieve(state: FederationState, name: GroupId, group: GroupState, now: float) -> tuple[e.Event, ...]:
@@ -51,7 +51,7 @@ def _merger_waits(state: FederationState, name: GroupId) -> bool:
     if any(group.phase is Phase.TIERING for group in state.groups.values()):
         return True
     merger = _merger(state, name)
-    return merger is not None and state.groups[merger[0]].phase in (Phase.REDUCING, Phase.CHECKING)
+    return merger is not None and state.groups[merger[0]].phase in COMMITTING
 
 
 def _merge(state: FederationState, name: GroupId, reachable: int) -> tuple[e.Event, ...]:

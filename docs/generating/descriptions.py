@@ -6,22 +6,17 @@ import re
 import textwrap
 from enum import Enum
 
+from tierwise.plugins import docstrings
+
 
 def summary(kind: type) -> str:
     """Return the prose of a class's docstring, without its sections, as one paragraph."""
-    return _plain(_sections(kind)[0])
+    return _plain(docstrings.prose(kind))
 
 
 def attributes(kind: type) -> dict[str, str]:
-    """Return what the section ``Attributes`` of a class's docstring says, by name.
-
-    Names that are described together (``boot, sequence``) have the same text.
-    """
-    found: dict[str, str] = {}
-    for entry in re.split(r"\n(?=\S)", _sections(kind)[1]):
-        names, _, text = entry.partition("\n")
-        found.update({name.strip(): _plain(text) for name in names.split(",") if name.strip()})
-    return found
+    """Return what a class's docstring says of each attribute."""
+    return {name: _plain(text) for name, text in docstrings.attributes(kind).items()}
 
 
 def members(kind: type[Enum]) -> dict[str, str]:
@@ -35,14 +30,6 @@ def members(kind: type[Enum]) -> dict[str, str]:
             text = said.value if isinstance(said, ast.Constant) else ""
             texts[statement.targets[0].id] = _plain(str(text))
     return {str(member.value): texts.get(member.name, "") for member in kind}
-
-
-def _sections(kind: type) -> tuple[str, str]:
-    """Return a docstring's prose and its section ``Attributes``."""
-    text = inspect.cleandoc(kind.__doc__ or "")
-    parts = re.split(r"^(\w+)\n-+$", text, flags=re.MULTILINE)
-    titled = dict(zip(parts[1::2], parts[2::2], strict=True))
-    return parts[0], titled.get("Attributes", "").strip("\n")
 
 
 def _plain(text: str) -> str:

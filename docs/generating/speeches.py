@@ -21,7 +21,11 @@ TO_GROUPS: Final[tuple[Said, ...]] = (m.RoundAnnounced, m.TargetAnnounced)
 """What is published, so that it comes in a manifest."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+_ACKNOWLEDGED: Final = (Presence, Whole, Manifest)
+"""What is lost with a message of these is not asked for again, so the broker acknowledges them: QoS 1."""
+
+
+@dataclass(frozen=True, slots=True)
 class Speech:
     """One kind of thing that is said.
 
@@ -31,156 +35,106 @@ class Speech:
         Unique.
     channel
         Where.
-    by_device
-        Whether a device says it; the coordinator otherwise.
-    messages
-        What can be said so: on the wire, or within.
     link
-        What is on the wire itself; of link messages, or a presence.
-    framed
-        Whether it has a frame around it.
-    qos, retain
-        How it is published.
+        What is on the wire itself: link messages, or a presence.
     text
         For people.
+    within
+        What else can be said so, in the envelope that ``link`` carries.
+    retain
+        Whether the broker keeps it.
     """
 
     name: str
     channel: Channel
-    by_device: bool
-    messages: tuple[Said, ...]
     link: tuple[Said, ...]
-    framed: bool
-    qos: int
-    retain: bool
     text: str
+    within: tuple[Said, ...] = ()
+    retain: bool = False
+
+    @property
+    def by_device(self) -> bool:
+        """Whether a device says it; the coordinator otherwise."""
+        return self.channel in (Channel.PRESENCE, Channel.CTL, Channel.CHUNK)
+
+    @property
+    def messages(self) -> tuple[Said, ...]:
+        """What can be said so: on the wire, or within."""
+        return self.link + self.within
+
+    @property
+    def framed(self) -> bool:
+        """Whether it has a frame around it; chunks have none, their hashes are in what announces them."""
+        return self.link != (Chunk,)
+
+    @property
+    def qos(self) -> int:
+        """How it is published."""
+        return int(set(self.link) <= set(_ACKNOWLEDGED))
 
 
 SPEECHES: Final = (
     Speech(
-        name="device-presence",
-        channel=Channel.PRESENCE,
-        by_device=True,
-        messages=(Presence,),
-        link=(Presence,),
-        framed=True,
-        qos=1,
+        "device-presence",
+        Channel.PRESENCE,
+        (Presence,),
+        "A device says that it is there, or not any more; the latter is its last will, too. An empty payload clears "
+        "it.",
         retain=True,
-        text="A device says that it is there, or not any more; the latter is its last will, too. An empty payload "
-        "clears it.",
     ),
     Speech(
-        name="device-words",
-        channel=Channel.CTL,
-        by_device=True,
-        messages=(Whole, *FROM_DEVICES),
-        link=(Whole,),
-        framed=True,
-        qos=1,
-        retain=False,
-        text="An envelope that fits into one message: a frame around `Whole`, whose tail is the envelope, sealed if "
-        "the coordinator has a sealing key.",
+        "device-words",
+        Channel.CTL,
+        (Whole,),
+        "An envelope that fits into one message: a frame around `Whole`, whose tail is the envelope, sealed if the "
+        "coordinator has a sealing key.",
+        within=FROM_DEVICES,
     ),
     Speech(
-        name="device-requests",
-        channel=Channel.CTL,
-        by_device=True,
-        messages=(Offer, Want),
-        link=(Offer, Want),
-        framed=True,
-        qos=0,
-        retain=False,
-        text="A device offers a large envelope, or asks for chunks that it lacks.",
+        "device-requests",
+        Channel.CTL,
+        (Offer, Want),
+        "A device offers a large envelope, or asks for chunks that it lacks.",
     ),
+    Speech("device-chunks", Channel.CHUNK, (Chunk,), "Chunks of a large envelope, as they were granted."),
     Speech(
-        name="device-chunks",
-        channel=Channel.CHUNK,
-        by_device=True,
-        messages=(Chunk,),
-        link=(Chunk,),
-        framed=False,
-        qos=0,
-        retain=False,
-        text="Chunks of a large envelope, as they were granted.",
-    ),
-    Speech(
-        name="coordinator-presence",
-        channel=Channel.COORDINATOR,
-        by_device=False,
-        messages=(Presence,),
-        link=(Presence,),
-        framed=True,
-        qos=1,
+        "coordinator-presence",
+        Channel.COORDINATOR,
+        (Presence,),
+        "The coordinator says that it is there, or not any more. An empty payload clears it.",
         retain=True,
-        text="The coordinator says that it is there, or not any more. An empty payload clears it.",
     ),
     Speech(
-        name="coordinator-words",
-        channel=Channel.DOWN,
-        by_device=False,
-        messages=(Whole, *FROM_COORDINATOR),
-        link=(Whole,),
-        framed=True,
-        qos=1,
-        retain=False,
-        text="An envelope for one device that fits into one message: a frame around `Whole`, whose tail it is.",
+        "coordinator-words",
+        Channel.DOWN,
+        (Whole,),
+        "An envelope for one device that fits into one message: a frame around `Whole`, whose tail it is.",
+        within=FROM_COORDINATOR,
     ),
     Speech(
-        name="coordinator-credit",
-        channel=Channel.DOWN,
-        by_device=False,
-        messages=(Grant, Gone),
-        link=(Grant, Gone),
-        framed=True,
-        qos=0,
-        retain=False,
-        text="Credit for an upload, and that a transfer is not known any more.",
+        "coordinator-credit",
+        Channel.DOWN,
+        (Grant, Gone),
+        "Credit for an upload, and that a transfer is not known any more.",
     ),
     Speech(
-        name="device-manifest",
-        channel=Channel.DOWN,
-        by_device=False,
-        messages=(Manifest, *TO_GROUPS),
-        link=(Manifest,),
-        framed=True,
-        qos=1,
-        retain=False,
-        text="A large envelope for one device is announced.",
+        "device-manifest",
+        Channel.DOWN,
+        (Manifest,),
+        "A large envelope for one device is announced.",
+        within=TO_GROUPS,
     ),
+    Speech("device-model-chunks", Channel.DOWN, (Chunk,), "Its chunks."),
     Speech(
-        name="device-model-chunks",
-        channel=Channel.DOWN,
-        by_device=False,
-        messages=(Chunk,),
-        link=(Chunk,),
-        framed=False,
-        qos=0,
-        retain=False,
-        text="Its chunks.",
-    ),
-    Speech(
-        name="group-manifest",
-        channel=Channel.MODEL,
-        by_device=False,
-        messages=(Manifest, *TO_GROUPS),
-        link=(Manifest,),
-        framed=True,
-        qos=1,
+        "group-manifest",
+        Channel.MODEL,
+        (Manifest,),
+        "What is published for a group: a small envelope is the manifest's tail, a large one follows in chunks. An "
+        "empty payload clears it.",
+        within=TO_GROUPS,
         retain=True,
-        text="What is published for a group: a small envelope is the manifest's tail, a large one follows in chunks. "
-        "An empty payload clears it.",
     ),
-    Speech(
-        name="group-model-chunks",
-        channel=Channel.GROUP_CHUNK,
-        by_device=False,
-        messages=(Chunk,),
-        link=(Chunk,),
-        framed=False,
-        qos=0,
-        retain=False,
-        text="Its chunks, each once for all devices.",
-    ),
+    Speech("group-model-chunks", Channel.GROUP_CHUNK, (Chunk,), "Its chunks, each once for all devices."),
 )
 
 

@@ -48,7 +48,7 @@ TEN: Final = b"0123456789"
 def vectors() -> dict[str, object]:
     """Return the examples by name: bytes as hexadecimal digits, texts and numbers as they are."""
     shown: dict[str, object] = {}
-    for part in (_keys(), _task(), _presence(), _hello(), _weights(), _link(), _round()):
+    for part in (_keys(), _schema(), _presence(), _hello(), _weights(), _link(), _round()):
         shown |= {name: value.hex() if isinstance(value, bytes) else value for name, value in part.items()}
     return shown
 
@@ -85,10 +85,10 @@ def _keys() -> dict[str, object]:
     }
 
 
-def _task() -> dict[str, object]:
+def _schema() -> dict[str, object]:
     return {
-        "task_json": msgspec.json.encode(TASK, order="sorted").decode(),
-        "task_schema_hash": TASK.schema_hash,
+        "schema_json": TASK.schema.decode(),
+        "schema_hash": TASK.schema_hash,
         "seed_of_round": 12345,
         "seed_of_device": str(derive_seed(12345, DEVICE)),
     }

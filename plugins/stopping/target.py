@@ -6,6 +6,7 @@ from typing import Annotated
 import msgspec
 
 from tierwise.core.errors import ConfigurationError, nearest
+from tierwise.core.metrics import read_metric, read_metrics
 from tierwise.core.stopping import RoundRecord
 
 
@@ -46,13 +47,16 @@ class TargetRule:
             If the devices do not report the metric.
         """
         name, value, metrics = self._options.metric, self._options.value, history[-1].metrics
-        if name not in metrics:
+        figure = read_metric(metrics, name)
+        if figure is None:
+            known = read_metrics(metrics)
             raise ConfigurationError(
                 f"stop rule 'target' waits for metric {name!r}, which the devices do not report"
-                f"{nearest(name, metrics)}; they report {', '.join(sorted(metrics)) or 'none'}"
+                f"{nearest(name, known)}; they report {', '.join(sorted(known)) or 'none'}"
             )
-        mean = metrics[name].mean
-        reached = mean <= value if self._options.at_most else mean >= value  # NaN, of no samples, is neither
+        if figure.value is None:  # of no samples
+            return None
+        reached = figure.value <= value if self._options.at_most else figure.value >= value
         if not reached:
             return None
-        return f"{name} {mean:.4g} is {'at most' if self._options.at_most else 'at least'} {value:g}"
+        return f"{name} {figure.value:.4g} is {'at most' if self._options.at_most else 'at least'} {value:g}"

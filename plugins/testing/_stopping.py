@@ -43,7 +43,7 @@ def _history(task: Task, rounds: int, *, step: int = 1, holdout: int = 50) -> li
                 name: Metric(
                     sum=holdout * (2 / (2 + number) if "loss" in name else 1 - 0.9 / (1 + number)), count=holdout
                 )
-                for name in task.metrics
+                for name in task.sums
             },
             opened_at=60.0 * number * step,
             closed_at=60.0 * number * step + 45,

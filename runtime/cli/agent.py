@@ -19,6 +19,7 @@ from tierwise.runtime.cli.dataspec import FORM, DataSpec, read_data_spec
 from tierwise.runtime.cli.interrupt import Interrupted
 from tierwise.runtime.cli.logging import JsonLog, Level, Log, TextLog, listening
 from tierwise.runtime.cli.overhearing import Overheard
+from tierwise.runtime.cli.plugin_files import find_plugins, plugin_files
 from tierwise.runtime.cli.running import run_until_told
 from tierwise.runtime.cli.unanswered import tell_unanswered
 from tierwise.runtime.exceptions import unwrapped
@@ -39,6 +40,7 @@ class Given(TypedDict):
     bundle: Path | None
     state: Path | None
     declare: tuple[str, ...]
+    plugin_files: tuple[Path, ...]
     out: Path | None
     username: str | None
     password_file: Path | None
@@ -74,6 +76,7 @@ _FILE: Final = click.Path(path_type=Path)
     metavar="QUANTITY=VALUE",
     help="Hardware that you know better than the probes, in SI units: cpu_flops=2e9. Repeatable.",
 )
+@plugin_files
 @click.option(
     "--out",
     type=_FILE,
@@ -104,7 +107,7 @@ def agent(ctx: click.Context, **given: Unpack[Given]) -> None:
 
     Exits with 0 when it has its group's target model, with 1 when it was refused or there is no model for it.
     """
-    plugins = Plugins.discover()
+    plugins = find_plugins(given["plugin_files"])
     declared = _declared(given["declare"])
     spec = read_data_spec(given["data"], plugins)
     link = agent_link(

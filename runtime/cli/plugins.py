@@ -1,19 +1,16 @@
 """``tierwise plugins``: what is installed."""
 
-import inspect
-from pkgutil import resolve_name
-from typing import Any
+from pathlib import Path
 
 import click
 import msgspec
-from msgspec.structs import fields
 from rich.table import Table
 
-from tierwise.core.errors import PluginLoadError
+from tierwise.plugins.describing import ListedOption, listed_options
 from tierwise.plugins.descriptors import AnyDescriptor, Kind, PluginDescriptor
 from tierwise.plugins.manager import Plugins
-from tierwise.plugins.options import allowed
 from tierwise.runtime.cli import present
+from tierwise.runtime.cli.plugin_files import find_plugins, plugin_files
 
 _KINDS = {kind.value.replace(" ", "-"): kind for kind in Kind}
 
@@ -23,15 +20,6 @@ class _KindChoice(click.Choice[str]):
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         return super().convert(value.replace(" ", "-"), param, ctx)
-
-
-class ListedOption(msgspec.Struct, frozen=True, kw_only=True):
-    """An option of a plugin: what it can be, what it is by default, and what it does."""
-
-    name: str
-    allowed: str
-    default: Any
-    meaning: str
 
 
 class ListedPlugin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -55,14 +43,16 @@ class ListedPlugin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     metavar="KIND",
     help=f"Only plugins of one kind: {', '.join(_KINDS)}.",
 )
+@plugin_files
 @click.option("--options", "with_options", is_flag=True, help="Show each plugin's options too; loads the plugins.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document, a list, instead of a table.")
-def plugins(kind: str | None, with_options: bool, as_json: bool) -> None:
+def plugins(kind: str | None, plugin_files: tuple[Path, ...], with_options: bool, as_json: bool) -> None:
     """List the plugins that are installed.
 
-    A configuration asks for a plugin by its name. Policy packs, which bring more of them, are installed with pip.
+    A configuration asks for a plugin by its name. Policy packs, which bring more of them, are installed with pip. One
+    of your own can also be in a file, which a configuration names, and --plugins here.
     """
-    found = Plugins.discover()
+    found = find_plugins(plugin_files)
     kinds = list(Kind) if kind is None else [_KINDS[kind]]
     listed = [_listed(found, one, with_options) for wanted in kinds for one in found.descriptors(wanted)]
     if as_json:
@@ -91,46 +81,8 @@ def _listed(found: Plugins, descriptor: AnyDescriptor, with_options: bool) -> Li
         distribution=origin.distribution,
         version=origin.version,
         summary=_summary(descriptor),
-        options=_options(descriptor) if with_options else None,
+        options=listed_options(descriptor) if with_options else None,
     )
-
-
-def _options(descriptor: AnyDescriptor) -> tuple[ListedOption, ...]:
-    if not isinstance(descriptor, PluginDescriptor) or not descriptor.options:
-        return ()
-    try:
-        kind = resolve_name(descriptor.options)
-        known = fields(kind)
-    except Exception as error:
-        raise PluginLoadError(
-            f"the options type {descriptor.options!r} of {descriptor.kind} {descriptor.name!r} cannot be loaded: "
-            f"{type(error).__name__}: {error}"
-        ) from error
-    meanings = _meanings(kind)
-    return tuple(
-        ListedOption(
-            name=field.encode_name,
-            allowed=allowed(field.type),
-            default=None if field.default is msgspec.NODEFAULT else field.default,
-            meaning=meanings.get(field.name, ""),
-        )
-        for field in known
-    )
-
-
-def _meanings(kind: type) -> dict[str, str]:
-    """Read what a type's docstring says of each attribute: a name, and the indented lines below it."""
-    _, _, section = (inspect.getdoc(kind) or "").partition("Attributes\n----------\n")
-    meanings: dict[str, str] = {}
-    names: list[str] = []
-    for line in section.splitlines():
-        if line.startswith("---"):
-            break  # another section, whose title was taken for a name
-        if line and not line.startswith(" "):
-            names = [name.strip() for name in line.split(":")[0].split(",")]
-        elif line.strip():
-            meanings |= {name: f"{meanings.get(name, '')} {line.strip()}".strip() for name in names}
-    return meanings
 
 
 def _table(listed: list[ListedPlugin]) -> Table:

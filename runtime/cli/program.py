@@ -1,7 +1,6 @@
 """The program: its commands, what it exits with, and how it tells an error.
 
-Exit codes: 0 done; 1 the run failed; 2 wrong usage or configuration; 128 and the signal's number when it was
-interrupted, which is 130 for Ctrl-C. An error is told on standard error, each line beginning with ``error:``;
+What it exits with is in `EXITS`. An error is told on standard error, each line beginning with ``error:``;
 ``TIERWISE_TRACEBACK=1`` shows where it came from.
 """
 
@@ -28,8 +27,22 @@ from tierwise.runtime.cli.lazy import LazyCommand, LazyGroup
 DONE: Final = 0
 FAILED: Final = 1
 MISUSED: Final = 2
+EXITS: Final = {
+    DONE: "done",
+    FAILED: "the run failed",
+    MISUSED: "wrong usage or configuration",
+    128 + signal.SIGINT: "interrupted by Ctrl-C",
+    128 + signal.SIGTERM: "told to stop by SIGTERM",
+}
+"""What each exit code says; of any signal it is 128 and the signal's number."""
 _MISUSES: Final = (ConfigurationError, UnknownPluginError, PluginLoadError, PluginClashError)
 _TRACEBACK: Final = "TIERWISE_TRACEBACK"
+VARIABLES: Final = {
+    f"{_TRACEBACK}=1": "shows where an error came from",
+    "TIERWISE_TRACE_PLUGINS=1": "prints each call of a plugin's hook",
+    "TIERWISE_KERNELS=numpy": "uses the NumPy twins of the compiled kernels; `cython` demands the kernels",
+}
+"""The environment variables that the program and the library read, and what each does."""
 
 COMMANDS: Final = {
     "demo": LazyCommand(
@@ -87,6 +100,12 @@ COMMANDS: Final = {
 }
 
 
+def _epilog() -> str:
+    exits = ", ".join(f"{code} {said}" for code, said in EXITS.items())
+    variables = "\n".join(f"  {name:<27}{said.replace('`', '')}" for name, said in VARIABLES.items())
+    return f"Exit codes: {exits}.\n\n\b\nEnvironment variables:\n{variables}"
+
+
 def _print_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
     if not wanted or ctx.resilient_parsing:
         return
@@ -100,7 +119,7 @@ def _print_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool
     cls=LazyGroup,
     lazy=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 done, 1 the run failed, 2 wrong usage or configuration, 130 interrupted by Ctrl-C.",
+    epilog=_epilog(),
 )
 @click.option(
     "--version",

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from tierwise.core import events as e
 from tierwise.core.ids import CohortId, DeviceId, GroupId
-from tierwise.core.metrics import Metrics
+from tierwise.core.metrics import Metrics, read_metrics
 from tierwise.runtime.cli import present
 
 PAUSE_S: Final = 2.0
@@ -149,4 +149,5 @@ def _group_of(cohort: CohortId) -> GroupId:
 
 def _first(metrics: Metrics) -> tuple[str, float] | None:
     """Return the task's first metric, if it is over any samples."""
-    return next(((name, metric.mean) for name, metric in metrics.items() if metric.count), None)
+    figures = read_metrics(metrics).items()
+    return next(((name, figure.value) for name, figure in figures if figure.value is not None), None)

@@ -6,7 +6,7 @@ from typing import Final
 from tierwise.core import events as e
 from tierwise.core import messages as m
 from tierwise.core.bus import SubscriberFailed
-from tierwise.core.metrics import Metrics
+from tierwise.core.metrics import Metrics, read_metrics
 
 NAMES_SHOWN: Final = 5
 """Of a list of devices; with more, the rest is counted."""
@@ -189,4 +189,5 @@ def _devices(count: int) -> str:
 
 
 def _metrics(metrics: Metrics) -> str:
-    return "".join(f", {name} {metric.mean:.3f}" for name, metric in metrics.items() if metric.count)
+    figures = read_metrics(metrics).items()
+    return "".join(f", {name} {figure.value:.3f}" for name, figure in figures if figure.value is not None)

@@ -18,14 +18,14 @@ def groups_table(groups: Sequence[GroupFigures], title: str = "") -> Table:
     columns = ("group", "devices", "tier", "parameters", "rounds", *metrics, "simulated time", "ended")
     table = present.table(*columns, title=title, right=right)
     for group in groups:
-        means = (group.metrics[name].mean if name in group.metrics else None for name in metrics)
+        values = (group.metrics[name].value if name in group.metrics else None for name in metrics)
         table.add_row(
             group.group,
             present.count(group.devices),
             group.tier or present.MISSING,
             present.count(group.parameters),
             present.count(group.rounds),
-            *map(present.share, means),
+            *map(present.share, values),
             present.duration(group.simulated_s),
             _ending(group),
         )

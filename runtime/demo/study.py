@@ -175,6 +175,6 @@ def _group_over_seeds(rank: int, results: Sequence[SeedResult]) -> GroupFiguresO
         tiers=tuple(sorted({str(group.tier) for group in groups})),
         parameters=Spread.of(float(group.parameters or 0) for group in groups),
         rounds=Spread.of(float(group.rounds) for group in groups),
-        accuracy=Spread.of(group.metrics["accuracy"].mean or 0.0 for group in groups),
+        accuracy=Spread.of(group.metrics["accuracy"].value or 0.0 for group in groups),
         simulated_s=Spread.of(group.simulated_s for group in groups),
     )

@@ -51,7 +51,7 @@ def time_axis() -> "alt.Axis":
     return alt.Axis(tickCount=8, labelOverlap=True)
 
 
-def specification(chart: "alt.Chart | alt.LayerChart") -> Spec:
+def specification(chart: "alt.TopLevelMixin") -> Spec:
     """Return the drawing, with the looks that all have in common."""
     made: Spec = chart.to_dict()
     made["background"] = "transparent"

@@ -49,7 +49,7 @@ def metric_chart(
     colours = alt.Scale(domain=names, range=[palette.colour(number) for number in numbers])
     legend = alt.Legend(symbolType="stroke", symbolSize=500, symbolStrokeWidth=2)
     dashes = alt.Scale(domain=names, range=[palette.dash(number) for number in numbers])
-    chart: alt.Chart | alt.LayerChart = (
+    lines = (
         alt.Chart(alt.InlineData(values=rows))
         .mark_line(strokeWidth=2, interpolate="step-after", point=alt.OverlayMarkDef(size=70, opacity=0, tooltip=True))
         .encode(
@@ -66,10 +66,11 @@ def metric_chart(
             ],
         )
     )
+    layers = [lines]
     if target is not None:
         rule = alt.Chart(alt.InlineData(values=[{"target": target}])).mark_rule(color=palette.FAINT, strokeDash=[3, 3])
-        chart = alt.layer(chart, rule.encode(y="target:Q"))
-    chart = chart.properties(width="container", height=300)
+        layers.append(rule.encode(y="target:Q"))
+    chart = alt.layer(*layers).properties(width="container", height=300)
     ends = [next(row for row in reversed(values) if row.series == name) for name in names]
     told = "; ".join(f"{row.series}: {present.share(row.value)} after {present.duration(row.at_s)}" for row in ends)
     title = f"{metric.capitalize()} over federation time ({unit})"

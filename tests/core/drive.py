@@ -79,6 +79,10 @@ def answer(order: c.Order) -> i.Answer:
             return i.CohortReduced(
                 order=order.key, model=blob(f"{order.cohort}-model"), optimizer_state=blob(f"{order.cohort}-state")
             )
+        case c.ExchangeModels():
+            return i.ModelsExchanged(order=order.key, model=blob(order.key))
+        case c.MeasureModel():
+            return i.ModelMeasured(order=order.key, metrics=HITS)
         case c.CheckStop():
             return i.StopRuled(order=order.key, reason=None)
     raise AssertionError(f"no answer is known to {order}")
@@ -95,12 +99,14 @@ class Drive:
         The log.
     """
 
-    def __init__(self, opened: FederationSettings | None = None) -> None:
+    def __init__(
+        self, opened: FederationSettings | None = None, *, exchanges: bool = False, tests: bool = False
+    ) -> None:
         self.machine = Federation()
         self.now = 0.0
         self.records: list[e.Record] = []
         if opened is not None:
-            self.give(i.OpenFederation(settings=opened))
+            self.give(i.OpenFederation(settings=opened, exchanges=exchanges, tests=tests))
 
     # -- the driver's step
 
@@ -276,10 +282,10 @@ class Drive:
         return [event for one in given for event in self.give(one)]
 
 
-def learning(*groups: str) -> Drive:
+def learning(*groups: str, exchanges: bool = False, tests: bool = False) -> Drive:
     """Return a federation whose groups, given as the letters of their devices from the weakest on, have tiers."""
     devices = "".join(groups)
-    drive = Drive(settings(min_devices=len(devices)))
+    drive = Drive(settings(min_devices=len(devices)), exchanges=exchanges, tests=tests)
     drive.join(*devices)
     drive.form(*(tuple(group) for group in groups))
     for order in drive.outstanding(c.ChooseTier):

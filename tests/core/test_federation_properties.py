@@ -96,6 +96,8 @@ def wild_answers(order: str) -> st.SearchStrategy[i.Answer]:
         st.builds(i.TierProposed, order=key, tier=st.just(tier()), model=blobs),
         st.builds(i.ParticipantsSelected, order=key, devices=some),
         st.builds(i.CohortReduced, order=key, model=blobs, optimizer_state=st.none() | blobs),
+        st.builds(i.ModelsExchanged, order=key, model=blobs),
+        st.builds(i.ModelMeasured, order=key, metrics=metrics),
         st.builds(i.StopRuled, order=key, reason=st.none() | reasons),
         st.builds(i.PluginFailed, order=key, plugin=st.just("p"), reason=reasons),
     )
@@ -173,11 +175,22 @@ class Histories(RuleBasedStateMachine):
         window_s=st.sampled_from([None, 60.0]),
         joining=st.sampled_from([9, 8, 7, 6, 5, 4, 3, 2, 0]),
         forming=st.sampled_from([True, True, True, False]),
+        exchanges=st.booleans(),
+        tests=st.booleans(),
     )
-    def open(self, min_devices: int | None, window_s: float | None, joining: int, forming: bool) -> None:
+    def open(
+        self,
+        min_devices: int | None,
+        window_s: float | None,
+        joining: int,
+        forming: bool,
+        exchanges: bool,
+        tests: bool,
+    ) -> None:
         if min_devices is None:
             window_s = 60.0
-        self.step(i.OpenFederation(settings=settings(min_devices=min_devices, window_s=window_s)))
+        given = settings(min_devices=min_devices, window_s=window_s)
+        self.step(i.OpenFederation(settings=given, exchanges=exchanges, tests=tests))
         for device in DEVICES[:joining]:
             self.join(device, 1e9)
         if forming:  # most histories should not spend themselves on the beginning
@@ -335,6 +348,13 @@ class Histories(RuleBasedStateMachine):
                     versions[event.group] += 1
                     assert event.version == versions[event.group]
                     assert event.round == rounds[event.group]
+                case e.ModelExchanged():
+                    assert event.version == versions[event.group]
+                    assert event.teachers[event.group] == event.version
+                    assert len(event.teachers) > 1
+                    assert all(1 <= version <= versions[group] for group, version in event.teachers.items())
+                case e.ModelTested():
+                    assert event.version == versions[event.group]
                 case e.GroupFinished():
                     assert event.group not in finished
                     assert event.version == versions[event.group]
@@ -408,6 +428,9 @@ class Histories(RuleBasedStateMachine):
                 case c.ReduceCohort():
                     assert len(order.contributions) >= MINIMUM
                     assert all(one.samples >= 1 for one in order.contributions)
+                case c.ExchangeModels():
+                    assert order.group in order.models
+                    assert len(order.models) > 1
 
     @invariant()
     def blobs_that_commands_name_are_live(self) -> None:
@@ -448,6 +471,10 @@ def named_blobs(command: c.Command) -> set[BlobHash]:
             return {command.model} | state | {one.blob for one in command.contributions}
         case c.PublishRound():
             return {command.opened.model}
+        case c.ExchangeModels():
+            return {peer.model for peer in command.models.values()}
+        case c.MeasureModel():
+            return {command.model}
         case c.PublishTarget():
             return {command.model}
     fields = {field.name for field in msgspec.structs.fields(type(command))}

@@ -319,7 +319,7 @@ def test_the_example_runs() -> None:
     groups = json.loads(out)["run"]["groups"]
     assert [group["devices"] for group in groups] == [20, 20, 20]
     assert len({group["tier"] for group in groups}) > 1
-    assert all(group["metrics"]["accuracy"]["mean"] > 0.7 for group in groups)
+    assert all(group["metrics"]["accuracy"]["value"] > 0.7 for group in groups)
 
 
 # Ctrl-C

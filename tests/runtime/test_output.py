@@ -13,11 +13,11 @@ import safetensors.numpy
 from tierwise.core.errors import ConfigurationError, FederationFailedError, StoreError
 from tierwise.core.framing import unframe
 from tierwise.core.learning import Dataset, LocalData
-from tierwise.core.metrics import Metric
+from tierwise.core.metrics import Metric, read_metrics
 from tierwise.core.settings import EnrolmentSettings, FederationSettings, RoundSettings
 from tierwise.core.task import Task
 from tierwise.plugins import Plugins
-from tierwise.runtime.figures import Run, metric_figures
+from tierwise.runtime.figures import Run
 from tierwise.runtime.fleet.draw import draw_fleet
 from tierwise.runtime.output import Card, claim, make_report, write_result
 from tierwise.runtime.policies import Choice, Policies
@@ -87,7 +87,7 @@ def test_a_result_has_figures_seed_versions_configuration_and_the_log(tmp_path, 
     for group in written["run"]["groups"]:
         assert (group["devices"], group["contributed"], group["rounds"], group["tier"]) == (3, 3, 3, "mlp-4")
         assert (group["finished"], group["failed"], group["reason"]) == (True, False, "3 rounds")
-        assert 0 <= group["metrics"]["accuracy"]["mean"] <= 1
+        assert 0 <= group["metrics"]["accuracy"]["value"] <= 1
         assert group["metrics"]["accuracy"]["count"] == 15
         assert group["simulated_s"] > 0
     assert [record["sequence"] for record in written["events"]] == list(range(len(run.records)))
@@ -171,8 +171,10 @@ def test_a_federation_that_failed_says_why(tmp_path) -> None:
 
 
 def test_no_nan_gets_into_json() -> None:
-    figures = metric_figures({"accuracy": Metric(sum=0.0, count=0), "log_loss": Metric(sum=math.inf, count=1)})
-    assert msgspec.json.encode(figures) == (b'{"accuracy":{"mean":null,"count":0},"log_loss":{"mean":null,"count":1}}')
+    figures = read_metrics({"accuracy": Metric(sum=0.0, count=0), "log_loss": Metric(sum=math.inf, count=1)})
+    assert msgspec.json.encode(figures) == (
+        b'{"accuracy":{"value":null,"count":0},"log_loss":{"value":null,"count":1}}'
+    )
 
 
 # The directory

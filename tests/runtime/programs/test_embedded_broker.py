@@ -86,6 +86,6 @@ def test_the_demonstration_ends_with_a_model_on_every_disk(tmp_path) -> None:
     ]
     parameters = [group["parameters"] for group in groups]
     assert parameters == sorted(set(parameters))
-    assert all(group["metrics"]["accuracy"]["mean"] > 0.85 for group in groups)
+    assert all(group["metrics"]["accuracy"]["value"] > 0.85 for group in groups)
     assert (tmp_path / "result/result.json").exists()
     assert tierwise("demo", "--help")[0] == 0

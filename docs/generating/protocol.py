@@ -1,4 +1,4 @@
-"""The tables of the page that follow from the types."""
+"""The tables of the protocol's page that follow from the types."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, fields, is_dataclass
@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import msgspec.inspect as mi
 from descriptions import attributes, members, summary
+from markdown import table
 from speeches import FROM_COORDINATOR, FROM_DEVICES, SPEECHES, Said
 
 from tierwise.core.envelope import HEADER_LIMIT, PROTOCOL_VERSION
@@ -77,7 +78,7 @@ def _topics() -> str:
     ]
     lines = [(make(name), what) for make, name, what in rows]  # type: ignore[operator]
     lines.append((topics.coordinator, "whether the coordinator is there"))
-    return _table(("topic", "what for"), [(f"`{topic}`", what) for topic, what in lines])
+    return table(("topic", "what for"), [(f"`{topic}`", what) for topic, what in lines])
 
 
 def _publishing() -> str:
@@ -93,7 +94,7 @@ def _publishing() -> str:
                 "yes" if speech.retain else "no",
             )
         )
-    return _table(("who", "where", "what", "QoS", "retained"), rows)
+    return table(("who", "where", "what", "QoS", "retained"), rows)
 
 
 # -- messages
@@ -149,8 +150,8 @@ def _fields_table(kind: Said) -> str:
     if not rows:
         return ""
     if not said:
-        return _table(("field", "type", "if left out"), [row[:3] for row in rows])
-    return _table(("field", "type", "if left out", ""), rows)
+        return table(("field", "type", "if left out"), [row[:3] for row in rows])
+    return table(("field", "type", "if left out", ""), rows)
 
 
 def _default(field: mi.Field) -> str:
@@ -200,14 +201,14 @@ def _bounds(least: int | None, most: int | None, unit: str) -> str:
 
 def _refusals() -> str:
     rows = [(f"`{value}`", text or MEANINGS.get(value, "see its `reason`")) for value, text in members(Refusal).items()]
-    return _table(("refusal", "what it means"), rows)
+    return table(("refusal", "what it means"), rows)
 
 
 # -- numbers
 
 
 def _versions() -> str:
-    return _table(
+    return table(
         ("where", "version"),
         [
             ("frame, byte 2", str(PROTOCOL_VERSION)),
@@ -219,7 +220,7 @@ def _versions() -> str:
 
 
 def _limits() -> str:
-    return _table(
+    return table(
         ("what", "at the most"),
         [
             ("header of a frame", f"{_number(frames.HEADER_LIMIT)} bytes"),
@@ -244,13 +245,8 @@ def _settings(kinds: dict[str, type]) -> str:
         for field in fields(kind):
             assert field.default is not MISSING
             rows.append((f"{what}: `{field.name}`", _number(field.default), said.get(field.name, "")))
-    return _table(("name", "value", "what it is"), rows)
+    return table(("name", "value", "what it is"), rows)
 
 
 def _number(value: object) -> str:
     return f"{value:,.10g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    lines = [head, tuple("---" for _ in head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "&#124;") for cell in line) + " |" for line in lines)

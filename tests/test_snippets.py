@@ -1,0 +1,109 @@
+"""Every block of code on every page is run, or parsed and checked; what is only a fragment says why."""
+
+import ast
+import json
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import click
+import pytest
+
+from tests import snippets
+from tests.snippets import Block, blocks
+from tierwise.runtime.cli.program import COMMANDS, program
+from tierwise.runtime.config import load_config
+
+LANGUAGES = {"python", "toml", "sh", "console", "text", "json", "conf", "ini", "http"}
+"""What a block may be; ``text`` is what a program printed, and is run by nobody."""
+NO_COMMANDS = {"tierwise seal 1"}
+"""What looks like a command in a page's prose, and is a constant of the protocol."""
+PAGES = [pytest.param(page, id=page.relative_to(snippets.ROOT).as_posix()) for page in snippets.PAGES]
+
+
+def test_the_blocks_are_found() -> None:
+    found = [block for page in snippets.PAGES for block in blocks(page)]
+    assert len(found) > 40
+    for page in snippets.PAGES:
+        text = page.read_text("utf-8")
+        assert 2 * len(blocks(page)) == sum(line.lstrip().startswith("```") for line in text.splitlines()), page
+    for block in found:
+        assert block.language in LANGUAGES, f"{block} is in {block.language!r}"
+    reasons = [block for block in found if block.reason]
+    assert len(reasons) == sum(page.read_text("utf-8").count("<!-- fragment: ") for page in snippets.PAGES)
+
+
+@pytest.mark.parametrize("page", [param for param in PAGES if blocks(param.values[0], "python", "toml")])
+def test_python_and_configurations_work(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page's blocks are one program: files that it names are written, the rest is run in order in one namespace."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    before = set(sys.modules)
+    names: dict[str, object] = {"__name__": "page"}
+    try:
+        for block in blocks(page, "python", "toml"):
+            _write(block)
+            if block.language == "toml":
+                _configuration(block)
+            else:
+                _python(block, names)
+    finally:
+        for name in set(sys.modules) - before:
+            if not name.startswith("tierwise."):
+                del sys.modules[name]
+
+
+def _write(block: Block) -> None:
+    if block.file and not Path(block.file).is_absolute():
+        Path(block.file).parent.mkdir(parents=True, exist_ok=True)
+        Path(block.file).write_text(block.text)
+
+
+def _configuration(block: Block) -> None:
+    if block.reason or Path(block.file).name == "pyproject.toml":
+        tomllib.loads(block.text)
+        return
+    path = Path(Path(block.file or "page.toml").name)
+    path.write_text(block.text)
+    load_config(path)
+
+
+def _python(block: Block, names: dict[str, object]) -> None:
+    # The padding makes a traceback's line the page's.
+    code = compile("\n" * block.line + block.text, str(block.page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    if not block.reason and not block.file:
+        exec(code, names)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_and_its_options_exist(page: Path) -> None:
+    for line, command in snippets.commands(page):
+        if command in NO_COMMANDS:
+            continue
+        _, name, *arguments = [*shlex.split(command), ""]
+        if not name.strip("[]").islower():
+            continue  # a placeholder, as in `tierwise COMMAND --help`
+        where = f"{page.relative_to(snippets.ROOT)}:{line}: {command}"
+        if name.startswith("-"):
+            assert name in ("--help", "--version"), where
+            continue
+        assert name in COMMANDS, where
+        group = click.Context(program, info_name="tierwise")
+        found = program.get_command(group, name)
+        assert found is not None
+        context = click.Context(found, info_name=name, parent=group, **found.context_settings)
+        try:
+            found.make_parser(context).parse_args([one for one in arguments if one and one != "--help"])
+        except click.UsageError as error:
+            pytest.fail(f"{where}: {error.format_message()}")
+
+
+@pytest.mark.parametrize("page", [param for param in PAGES if blocks(param.values[0], "sh", "json")])
+def test_shell_and_json_can_be_parsed(page: Path) -> None:
+    for block in blocks(page, "json"):
+        json.loads(block.text)
+    for block in blocks(page, "sh"):
+        done = subprocess.run(["bash", "-n"], input=block.text, capture_output=True, text=True, timeout=30, check=False)
+        assert done.returncode == 0, f"{block}: {done.stderr}"
