@@ -44,6 +44,11 @@ def time_unit(longest_s: float) -> tuple[str, float]:
     return "µs", 1e-6
 
 
+def titled(metric: str) -> str:
+    """Return a metric's name as the beginning of a title."""
+    return metric.upper() if len(metric) <= 4 else metric.capitalize().replace("_", " ")
+
+
 def time_axis() -> "alt.Axis":
     """Return an axis with as many labels as are read."""
     import altair as alt

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from tierwise.core.ids import GroupId
 from tierwise.runtime.cli import present
 from tierwise.runtime.report import palette
-from tierwise.runtime.report.drawing import Chart, specification, time_axis, time_unit
+from tierwise.runtime.report.drawing import Chart, specification, time_axis, time_unit, titled
 from tierwise.runtime.report.rows import MetricRow
 from tierwise.runtime.report.thinning import points
 
@@ -73,5 +73,5 @@ def metric_chart(
     chart = alt.layer(*layers).properties(width="container", height=300)
     ends = [next(row for row in reversed(values) if row.series == name) for name in names]
     told = "; ".join(f"{row.series}: {present.share(row.value)} after {present.duration(row.at_s)}" for row in ends)
-    title = f"{metric.capitalize()} over federation time ({unit})"
+    title = f"{titled(metric)} over federation time ({unit})"
     return Chart(title, f"The last values are {told}.", note, specification(chart))

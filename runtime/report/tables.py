@@ -9,6 +9,7 @@ from tierwise.core.tiers import Tier
 from tierwise.runtime.cli import present
 from tierwise.runtime.figures import GroupFigures, Run
 from tierwise.runtime.output import Report
+from tierwise.runtime.report.drawing import titled
 from tierwise.runtime.report.markup import folded, paragraph, table
 from tierwise.runtime.report.rows import RoundEnd, RunRows
 
@@ -26,7 +27,7 @@ def groups_table(run: Run, groups: Sequence[GroupFigures]) -> str:
             present.count(group.parameters),
             present.count(group.rounds),
             present.count(group.abandoned),
-            *(present.share(group.metrics[name].mean if name in group.metrics else None) for name in metrics),
+            *(present.share(group.metrics[name].value if name in group.metrics else None) for name in metrics),
             *_traffic(run, group),
             present.duration(group.simulated_s),
             (group.reason or present.MISSING) if group.finished else "not finished",
@@ -69,7 +70,7 @@ def values_table(rows: RunRows) -> str:
     metric = rows.metric or ""
     columns = ("group", "rounds", "since", metric, "samples")
     return table(
-        f"{metric.capitalize()} of each model; since is federation time",
+        f"{titled(metric)} of each model; since is federation time",
         columns,
         [
             (row.series, f"{row.version}", present.duration(row.at_s), present.share(row.value), f"{row.samples:,}")
