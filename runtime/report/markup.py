@@ -77,6 +77,11 @@ def paragraph(text: str, kind: str = "") -> str:
     return f"<p{f' class={kind!r}' if kind else ''}>{escape(text)}</p>\n"
 
 
+def bullets(texts: Sequence[str]) -> str:
+    """Return a list."""
+    return "<ul>" + "".join(f"<li>{escape(text)}</li>" for text in texts) + "</ul>\n"
+
+
 def figure(name: str, chart: Chart) -> str:
     """Return a chart: its title, the place where it is drawn, its specification, and what it leaves out."""
     note = f'<p class="note">{escape(chart.note)}</p>' if chart.note else ""
