@@ -1,8 +1,21 @@
 """What the demonstration says before and after: what is compared, by which rules, and what to make of it."""
 
+from typing import Final
+
 from tierwise.runtime.cli import present
 from tierwise.runtime.demo.comparison import TARGET, Comparison
 from tierwise.runtime.demo.plan import BUDGET, GROUPS, ROUNDS, ArmName, Plan
+
+_CATALOGUE: Final = "Their hardware is that of real machines, from published figures."
+_ROUNDS: Final = (
+    f"All: {ROUNDS} rounds of {BUDGET.epochs} epochs (at most {BUDGET.max_samples} samples); who misses a round's "
+    "deadline is not in it."
+)
+_CLOCK: Final = (
+    "The clock counts bytes over the link's rate and FLOPs over the processor's rate, and neither latency nor "
+    "overhead; the models are tiny, so rounds take milliseconds. Energy is power at full load for as long as a device "
+    "computes, in vain or not; links are not in it."
+)
 
 
 def introduction(plan: Plan, seeds: int, *, yours: bool) -> str:
@@ -24,15 +37,9 @@ def introduction(plan: Plan, seeds: int, *, yours: bool) -> str:
         _ours(plan),
         "Isolated groups: the same, and each group learns alone." if isolated else "",
         "Largest, and smallest for all: one model of that size for the whole fleet.",
-        f"All: {ROUNDS} rounds of {BUDGET.epochs} epochs (at most {BUDGET.max_samples} samples); who misses a round's "
-        "deadline is not in it.",
-        "Two rules were fixed before any result. The deadline is the time in which the median device finishes a round "
-        f"of the largest model, here {present.duration(plan.deadline_s)}: half the fleet misses it with that model, by "
-        "construction; what is compared is what comes of it. The target, of which the time to it is compared, is "
-        f"{TARGET:.0%} of the best final accuracy in the same seed, over the hold-outs of all devices.",
-        "The clock counts bytes over the link's rate and FLOPs over the processor's rate, and neither latency nor "
-        "overhead; the models are tiny, so rounds take milliseconds. Energy is power at full load for as long as a "
-        "device computes, in vain or not; links are not in it.",
+        _ROUNDS,
+        _rules(plan),
+        _CLOCK,
         f"{seeds} seed{'' if seeds == 1 else 's'}: each deals out the data anew{fleets}.\n",
     ]
     return "\n".join(line for line in told if line)
@@ -66,7 +73,13 @@ def _data(plan: Plan, *, yours: bool) -> str:
     )
 
 
-_CATALOGUE = "Their hardware is that of real machines, from published figures."
+def _rules(plan: Plan) -> str:
+    return (
+        "Two rules were fixed before any result. The deadline is the time in which the median device finishes a round "
+        f"of the largest model, here {present.duration(plan.deadline_s)}: half the fleet misses it with that model, by "
+        "construction; what is compared is what comes of it. The target, to which the time is compared, is "
+        f"{100 * TARGET:.0f} % of the best final accuracy in the same seed, over the hold-outs of all devices."
+    )
 
 
 def _ours(plan: Plan) -> str:

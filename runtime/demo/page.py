@@ -2,12 +2,22 @@
 
 from collections.abc import Iterator
 
+import msgspec
+
 from tierwise.runtime.demo.comparison import TARGET, Comparison
 from tierwise.runtime.demo.measuring import METRIC
 from tierwise.runtime.demo.tables import ROWS, verdicts
 from tierwise.runtime.report.markup import bullets, figure, paragraph, section, table
 from tierwise.runtime.report.metric_chart import metric_chart
 from tierwise.runtime.report.rows import MetricRow
+
+
+def sections_of(figures: object) -> list[str]:
+    """Return the sections of a result's figures, as JSON has them; none if they are not the demonstration's."""
+    try:
+        return [comparison_section(msgspec.convert(figures, Comparison))]
+    except msgspec.ValidationError:
+        return []
 
 
 def comparison_section(comparison: Comparison) -> str:
@@ -23,8 +33,8 @@ def comparison_section(comparison: Comparison) -> str:
         paragraph(
             f"{comparison.devices:,} devices, the same data, deadline and rounds for all; {_public(comparison)} "
             "Accuracy is measured on the hold-outs of all devices, also of those that a federation left behind. The "
-            f"target is {TARGET:.0%} of the best accuracy in the end; energy is each device's power at full load times "
-            "the seconds for which it computed, in vain or not."
+            f"target is {100 * TARGET:.0f} % of the best accuracy in the end; energy is each device's power at full "
+            "load times the seconds for which it computed, in vain or not."
         ),
         table(f"The federations, {seeds}", ("", *names), rows, names),
         bullets(verdicts(comparison)),

@@ -86,7 +86,7 @@ def specification(chart: "alt.TopLevelMixin") -> Spec:
             "titleFontWeight": "normal",
             "symbolSize": 110,
             "labelLimit": 220,
-            "columns": 4,
+            "columns": {"expr": "width < 270 ? 1 : width < 420 ? 2 : 4"},  # what is wider is cut off
         },
     }
     return made

@@ -14,6 +14,14 @@ from tierwise.runtime.report.palette import DARK, LIGHT
 pytestmark = [needs_chromium, pytest.mark.timeout(300)]
 
 MARKS = "return document.querySelectorAll(`#${arguments[0]}-chart svg ${arguments[1]}`).length"
+CUT_OFF = """
+return [...document.querySelectorAll(".chart")].flatMap((place) => {
+  const right = place.getBoundingClientRect().right + 1;
+  const texts = [...place.querySelectorAll("svg text")];
+  return texts.filter((one) => one.getBoundingClientRect().right > right).map((one) => one.textContent);
+});
+"""
+"""Texts of charts that begin or end where nobody sees them."""
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +65,7 @@ def test_charts_are_drawn_and_nothing_is_asked_or_complained_of(
     assert browser.colour("#metric-chart .mark-line.role-mark path", "stroke") == rgb(palette["mark-0"])
     assert browser.colour("#metric-chart .role-axis-label text", "fill") == rgb(palette["ink"])
     assert browser.ask("return document.documentElement.scrollWidth <= innerWidth"), "the page does not scroll sideways"
+    assert browser.ask(CUT_OFF) == []
 
 
 def test_a_chart_has_its_text_for_who_does_not_see_it(browser: Browser, small: Path) -> None:
