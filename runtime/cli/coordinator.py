@@ -51,7 +51,7 @@ from tierwise.runtime.watching import Happening
     "--out",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Write result.json, report.html, and each group's target model with a card. Created if need be.",
+    help="Write result.json with the event log, report.html, and target models with cards. Created if need be.",
 )
 @click.option(
     "--linger",
