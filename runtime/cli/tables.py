@@ -11,11 +11,11 @@ from tierwise.runtime.figures import GroupFigures
 from tierwise.runtime.output import Report
 
 
-def groups_table(groups: Sequence[GroupFigures], title: str = "") -> Table:
-    """Lay out groups: who is in each, what it learned, and why it ended."""
+def groups_table(groups: Sequence[GroupFigures], title: str = "", *, time: str = "simulated time") -> Table:
+    """Lay out groups: who is in each, what it learned, and why it ended; ``time`` is what the run's time was."""
     metrics = list(dict.fromkeys(name for group in groups for name in group.metrics))
-    right = ("devices", "parameters", "rounds", *metrics, "simulated time")
-    columns = ("group", "devices", "tier", "parameters", "rounds", *metrics, "simulated time", "ended")
+    right = ("devices", "parameters", "rounds", *metrics, time)
+    columns = ("group", "devices", "tier", "parameters", "rounds", *metrics, time, "ended")
     table = present.table(*columns, title=title, right=right)
     for group in groups:
         values = (group.metrics[name].value if name in group.metrics else None for name in metrics)
@@ -40,13 +40,13 @@ def unplaced_lines(unplaced: dict[DeviceId, str]) -> list[str]:
     return [f"in no group: {', '.join(devices)}: {reason}" for reason, devices in by_reason.items()]
 
 
-def show_report(report: Report, directory: Path | None = None) -> None:
-    """Print a run's figures for people, and where its files are."""
+def show_report(report: Report, directory: Path | None = None, *, time: str = "simulated time") -> None:
+    """Print a run's figures for people, and where its files are; ``time`` as in `groups_table`."""
     console = present.output()
     if report.interrupted:
         console.print("interrupted; this is how far it came:")
     if report.run.groups:
-        console.print(groups_table(report.run.groups))
+        console.print(groups_table(report.run.groups, time=time))
     for line in unplaced_lines(report.run.unplaced):
         console.print(line, soft_wrap=True)
     if directory is not None:
