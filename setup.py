@@ -52,7 +52,7 @@ packages = subpackages()
 setup(
     packages=sorted(packages),
     package_dir=packages,
-    package_data={"": ["py.typed", "*.pyi", "*.csv"]},
+    package_data={"": ["py.typed", "*.pyi", "*.csv", "*.css", "*.js"]},
     include_package_data=False,
     cmdclass={"build_ext": BuildKernels},
     ext_modules=cythonize(

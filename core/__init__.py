@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tierwise.core.events import Event, Notice, Record
     from tierwise.core.federation import Federation
     from tierwise.core.grouping import Grouping, GroupingPolicy
-    from tierwise.core.hardware import HardwareEnvelope, HardwareProfile, Probe, Quantity
+    from tierwise.core.hardware import HardwareEnvelope, HardwareProfile, Probe, Quantity, Unmeasured
     from tierwise.core.ids import DeviceId, GroupId, TierName
     from tierwise.core.learning import Dataset, DataSource, Fit, FitBudget, Learner, LocalData, StopToken
     from tierwise.core.metrics import Metric, Metrics
@@ -34,7 +34,7 @@ _HOMES: Final = {
     "events": ("Event", "Notice", "Record"),
     "federation": ("Federation",),
     "grouping": ("Grouping", "GroupingPolicy"),
-    "hardware": ("HardwareEnvelope", "HardwareProfile", "Probe", "Quantity"),
+    "hardware": ("HardwareEnvelope", "HardwareProfile", "Probe", "Quantity", "Unmeasured"),
     "ids": ("DeviceId", "GroupId", "TierName"),
     "learning": ("DataSource", "Dataset", "Fit", "FitBudget", "Learner", "LocalData", "StopToken"),
     "metrics": ("Metric", "Metrics"),
@@ -96,6 +96,7 @@ __all__ = [
     "TierName",
     "TierProvider",
     "TierwiseError",
+    "Unmeasured",
     "UpdateSettings",
     "Weights",
 ]

@@ -16,6 +16,8 @@ last; and one that is dismissed before it has its target model asks for that.
 from dataclasses import dataclass
 from enum import StrEnum
 
+from msgspec.structs import replace
+
 from tierwise.core import messages as m
 from tierwise.core.actions import Action, Follow, KeepTarget, Leave, Send, StartJob, StopJob
 from tierwise.core.envelope import SPOKEN
@@ -124,6 +126,15 @@ class AgentMachine:
         following = () if self.assignment is None else (Follow(self.assignment.group),)
         delivery = () if self._delivering is None else (self._delivering[1].send,)  # it may have been missed, too
         return (self._hello, *following, *delivery)
+
+    def report(self, profile: HardwareProfile) -> tuple[Action, ...]:
+        """Tell that the hardware has changed; every later hello tells it, too, so nobody insists on this one."""
+        if self.stage in (AgentStage.REFUSED, AgentStage.DISMISSED):
+            return ()
+        self._hello = Send(replace(self._hello.message, profile=profile))
+        if self._greeting is not None:
+            self._greeting.send = self._hello
+        return (self._hello,)
 
     def tick(self, now: float) -> tuple[Action, ...]:
         """Do what is due: repeat what was not answered, stop a job whose round is over, ask where we stand."""

@@ -1,6 +1,6 @@
 """The contracts of the edges: transports, stores, compute. What has the network, the disk and the threads."""
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -93,6 +93,14 @@ class AgentTransport(Protocol):
         """Listen to a group's topic, and to no other group's.
 
         The envelope retained there arrives, also if the group is followed already and it did not arrive then.
+        """
+        ...
+
+    def link(self) -> Mapping[str, float]:
+        """Return what the transport has learnt of its link from what it has carried.
+
+        Any of these quantities, empty where it has learnt nothing: ``round_trip_s``, the time to the other side of
+        the link and back; ``uplink_bytes_per_s`` and ``downlink_bytes_per_s``, the rate that large envelopes reached.
         """
         ...
 

@@ -394,5 +394,19 @@ def decode_record(data: bytes | memoryview) -> Record:
     msgspec.MsgspecError
         If ``data`` is no record of this schema.
     """
-    stored = _DECODER.decode(data)
+    return _record(_DECODER.decode(data))
+
+
+def record_of(value: object) -> Record:
+    """Read a record from plain values, as JSON has them.
+
+    Raises
+    ------
+    msgspec.MsgspecError
+        If ``value`` is no record of this schema.
+    """
+    return _record(msgspec.convert(value, _StoredRecord))
+
+
+def _record(stored: _StoredRecord) -> Record:
     return Record(sequence=stored.sequence, at=stored.at, event=stored.event, schema=stored.schema)

@@ -7,6 +7,7 @@ Format: https://github.com/huggingface/safetensors#format
 """
 
 import struct
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
@@ -14,7 +15,7 @@ import msgspec
 import numpy as np
 
 from tierwise.core.errors import LayoutError, ProtocolError
-from tierwise.core.weights import Layout, Role, TensorSpec, Weights
+from tierwise.core.weights import Buffer, Layout, Role, TensorSpec, Weights
 
 HEADER_LIMIT: Final = 16 * 1024 * 1024
 """Bytes; a longer header is refused before it is parsed."""
@@ -39,6 +40,13 @@ def frame(weights: Weights) -> tuple[bytes, memoryview]:
 def to_bytes(weights: Weights) -> bytes:
     """Return the whole frame, which copies the buffer once."""
     return b"".join(frame(weights))
+
+
+def arrays_to_bytes(arrays: Mapping[str, Buffer]) -> bytes:
+    """Return named arrays of shape ``(n,)`` and float32 as a whole frame, which copies each once."""
+    layout = Layout.of({name: array.shape for name, array in arrays.items()})
+    buffers = (np.ascontiguousarray(arrays[tensor.name]) for tensor in layout.tensors)
+    return b"".join((_header(layout), *(buffer.view(np.uint8).data for buffer in buffers)))
 
 
 @lru_cache(maxsize=256)

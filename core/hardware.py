@@ -52,7 +52,42 @@ DEFAULTS: Final[Mapping[str, float]] = {
 }
 """What is assumed of a device whose probes do not tell."""
 
+QUANTITIES: Final = (
+    "cpu_count",
+    "cpu_frequency_hz",
+    "cpu_flops",
+    "sgd_step_s",
+    "memory_bytes",
+    "memory_available_bytes",
+    "memory_usable_bytes",
+    "storage_bytes",
+    "accelerator_count",
+    "accelerator_memory_bytes",
+    "round_trip_s",
+    "downlink_bytes_per_s",
+    "uplink_bytes_per_s",
+    "metered_bool",
+    "power_w",
+    "mains_bool",
+    "battery_ratio",
+    "temperature_k",
+    "throttled_bool",
+    "idle_ratio",
+)
+"""The quantities that the built-in probes measure, the transport learns, or tierwise reads; a pack may bring others."""
+
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
+
+
+def fault_of(name: str, value: float) -> str | None:
+    """Tell what is wrong with a quantity's value, by the unit that its name ends with; None for nothing."""
+    if not math.isfinite(value) or value < 0:
+        return f"a quantity is a finite number of at least 0, got {value!r}"
+    if name.endswith("_ratio") and value > 1:
+        return f"a ratio is from 0 to 1, got {value!r}"
+    if name.endswith("_bool") and value not in (0, 1):
+        return f"a bool is 0 or 1, got {value!r}"
+    return None
 
 
 class HardwareProfile(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,18 +96,21 @@ class HardwareProfile(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     quantities
-        By name: lower-case letters, digits and ``_``, and its SI unit at the end. Names that tierwise itself
-        reads: those of `DEFAULTS`, and ``power_w`` (electrical power at full load).
+        By name: lower-case letters, digits and ``_``, and its SI unit at the end, or ``ratio`` (0 to 1) or ``bool``
+        (0 or 1). Names that tierwise itself reads: those of `DEFAULTS`, and ``power_w`` (electrical power at full
+        load).
     """
 
     quantities: dict[str, Quantity] = {}
 
     def __post_init__(self) -> None:
-        for name in self.quantities:
+        for name, quantity in self.quantities.items():
             if _NAME.fullmatch(name) is None or name == "device":  # "device" is the fleet table's first column
                 raise ValueError(
                     f"{name[:80]!r} cannot name a quantity: up to 64 of a-z 0-9 _ are allowed, and not 'device'"
                 )
+            if fault := fault_of(name, quantity.value):
+                raise ValueError(f"{name}: {fault}")
 
     @classmethod
     def declared(cls, **values: float) -> "HardwareProfile":
@@ -104,14 +142,37 @@ class HardwareProfile(msgspec.Struct, frozen=True, kw_only=True):
         return HardwareProfile(quantities={**missing, **self.quantities})
 
 
-class Probe(Protocol):
-    """Measures one aspect of the device that it runs on: a plugin, made as ``Class(options)`` or ``Class()``."""
+class Unmeasured(msgspec.Struct, frozen=True):
+    """What a probe gives in place of a value that it cannot measure here.
 
-    async def measure(self) -> dict[str, float]:
+    Attributes
+    ----------
+    reason
+        Why, in a few words that the device's owner understands: ``"there is no battery"``.
+    """
+
+    reason: str
+
+
+class Probe(Protocol):
+    """Measures one aspect of the device that it runs on: a plugin, made as ``Class(options)`` or ``Class()``.
+
+    Two attributes of the class say more about it, where it has them:
+
+    - ``alone = True``: nothing else is measured meanwhile, because it would falsify this.
+    - ``volatile = True``: what it measures changes while an agent runs, which asks it again now and then.
+    """
+
+    async def measure(self) -> Mapping[str, float | Unmeasured]:
         """Return quantities by name, each in the SI unit that the name ends with.
 
-        What cannot be measured here is left out. Work that takes long goes to a worker thread
-        (``anyio.to_thread.run_sync``), so that the agent stays responsive.
+        What cannot be measured here is `Unmeasured`, with the reason, and the profile goes on without it; of a probe
+        that raises, the error is the reason.
+
+        It is called on an event loop and a thread of its own, and has a second or two. Who takes longer is left to
+        itself, and not asked again by that agent. Work that blocks goes to a worker thread
+        (``anyio.to_thread.run_sync(…, abandon_on_cancel=True)``) nevertheless, so that whoever calls it elsewhere can
+        cancel it.
         """
         ...
 

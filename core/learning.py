@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from tierwise.core.errors import ConfigurationError
 from tierwise.core.metrics import Metrics
 from tierwise.core.task import Task
 from tierwise.core.tiers import Cost
@@ -192,3 +193,54 @@ class DataSource(Protocol):
             Features as they are: the caller divides them by the task's scale. Parts are disjoint.
         """
         ...
+
+
+@runtime_checkable
+class KnowsDevices(Protocol):
+    """What a `DataSource` also has whose data may say which device they are of."""
+
+    def devices(self) -> tuple[str, ...]:
+        """Return the devices' names, each of them a device id; none where the data are dealt out to any number.
+
+        Where there are some, part ``k`` of ``len(devices())`` is that of the one in place ``k``, and part 0 of 1 is all
+        of it.
+        """
+        ...
+
+
+@runtime_checkable
+class Reserving(Protocol):
+    """What a `DataSource` also has that can set samples apart for the coordinator."""
+
+    def reserved(self, seed: int) -> Dataset:
+        """Return samples that no part has, into however many the data are dealt out with this seed.
+
+        Raises
+        ------
+        ConfigurationError
+            If none are set apart.
+        """
+        ...
+
+
+def reserved_of(source: DataSource, seed: int) -> Dataset:
+    """Return the samples that a source sets apart for the coordinator.
+
+    Parameters
+    ----------
+    source
+        Any one.
+    seed
+        The one that the devices' data are dealt out with: the federation's.
+
+    Raises
+    ------
+    ConfigurationError
+        If it sets none apart, or cannot.
+    """
+    if not isinstance(source, Reserving):
+        raise ConfigurationError(
+            f"{type(source).__name__} cannot set samples apart for the coordinator, it has no method 'reserved': take "
+            "another data source for them"
+        )
+    return source.reserved(seed)

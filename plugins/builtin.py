@@ -14,13 +14,45 @@ def tierwise_probes() -> Iterable[PluginDescriptor]:
         name="cpu",
         target="tierwise.plugins.probes.cpu:CpuProbe",
         options="tierwise.plugins.probes.cpu:CpuOptions",
-        summary="Counts cores, reads the clock frequency and measures float32 FLOP/s.",
+        summary="Counts cores, reads the clock frequency, measures float32 FLOP/s and the time of a training step.",
     )
     yield PluginDescriptor(
         kind=Kind.PROBE,
         name="memory",
         target="tierwise.plugins.probes.memory:MemoryProbe",
-        summary="Reads how much memory the device has.",
+        summary="Reads how much memory the device has, can give now, and may use.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.PROBE,
+        name="storage",
+        target="tierwise.plugins.probes.storage:StorageProbe",
+        options="tierwise.plugins.probes.storage:StorageOptions",
+        summary="Reads what is free on the disk.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.PROBE,
+        name="power",
+        target="tierwise.plugins.probes.power:PowerProbe",
+        summary="Tells mains from battery, and how full the battery is.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.PROBE,
+        name="thermal",
+        target="tierwise.plugins.probes.thermal:ThermalProbe",
+        summary="Reads the temperature of processor or board, and whether the processor is throttled.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.PROBE,
+        name="load",
+        target="tierwise.plugins.probes.load:LoadProbe",
+        options="tierwise.plugins.probes.load:LoadOptions",
+        summary="Measures how much of the processor is idle.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.PROBE,
+        name="accelerator",
+        target="tierwise.plugins.probes.accelerator:AcceleratorProbe",
+        summary="Counts NVIDIA's graphics processors, and reads their memory.",
     )
 
 
@@ -106,6 +138,34 @@ def tierwise_server_optimizers() -> Iterable[PluginDescriptor]:
         options="tierwise.plugins.aggregation.plain:PlainOptions",
         summary="Adds the reduced update to the model, times a learning rate.",
     )
+    yield PluginDescriptor(
+        kind=Kind.SERVER_OPTIMIZER,
+        name="momentum",
+        target="tierwise.plugins.aggregation.momentum:MomentumOptimizer",
+        options="tierwise.plugins.aggregation.momentum:MomentumOptions",
+        summary="Keeps some of the last step (FedAvgM).",
+    )
+    yield PluginDescriptor(
+        kind=Kind.SERVER_OPTIMIZER,
+        name="adagrad",
+        target="tierwise.plugins.aggregation.adaptive:AdagradOptimizer",
+        options="tierwise.plugins.aggregation.adaptive:AdagradOptions",
+        summary="A learning rate for each weight, which only sinks (FedAdagrad).",
+    )
+    yield PluginDescriptor(
+        kind=Kind.SERVER_OPTIMIZER,
+        name="adam",
+        target="tierwise.plugins.aggregation.adaptive:AdamOptimizer",
+        options="tierwise.plugins.aggregation.adaptive:AdaptiveOptions",
+        summary="A learning rate for each weight, by its latest updates (FedAdam).",
+    )
+    yield PluginDescriptor(
+        kind=Kind.SERVER_OPTIMIZER,
+        name="yogi",
+        target="tierwise.plugins.aggregation.adaptive:YogiOptimizer",
+        options="tierwise.plugins.aggregation.adaptive:AdaptiveOptions",
+        summary="As adam, but learning rates rise slowly (FedYogi).",
+    )
 
 
 @hookimpl
@@ -117,6 +177,13 @@ def tierwise_aggregators() -> Iterable[AggregatorDescriptor]:
         server_optimizer="plain",
         summary="Federated averaging: the mean of the updates, weighted by samples, is added to the model.",
     )
+    for optimizer, summary in (
+        ("momentum", "Federated averaging that keeps some of its last step (FedAvgM)."),
+        ("adagrad", "Federated averaging with a learning rate for each weight, which only sinks (FedAdagrad)."),
+        ("adam", "Federated averaging with a learning rate for each weight, by its latest updates (FedAdam)."),
+        ("yogi", "As adam, but learning rates rise slowly (FedYogi)."),
+    ):
+        yield AggregatorDescriptor(name=optimizer, reducer="mean", server_optimizer=optimizer, summary=summary)
 
 
 @hookimpl
@@ -165,5 +232,12 @@ def tierwise_data_sources() -> Iterable[PluginDescriptor]:
         name="digits",
         target="tierwise.plugins.data.digits:DigitsSource",
         options="tierwise.plugins.data.digits:DigitsOptions",
-        summary="scikit-learn's 1,797 handwritten digits, dealt out evenly or with skewed classes.",
+        summary="scikit-learn's 1,797 handwritten digits, dealt out evenly or with skewed classes or sizes.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.DATA_SOURCE,
+        name="npz",
+        target="tierwise.plugins.data.npz:NpzSource",
+        options="tierwise.plugins.data.npz:NpzOptions",
+        summary="Arrays of NumPy's npz files: a device's own, by an array that says whose a sample is, or dealt out.",
     )

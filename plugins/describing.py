@@ -54,7 +54,9 @@ def listed_options(descriptor: AnyDescriptor) -> tuple[ListedOption, ...]:
 
 def described(kind: type[msgspec.Struct]) -> tuple[ListedOption, ...]:
     """Return the fields of an options type, or of any type that is read from a table."""
-    meanings = attributes(kind)
+    meanings: dict[str, str] = {}
+    for one in reversed(kind.__mro__):  # options that several types share are described where they are defined
+        meanings |= attributes(one)
     return tuple(
         ListedOption(
             name=field.encode_name,

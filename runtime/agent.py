@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,7 +18,7 @@ from tierwise.core.edges import AgentTransport, Compute, Reconnected
 from tierwise.core.envelope import open_from_coordinator, seal
 from tierwise.core.errors import ConfigurationError, DeviceError, FederationError, ProtocolError
 from tierwise.core.framing import unframe
-from tierwise.core.hardware import HardwareProfile, Quantity
+from tierwise.core.hardware import HardwareProfile
 from tierwise.core.ids import CohortId, DeviceId, GroupId, ModelVersion, is_device_id
 from tierwise.core.insistence import AgentSettings
 from tierwise.core.learning import FitStopped, Learner, LocalData, StopToken
@@ -27,12 +27,16 @@ from tierwise.core.task import Task
 from tierwise.core.tiers import Tier
 from tierwise.core.weights import Weights
 from tierwise.core.work import Job, perform
-from tierwise.plugins.descriptors import Kind
 from tierwise.plugins.manager import Plugins
 from tierwise.runtime.compute import ThreadCompute
 from tierwise.runtime.exceptions import unwrapped
+from tierwise.runtime.own_hardware import OwnHardware
+from tierwise.runtime.probing import Probing, Reading
 
 _LOG: Final = logging.getLogger(__name__)
+
+REMEASURE_S: Final = 300.0
+"""How often an agent looks whether its hardware has changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,10 @@ class Agent:
     transport
         Its end of the network.
     declared
-        Hardware quantities that its owner declares; they win over measured ones.
+        Hardware quantities that its owner declares; they win over measured ones, and over what the transport learns.
+    remeasure_s
+        Every so many seconds it asks the probes again whose quantities change, and the transport what it has learnt,
+        and reports a profile that has changed materially; None for never.
     probes
         Names of the probes to ask; None for all that are installed.
     plugins
@@ -93,6 +100,7 @@ class Agent:
         data: LocalData,
         transport: AgentTransport,
         declared: HardwareProfile | None = None,
+        remeasure_s: float | None = REMEASURE_S,
         probes: Sequence[str] | None = None,
         plugins: Plugins | None = None,
         compute: Compute | None = None,
@@ -109,7 +117,8 @@ class Agent:
         self._task = task
         self._data = data.divided(task.scale)
         self._transport = transport
-        self._declared = declared or HardwareProfile()
+        self._hardware = OwnHardware(declared or HardwareProfile())
+        self._remeasure_s = remeasure_s
         self._probes = probes
         self._plugins = plugins or Plugins.discover()
         self._compute = compute or ThreadCompute(workers=1)
@@ -127,18 +136,21 @@ class Agent:
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            measuring = asyncio.ensure_future(measure(self._plugins, self._probes))  # takes longer than connecting
+            probing = Probing(self._plugins, self._probes)
+            measuring = asyncio.ensure_future(probing.measure())  # takes longer than connecting
             stack.callback(measuring.cancel)
             await stack.enter_async_context(self._transport.connect())
-            profile = await measuring
-            self._machine = a.AgentMachine(
-                self.device, self._task.schema_hash, profile.merged(self._declared), self._settings
-            )
+            reading = await measuring
+            _tell_unmeasured(reading)
+            self._hardware.take(reading, {})
+            self._machine = a.AgentMachine(self.device, self._task.schema_hash, self._hardware.profile, self._settings)
             stack.callback(self._leave)
             stack.enter_context(unwrapped())
             self._tasks = await stack.enter_async_context(anyio.create_task_group())
             self._tasks.start_soon(self._receive, self._machine)
             self._tasks.start_soon(self._keep_time, self._machine)
+            if self._remeasure_s is not None:
+                self._tasks.start_soon(self._watch_hardware, self._machine, probing, self._remeasure_s)
             await self._act(self._machine.start(_now()))
             self._stack = stack.pop_all()
         return self
@@ -194,6 +206,15 @@ class Agent:
                 self._wake = anyio.Event()
                 continue
             await self._act(machine.tick(_now()))
+
+    async def _watch_hardware(self, machine: a.AgentMachine, probing: Probing, every_s: float) -> None:
+        while True:
+            await anyio.sleep(every_s)
+            reading = await probing.measure_again()
+            changed = self._hardware.take(reading, self._transport.link())
+            if changed:
+                _LOG.info("the hardware has changed: %s", _told(changed))
+                await self._act(machine.report(self._hardware.profile))
 
     async def _act(self, actions: Sequence[do.Action]) -> None:
         for action in actions:
@@ -256,27 +277,16 @@ def _paced(settings: AgentSettings, device: str) -> AgentSettings:
     return replace(settings, poll_s=settings.poll_s * (0.75 + 0.5 * shift))
 
 
-async def measure(plugins: Plugins, probes: Sequence[str] | None = None) -> HardwareProfile:
-    """Ask probes for the hardware profile of this machine.
+def _tell_unmeasured(reading: Reading) -> None:
+    for name, reason in reading.failed.items():
+        _LOG.warning("probe %r measured nothing: %s", name, reason)
+    if reading.unmeasured:
+        listed = "; ".join(f"{name} ({reason})" for name, reason in sorted(reading.unmeasured.items()))
+        _LOG.info("not measured here: %s", listed)
 
-    Parameters
-    ----------
-    plugins
-        Where probes are looked up.
-    probes
-        Their names; None for all that are installed.
-    """
-    names = [found.name for found in plugins.descriptors(Kind.PROBE)] if probes is None else probes
-    quantities: dict[str, Quantity] = {}
-    for name in names:
-        probe = plugins.probe(name, {})
-        try:
-            measured = await probe.measure()
-        except Exception as error:  # the profile goes on without what cannot be measured here
-            _LOG.warning("probe %r measured nothing: %s: %s", name, type(error).__name__, error)
-            continue
-        quantities.update({quantity: Quantity(value=value) for quantity, value in measured.items()})
-    return HardwareProfile(quantities=quantities)
+
+def _told(changed: Mapping[str, float | None]) -> str:
+    return ", ".join(f"{name} {'unknown' if now is None else f'{now:.3g}'}" for name, now in sorted(changed.items()))
 
 
 def _now() -> float:

@@ -32,7 +32,9 @@ from tierwise.runtime.exceptions import unwrapped
 from tierwise.runtime.federation_clock import FederationClock
 from tierwise.runtime.inbox import Inbox, Submitted
 from tierwise.runtime.lanes import Lanes
-from tierwise.runtime.policies import Policies, assemble
+from tierwise.runtime.learners import Learners
+from tierwise.runtime.own_data import OwnData
+from tierwise.runtime.policies import Policies, assemble, check_team
 from tierwise.runtime.post import Post
 from tierwise.runtime.reception import Reception
 from tierwise.runtime.result import FederationResult, read_result
@@ -82,11 +84,13 @@ class Coordinator:
         Log and blobs; None for memory. A store that has a log already is gone on with.
     compute
         Where plugins compute; None for worker threads.
+    own
+        What the coordinator itself holds: a public set for an exchange, a test set. None for nothing.
 
     Raises
     ------
     ConfigurationError, PluginError
-        If the policies cannot be made.
+        If the policies cannot be made, or do not go with the task or with each other.
     """
 
     def __init__(
@@ -98,11 +102,15 @@ class Coordinator:
         plugins: Plugins | None = None,
         store: Store | None = None,
         compute: Compute | None = None,
+        own: OwnData | None = None,
     ) -> None:
         self._settings = settings
         self._transport = transport
-        self._team = assemble(policies or Policies(), plugins or Plugins.discover())
-        self._check_task()
+        plugins = plugins or Plugins.discover()
+        self._team = assemble(policies or Policies(), plugins)
+        own_data = (own or OwnData()).prepared(settings.task)
+        check_team(self._team, settings.task, own_data, plugins)
+        self._tests = own_data.test is not None
         self._store = store or MemoryStore()
         compute = compute or ThreadCompute()
         self.bus = EventBus()
@@ -113,7 +121,10 @@ class Coordinator:
         self._in_hand: set[_InHand] = set()
         """What has come and is not judged yet: as many as the lanes take."""
         self._spool = Spool(self._store, self.federation)
-        self._runners = Runners(settings, self._team, self._store, self._spool, compute, self._judge)
+        learners = Learners(plugins, settings.task)
+        self._runners = Runners(
+            settings, self._team, learners, own_data, self._store, self._spool, compute, self._judge
+        )
         self._reception = Reception(
             self.federation, self._judge, self._notify, self._post, self._store, self._spool, compute
         )
@@ -123,15 +134,6 @@ class Coordinator:
         self._ended = anyio.Event()
         self._tasks: TaskGroup | None = None
         self._stack = AsyncExitStack()
-
-    def _check_task(self) -> None:
-        """Let a learner say now, not when groups are formed, that it cannot do what the task wants."""
-        try:
-            self._team.tiers.offers(self._settings.task)
-        except ConfigurationError:
-            raise
-        except Exception:  # what else goes wrong in a provider is the run's to tell, in the log
-            return
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -260,7 +262,14 @@ class Coordinator:
 
     async def _drive(self) -> None:
         if not self.federation.sequence:
-            await self._step(i.OpenFederation(settings=self._settings, plugins=self._team.used))
+            await self._step(
+                i.OpenFederation(
+                    settings=self._settings,
+                    plugins=self._team.used,
+                    exchanges=self._team.exchange is not None,
+                    tests=self._tests,
+                )
+            )
         for device, reason in self.federation.state.removed.items():
             self._dismiss(device, reason)  # it may not have been told any more
         await self._settle()

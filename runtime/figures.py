@@ -112,6 +112,11 @@ class Run:
         blobs = sorted({group.model for group in finished_groups(state).values() if group.model is not None})
         return cls(records, state, {blob: bytes(await store.get(blob)) for blob in blobs})
 
+    @classmethod
+    def replayed(cls, records: Sequence[Record]) -> "Run":
+        """Take a log, without the target models."""
+        return cls(records, _replayed(records), {})
+
     @property
     def figures(self) -> RunFigures:
         """Count it all up."""

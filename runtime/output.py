@@ -1,4 +1,4 @@
-"""What a run leaves on disk: ``result.json``, and each group's target model with a card that describes it.
+"""What a run leaves on disk: ``result.json``, each group's target model with a card that describes it, and a page.
 
 A model is a safetensors file, which any reader of that format opens; its card is the JSON file of the same name, and
 says what the tensors are, for which task and hardware, and how good they were. Every file is written beside its name
@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 
 from tierwise.core.errors import ConfigurationError, StoreError
-from tierwise.core.events import PluginUsed
+from tierwise.core.events import PluginUsed, record_of
 from tierwise.core.hardware import HardwareEnvelope
 from tierwise.core.ids import BlobHash, GroupId, ModelVersion, TierName
 from tierwise.core.metrics import MetricFigure, read_metrics
@@ -30,6 +30,7 @@ from tierwise.ext import KERNELS
 from tierwise.runtime.figures import Run, RunFigures, finished_groups
 
 RESULT: Final = "result.json"
+REPORT: Final = "report.html"
 RESULT_FORMAT: Final = "tierwise.result.1"
 CARD_FORMAT: Final = "tierwise.card.1"
 
@@ -127,7 +128,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     plugins
         Which ones the run used, and where they came from.
     files
-        The target models and their cards.
+        The target models, their cards, and the page if there is one.
     """
 
     format: str = RESULT_FORMAT
@@ -205,7 +206,7 @@ def claim(directory: Path) -> None:
         )
 
 
-def write_result(directory: Path, run: Run, report: Report) -> Report:
+def write_result(directory: Path, run: Run, report: Report, page: bytes | None = None) -> Report:
     """Write a run's result, in place of an earlier one.
 
     Parameters
@@ -216,6 +217,8 @@ def write_result(directory: Path, run: Run, report: Report) -> Report:
         Its event log and target models are written.
     report
         Goes into ``result.json``, before the log.
+    page
+        The run's ``report.html``; None for none, and an earlier one is removed.
 
     Returns
     -------
@@ -236,14 +239,42 @@ def write_result(directory: Path, run: Run, report: Report) -> Report:
         for name, group in finished_groups(run.state).items():
             if group.tier is not None and group.model is not None:
                 files += _write_model(directory, name, group, group.tier, group.model, run)
+        if page is not None:
+            _replace(directory / REPORT, page)
+            files.append(REPORT)
         report = msgspec.structs.replace(report, files=tuple(files))
         _replace(directory / RESULT, _document(report, run))
-        for left in sorted(set(earlier.files if earlier else ()) - set(files)):
+        # A page that was made afterwards is not listed, and would tell of another run.
+        for left in sorted({*earlier.files, REPORT} - set(files) if earlier else ()):
             if left == Path(left).name:  # what a damaged result names elsewhere is none of ours
                 (directory / left).unlink(missing_ok=True)
     except OSError as error:
         raise StoreError(f"the result cannot be written to {directory}: {error.strerror}") from error
     return report
+
+
+def load_result(directory: Path) -> tuple[Run, Report]:
+    """Read what `write_result` wrote, without the target models.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no ``result.json`` of tierwise.
+    StoreError
+        If it cannot be read, or not as what it should be.
+    """
+    path = directory / RESULT
+    if _earlier(directory) is None:
+        raise ConfigurationError(f"there is no {RESULT} of tierwise: name the DIR of --out", source=str(directory))
+    try:
+        document = msgspec.json.decode(path.read_bytes())
+        report = msgspec.convert(document, Report)
+        records = [record_of(one) for one in document["events"]]
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror}") from error
+    except (msgspec.MsgspecError, KeyError) as error:
+        raise StoreError(f"{path} is not what tierwise {version('tierwise')} writes: {error}") from error
+    return Run.replayed(records), report
 
 
 def _write_model(

@@ -9,11 +9,14 @@ from tierwise.core.errors import ConfigurationError
 from tierwise.core.events import PluginUsed
 from tierwise.core.exchange import NO_EXCHANGE, Exchange
 from tierwise.core.grouping import GroupingPolicy
+from tierwise.core.learning import Predictor
 from tierwise.core.selection import Selector
 from tierwise.core.stopping import StopRule
+from tierwise.core.task import Task
 from tierwise.core.tiers import OptionValues, TierProvider
 from tierwise.plugins.descriptors import Kind
 from tierwise.plugins.manager import Plugins
+from tierwise.runtime.own_data import OwnData
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +65,39 @@ class Team:
     exchange: Exchange | None
     stop: StopRule
     used: tuple[PluginUsed, ...]
+
+
+def check_team(team: Team, task: Task, own: OwnData, plugins: Plugins) -> None:
+    """Let it be said now, not when groups are formed, that plugins do not go with the task or with each other.
+
+    Raises
+    ------
+    ConfigurationError
+        If a learner cannot do what the task wants, or the exchange does not have what it needs.
+    """
+    try:
+        offers = team.tiers.offers(task)
+    except ConfigurationError:
+        raise
+    except Exception:  # what else goes wrong in a provider is the run's to tell, in the log
+        return
+    if team.exchange is None:
+        return
+    name = next(used.name for used in team.used if used.kind == Kind.EXCHANGE)
+    if team.exchange.needs_public and own.public is None:
+        raise ConfigurationError(
+            f"exchange {name!r} needs a public set, unlabelled samples that the coordinator holds: name their data "
+            "source in [exchange.public], or give a Coordinator OwnData(public=…)",
+            key="exchange.public",
+        )
+    if team.exchange.needs_predictors:
+        for tier in offers:
+            if not isinstance(plugins.learner(tier.learner, tier.options, task), Predictor):
+                raise ConfigurationError(
+                    f"exchange {name!r} needs learners that predict and take soft labels; {tier.learner!r} of tier "
+                    f"{tier.name!r} has no method predict: choose other tiers, or no exchange",
+                    key="tiers",
+                )
 
 
 def assemble(policies: Policies, plugins: Plugins) -> Team:

@@ -21,15 +21,19 @@ from tierwise.core.bus import EventBus
 from tierwise.core.deciding import Rejected
 from tierwise.core.edges import Compute, Store
 from tierwise.core.errors import StoreError
-from tierwise.core.framing import to_bytes, unframe
+from tierwise.core.exchange import GroupModel
+from tierwise.core.framing import arrays_to_bytes, to_bytes, unframe
 from tierwise.core.grouping import Grouping
 from tierwise.core.hardware import HardwareProfile, fleet_table
 from tierwise.core.ids import BlobHash, DeviceId, GroupId
+from tierwise.core.metrics import Metrics
 from tierwise.core.settings import FederationSettings
 from tierwise.core.weights import Buffer, Weights
 from tierwise.plugins.descriptors import Kind
 from tierwise.runtime.aggregating import aggregate
 from tierwise.runtime.exceptions import told
+from tierwise.runtime.learners import Learners
+from tierwise.runtime.own_data import OwnData
 from tierwise.runtime.pages import let_go
 from tierwise.runtime.policies import Team
 from tierwise.runtime.reception import Judge
@@ -47,6 +51,10 @@ class Runners:
         The federation's.
     team
         The plugins.
+    learners
+        Makes the learner of a tier.
+    own
+        What the coordinator holds, prepared for models.
     store, spool
         Where models and updates are read from, and where models are written to.
     compute
@@ -56,10 +64,20 @@ class Runners:
     """
 
     def __init__(
-        self, settings: FederationSettings, team: Team, store: Store, spool: Spool, compute: Compute, judge: Judge
+        self,
+        settings: FederationSettings,
+        team: Team,
+        learners: Learners,
+        own: OwnData,
+        store: Store,
+        spool: Spool,
+        compute: Compute,
+        judge: Judge,
     ) -> None:
         self._settings = settings
         self._team = team
+        self._learners = learners
+        self._own = own
         self._store = store
         self._spool = spool
         self._compute = compute
@@ -74,6 +92,8 @@ class Runners:
             (c.ChooseTier, Kind.TIER_PROVIDER, self._choose_tier),
             (c.SelectParticipants, Kind.SELECTOR, self._select),
             (c.ReduceCohort, Kind.AGGREGATOR, self._reduce),
+            (c.ExchangeModels, Kind.EXCHANGE, self._exchange),
+            (c.MeasureModel, Kind.LEARNER, self._measure),
             (c.CheckStop, Kind.STOP_RULE, self._check_stop),
         ):
             # A task for each order: a group never waits until another's answer is there.
@@ -88,7 +108,8 @@ class Runners:
                 raise  # the disk's fault, not the plugin's: the run stops, and can be gone on with
             except Exception as error:
                 reason = told(error)
-                given = i.PluginFailed(order=order.key, plugin=self._names[kind], reason=reason)
+                plugin = self._names.get(kind, str(kind))
+                given = i.PluginFailed(order=order.key, plugin=plugin, reason=reason)
             with suppress(Rejected):  # nobody waits for the answer any more
                 await self._judge(given)
                 writing.logged = not isinstance(given, i.PluginFailed)
@@ -117,7 +138,7 @@ class Runners:
         tier = await self._compute.run(partial(provider.choose, task, order.envelope, self._settings.rounds.limits))
         weights = await self._compute.run(partial(provider.initial, task, tier, order.seed))
         tier.layout.require(weights.layout, f"the initial model of tier {tier.name!r}")
-        return i.TierProposed(order=order.key, tier=tier, model=await self._write(weights, writing))
+        return i.TierProposed(order=order.key, tier=tier, model=await self._write(partial(to_bytes, weights), writing))
 
     async def _select(self, order: c.SelectParticipants, _writing: Writing) -> i.Answer:
         select = partial(self._team.selector.select, order.candidates, seed=order.seed)
@@ -145,16 +166,43 @@ class Runners:
         )
         return i.CohortReduced(
             order=order.key,
-            model=await self._write(after, writing),
-            optimizer_state=await self._write(Weights.of(next_state), writing) if next_state else None,
+            model=await self._write(partial(to_bytes, after), writing),
+            optimizer_state=await self._write(partial(arrays_to_bytes, next_state), writing) if next_state else None,
         )
+
+    async def _exchange(self, order: c.ExchangeModels, writing: Writing) -> i.Answer:
+        frames = {name: await self._store.get(peer.model) for name, peer in order.models.items()}
+        after = await self._compute.run(partial(self._exchanged, order, frames))
+        return i.ModelsExchanged(order=order.key, model=await self._write(partial(to_bytes, after), writing))
+
+    def _exchanged(self, order: c.ExchangeModels, frames: Mapping[GroupId, memoryview]) -> Weights:
+        assert self._team.exchange is not None
+        models = {
+            name: GroupModel(
+                version=peer.version, tier=peer.tier, learner=self._learners(peer.tier), weights=unframe(frames[name])
+            )
+            for name, peer in order.models.items()
+        }
+        after = self._team.exchange.exchange(order.group, models, self._own.public, seed=order.seed)
+        models[order.group].weights.layout.require(after.layout, f"what group {order.group} learned")
+        if not np.isfinite(after.buffer).all():
+            raise ValueError(f"what group {order.group} learned has values that are not finite")
+        return after
+
+    async def _measure(self, order: c.MeasureModel, _writing: Writing) -> i.Answer:
+        frame = await self._store.get(order.model)
+        return i.ModelMeasured(order=order.key, metrics=await self._compute.run(partial(self._measured, order, frame)))
+
+    def _measured(self, order: c.MeasureModel, frame: memoryview) -> Metrics:
+        assert self._own.test is not None
+        return self._learners(order.tier).evaluate(unframe(frame), self._own.test)
 
     async def _check_stop(self, order: c.CheckStop, _writing: Writing) -> i.Answer:
         reason = await self._compute.run(partial(self._team.stop.check, order.history))
         return i.StopRuled(order=order.key, reason=reason)
 
-    async def _write(self, weights: Weights, writing: Writing) -> BlobHash:
-        frame, blob = await self._compute.run(partial(_framed, weights))
+    async def _write(self, make_frame: Callable[[], bytes], writing: Writing) -> BlobHash:
+        frame, blob = await self._compute.run(partial(_framed, make_frame))
         await writing.put(frame, blob)
         return blob
 
@@ -166,8 +214,8 @@ def _opened(frame: memoryview) -> Buffer:
     return values
 
 
-def _framed(weights: Weights) -> tuple[bytes, BlobHash]:
-    frame = to_bytes(weights)
+def _framed(make_frame: Callable[[], bytes]) -> tuple[bytes, BlobHash]:
+    frame = make_frame()
     return frame, BlobHash(hashlib.sha256(frame).hexdigest())
 
 

@@ -1,8 +1,7 @@
 """A compact multi-layer perceptron in NumPy, for boards that carry neither scikit-learn nor PyTorch."""
 
-from collections.abc import Iterator
 from itertools import pairwise
-from typing import Annotated, Final
+from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -10,23 +9,22 @@ from numpy.typing import NDArray
 
 from tierwise.core.framing import frame
 from tierwise.core.learning import Dataset, Fit, FitBudget, StopToken
-from tierwise.core.measuring import check_metrics, measure_classes
-from tierwise.core.metrics import Metrics, add_metrics
+from tierwise.core.metrics import Metrics
 from tierwise.core.task import Task
 from tierwise.core.tiers import Cost
 from tierwise.core.weights import Buffer, Layout, Weights
+from tierwise.plugins.learners._head import Head
 from tierwise.plugins.learners._network import (
     Scratch,
     affine_matrices,
     compute_step,
-    forward,
+    identity,
+    initial_weights,
+    inputs_for,
     network_layout,
-    shift_logits,
-    spread_labels,
+    outputs_of,
+    softmax,
 )
-
-_AT_ONCE: Final = 512
-"""Samples of one forward pass: bounds the memory of an evaluation whatever the size of the hold-out."""
 
 
 class MlpOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -35,35 +33,47 @@ class MlpOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     Attributes
     ----------
     hidden
-        Units of each hidden layer, from the features to the classes; none makes a softmax regression.
+        Units of each hidden layer, from the features to the outputs; none makes a softmax or a linear regression.
     learning_rate
         Step size of the gradient descent, the same for all steps.
     batch_size
         Samples in a minibatch; the last one of an epoch, and of a budget, may have fewer.
+    proximal
+        FedProx's mu: each step also pulls towards the model that the device received, with this strength (the gradient
+        gets ``proximal`` times the distance), so that devices with unlike data drift less far apart. 0 for none; less
+        than ``1 / learning_rate``, or the pull alone makes training diverge. Li et al. 2020, "Federated Optimization
+        in Heterogeneous Networks", https://arxiv.org/abs/1812.06127, equation 2.
+    target_centre, target_scale
+        Of a regression: what is learned is ``(target - target_centre) / target_scale``. Training needs numbers of
+        about -3 to 3, so for targets of other sizes give about their mean and their standard deviation, in the target's
+        unit: round numbers that you know without seeing a device's data. Predictions and metrics stay in that unit.
     """
 
     hidden: tuple[Annotated[int, msgspec.Meta(ge=1)], ...] = (32,)
     learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 0.1
     batch_size: Annotated[int, msgspec.Meta(ge=1)] = 10
+    proximal: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    target_centre: float = 0.0
+    target_scale: Annotated[float, msgspec.Meta(gt=0)] = 1.0
 
 
 class MlpLearner:
-    """Rectified linear units, softmax, cross-entropy, plain minibatch gradient descent.
+    """Rectified linear units, plain minibatch gradient descent.
 
-    Labels are hard or soft; hard ones are the soft ones that put everything on one class, to the last bit. A model
-    that diverges is returned as it is, with values that are not finite: who receives it refuses it.
+    A classification has softmax outputs and cross-entropy; its labels are hard or soft, and hard ones are the soft ones
+    that put everything on one class, to the last bit. A regression has one linear output and half the squared error.
+    A model that diverges is returned as it is, with values that are not finite: who receives it refuses it.
 
     Raises
     ------
     ConfigurationError
-        If the task wants a metric that this learner cannot measure.
+        If the task wants a metric that this learner cannot measure, or a target's unit is given for a classification.
     """
 
     def __init__(self, options: MlpOptions, task: Task) -> None:
-        check_metrics(task, "mlp")
+        self._head = Head("mlp", task, centre=options.target_centre, scale=options.target_scale)
         self._options = options
-        self._task = task
-        self._sizes = (task.features, *options.hidden, len(task.classes))
+        self._sizes = (task.features, *options.hidden, task.outputs)
         self._layout = network_layout(self._sizes)
         self._cost = self._price()
 
@@ -76,22 +86,24 @@ class MlpLearner:
     def cost(self) -> Cost:
         """What the model asks of a device.
 
-        A forward pass takes a multiplication and an addition for each weight, a backward pass twice that. Memory
-        is that of the model as it came, the model in training and its step, and of a minibatch with all
-        activations; the device's data, and the interpreter, are not in it.
+        A forward pass takes a multiplication and an addition for each weight, a backward pass twice that; the proximal
+        term takes four operations for each parameter in a minibatch. Memory is that of the model as it came, the model
+        in training, its step, and of the proximal term; and of a minibatch with all activations. The device's data,
+        and the interpreter, are not in it.
         """
         return self._cost
 
     def _price(self) -> Cost:
-        inputs, *hidden, classes = self._sizes
+        inputs, *hidden, outputs = self._sizes
         products = sum(a * b for a, b in pairwise(self._sizes))
-        per_sample = (inputs + 1) + 2 * sum(size + 1 for size in hidden) + 2 * classes + 1
+        per_sample = (inputs + 1) + 2 * sum(size + 1 for size in hidden) + 2 * outputs + 1
+        pull = 4 * self._layout.size if self._options.proximal else 0
         return Cost(
             parameters=self._layout.size,
-            fit_flops_per_sample=6.0 * products,
+            fit_flops_per_sample=6.0 * products + pull / self._options.batch_size,
             evaluate_flops_per_sample=2.0 * products,
             bytes=sum(len(part) for part in frame(Weights.zeros(self._layout))),
-            memory_bytes=4 * (3 * self._layout.size + self._options.batch_size * per_sample),
+            memory_bytes=4 * (3 * self._layout.size + self._options.batch_size * per_sample) + pull,
         )
 
     def initial(self, seed: int) -> Weights:
@@ -99,13 +111,7 @@ class MlpLearner:
 
         He et al. 2015, "Delving Deep into Rectifiers", https://arxiv.org/abs/1502.01852, equation 10.
         """
-        random = np.random.default_rng(seed)
-        weights = Weights.zeros(self._layout)
-        for matrix in affine_matrices(self._sizes, weights.buffer):
-            inputs = len(matrix) - 1
-            matrix[1:] = random.standard_normal((inputs, matrix.shape[1]), np.float32)
-            matrix[1:] *= np.float32(np.sqrt(2 / inputs))
-        return weights
+        return initial_weights(self._sizes, seed)
 
     def fit(self, weights: Weights, data: Dataset, *, seed: int, budget: FitBudget, stop: StopToken) -> Fit:
         """Train from ``weights``; samples are shuffled anew, from ``seed``, in each epoch.
@@ -117,90 +123,60 @@ class MlpLearner:
         LayoutError
             If ``weights`` have another layout.
         ValueError
-            If there are no samples, or they do not have the task's features and classes.
+            If there are no samples, or they do not have the task's features and labels.
         """
-        self._require(weights, data, "the model to train")
+        self._layout.require(weights.layout, "the model to train")
+        self._head.require(data)
         if not len(data):
             raise ValueError("the training set is empty: a device needs at least one sample to train on")
         trained = weights.copy()
         with np.errstate(over="ignore", invalid="ignore"):
-            self._descend(trained.buffer, data, np.random.default_rng(seed), budget, stop)
+            self._descend(trained.buffer, weights.buffer, data, np.random.default_rng(seed), budget, stop)
         return Fit(trained, len(data))
 
     def _descend(
-        self, buffer: Buffer, data: Dataset, random: np.random.Generator, budget: FitBudget, stop: StopToken
+        self,
+        buffer: Buffer,
+        received: Buffer,
+        data: Dataset,
+        random: np.random.Generator,
+        budget: FitBudget,
+        stop: StopToken,
     ) -> None:
         """Train in ``buffer``. This is the hot path: what can be made before the loops is."""
         available, left = len(data), budget.samples(len(data))
         rate, batch = self._options.learning_rate, min(self._options.batch_size, available)
         step = np.empty_like(buffer)
         matrices, steps = affine_matrices(self._sizes, buffer), affine_matrices(self._sizes, step)
-        inputs, targets = self._arrays(min(left, available))
-        full = Scratch.of(self._sizes, batch)
+        inputs = inputs_for(min(left, available), self._sizes[0])
+        targets = np.empty((len(inputs), self._sizes[-1]), np.float32)
+        full, answer = Scratch.of(self._sizes, batch), identity if self._head.numbers else softmax
+        pull, strength = np.empty_like(buffer) if self._options.proximal else None, rate * self._options.proximal
         while left > 0:
             end = min(left, available)
             # An epoch's samples are gathered in their order at once, so that a minibatch is a slice.
             order = random.permutation(available)[:end]
             inputs[:end, 1:] = data.features[order]
-            spread_labels(data.labels[order], targets[:end])
+            self._head.spread(data.labels[order], targets[:end])
             for first in range(0, end, batch):
                 stop.check()
                 last = min(first + batch, end)
                 scratch = full if last - first == batch else full.cut(last - first)
-                compute_step(matrices, inputs[first:last], targets[first:last], rate, scratch, steps)
+                compute_step(matrices, inputs[first:last], targets[first:last], rate, answer, scratch, steps)
+                if pull is not None:
+                    np.subtract(buffer, received, pull)
+                    np.multiply(pull, strength, pull)
+                    np.add(step, pull, step)
                 np.subtract(buffer, step, buffer)
             left -= end
 
     def evaluate(self, weights: Weights, data: Dataset) -> Metrics:
-        """Measure the task's metrics, as `tierwise.core.measuring.measure_classes` does."""
-        self._require(weights, data, "the model to evaluate")
-        blocks = range(0, max(len(data), 1), _AT_ONCE)
-        parts = (slice(first, first + _AT_ONCE) for first in blocks)
-        logits = self._logits(weights, data.features)
-        with np.errstate(over="ignore", invalid="ignore"):
-            return add_metrics(measure_classes(self._task.metrics, next(logits), data.labels[part]) for part in parts)
+        """Measure the task's metrics, as `tierwise.core.measuring` does."""
+        self._layout.require(weights.layout, "the model to evaluate")
+        self._head.require(data)
+        return self._head.measure(outputs_of(self._sizes, weights, data.features), data.labels)
 
     def predict(self, weights: Weights, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return probabilities, shape ``(n_samples, n_classes)``."""
+        """Return probabilities, shape ``(n_samples, n_classes)``; of a regression numbers, shape ``(n_samples,)``."""
         self._layout.require(weights.layout, "the model to predict with")
-        answers = [np.exp(logits) for logits in self._logits(weights, features)]
-        return np.concatenate([answer / answer.sum(1, keepdims=True) for answer in answers])
-
-    def _logits(self, weights: Weights, features: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
-        """Yield the logits of a block of samples after the other, at least one block; each is valid until the next."""
-        matrices = affine_matrices(self._sizes, weights.buffer)
-        at_once = min(len(features), _AT_ONCE)
-        scratch, (inputs, _) = Scratch.of(self._sizes, at_once), self._arrays(at_once)
-        for first in range(0, max(len(features), 1), _AT_ONCE):
-            block = features[first : first + _AT_ONCE]
-            part = scratch.cut(len(block))
-            inputs[: len(block), 1:] = block
-            with np.errstate(over="ignore", invalid="ignore"):
-                forward(matrices, inputs[: len(block)], part)
-                shift_logits(part)
-            yield part.logits
-
-    def _arrays(self, samples: int) -> tuple[Buffer, Buffer]:
-        """Return arrays for inputs, with their leading ones, and for targets."""
-        inputs = np.empty((samples, self._sizes[0] + 1), np.float32)
-        inputs[:, 0] = 1
-        return inputs, np.empty((samples, self._sizes[-1]), np.float32)
-
-    def _require(self, weights: Weights, data: Dataset, subject: str) -> None:
-        """Raise an error that names the difference if the model or the data are not those of the task."""
-        self._layout.require(weights.layout, subject)
-        task, samples, classes = self._task.name, len(data), self._sizes[-1]
-        if data.features.shape != (samples, self._sizes[0]):
-            raise ValueError(
-                f"features have shape {data.features.shape}, task {task!r} expects (n_samples, {self._sizes[0]})"
-            )
-        hard = data.labels.dtype == np.int64 and data.labels.shape == (samples,)
-        if not hard and not (data.labels.dtype == np.float32 and data.labels.shape == (samples, classes)):
-            raise ValueError(
-                f"labels have shape {data.labels.shape} and dtype {data.labels.dtype}, "
-                f"task {task!r} expects ({samples},) int64 or ({samples}, {classes}) float32"
-            )
-        # One pass for both bounds: a negative number is huge when its sign is read as a part of it.
-        if hard and samples and data.labels.view(np.uint64).max() >= classes:
-            wrong = data.labels[(data.labels < 0) | (data.labels >= classes)][0]
-            raise ValueError(f"a label is {wrong}, task {task!r} has classes 0 to {classes - 1}")
+        return self._head.predict(outputs_of(self._sizes, weights, features))

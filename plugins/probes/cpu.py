@@ -10,7 +10,9 @@ import msgspec
 import numpy as np
 import psutil
 
+from tierwise.core.hardware import Unmeasured
 from tierwise.plugins.probes._cgroup import cpu_limit
+from tierwise.plugins.probes._sgd import measure_sgd_step
 
 _SMALLEST: Final = 64
 _LARGEST: Final = 512
@@ -25,7 +27,8 @@ class CpuOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     Attributes
     ----------
     seconds
-        How long the measurement of ``cpu_flops`` takes; a slow device may take half as long again.
+        How long the measurements of ``cpu_flops`` and of ``sgd_step_s`` take, each; a slow device may take half as
+        long again.
     """
 
     seconds: Annotated[float, msgspec.Meta(gt=0, le=60)] = 0.1
@@ -35,24 +38,27 @@ class CpuProbe:
     """Counts cores, reads the clock and measures arithmetic.
 
     Quantities: ``cpu_count``, the cores that this process may use, by its affinity and by the quota of its control
-    group (a fraction is possible); ``cpu_frequency_hz``, the highest clock frequency, left out where the system
-    does not tell; ``cpu_flops``, see `measure_flops`.
+    group (a fraction is possible); ``cpu_frequency_hz``, the highest clock frequency; ``cpu_flops``, see
+    `measure_flops`; ``sgd_step_s``, the time of one training step of a small model that is the same everywhere, see
+    `tierwise.plugins.probes._sgd.measure_sgd_step`.
     """
+
+    alone = True
 
     def __init__(self, options: CpuOptions) -> None:
         self._options = options
 
-    async def measure(self) -> dict[str, float]:
+    async def measure(self) -> dict[str, float | Unmeasured]:
         """Measure in a worker thread."""
         return await anyio.to_thread.run_sync(self._measure, abandon_on_cancel=True)
 
-    def _measure(self) -> dict[str, float]:
-        quantities = {"cpu_count": usable_cores()}
-        frequency = _frequency_hz()
-        if frequency:
-            quantities["cpu_frequency_hz"] = frequency
-        quantities["cpu_flops"] = measure_flops(self._options.seconds)
-        return quantities
+    def _measure(self) -> dict[str, float | Unmeasured]:
+        return {
+            "cpu_count": usable_cores(),
+            "cpu_frequency_hz": _frequency_hz() or Unmeasured("the system does not tell it"),
+            "cpu_flops": measure_flops(self._options.seconds),
+            "sgd_step_s": measure_sgd_step(self._options.seconds),
+        }
 
 
 def usable_cores() -> float:
@@ -68,7 +74,7 @@ def _frequency_hz() -> float:
         frequency = psutil.cpu_freq()
     except (OSError, NotImplementedError, RuntimeError, AttributeError):  # as systems without the figure vary
         return 0.0
-    return 1e6 * float(frequency.max or frequency.current) if frequency else 0.0
+    return 1e6 * float(frequency.max or frequency.current or 0) if frequency else 0.0
 
 
 def measure_flops(seconds: float, clock: Callable[[], float] = time.perf_counter) -> float:

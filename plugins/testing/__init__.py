@@ -10,8 +10,9 @@ They need no test framework. All inputs are made from fixed seeds, so a check th
 """
 
 from tierwise.plugins.testing._data import check_data_source
+from tierwise.plugins.testing._exchange import check_exchange
 from tierwise.plugins.testing._grouping import check_grouping_policy
-from tierwise.plugins.testing._laws import TASK, ConformanceError
+from tierwise.plugins.testing._laws import REGRESSION_TASK, TASK, ConformanceError
 from tierwise.plugins.testing._learner import check_learner
 from tierwise.plugins.testing._optimizer import check_server_optimizer
 from tierwise.plugins.testing._probe import check_probe
@@ -21,9 +22,11 @@ from tierwise.plugins.testing._stopping import check_stop_rule
 from tierwise.plugins.testing._tiers import check_tier_provider
 
 __all__ = [
+    "REGRESSION_TASK",
     "TASK",
     "ConformanceError",
     "check_data_source",
+    "check_exchange",
     "check_grouping_policy",
     "check_learner",
     "check_probe",

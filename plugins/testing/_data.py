@@ -8,7 +8,9 @@ from typing import Final
 
 import numpy as np
 
-from tierwise.core.learning import Dataset, DataSource, LocalData
+from tierwise.core.errors import ConfigurationError
+from tierwise.core.ids import is_device_id
+from tierwise.core.learning import Dataset, DataSource, KnowsDevices, LocalData, Reserving
 from tierwise.core.task import Task
 from tierwise.plugins.testing._laws import hold, same
 
@@ -24,7 +26,8 @@ def check_data_source(source: DataSource, parts: int = 4) -> None:
     source
         What is checked.
     parts
-        How many devices the data are dealt out to; 1 for a source that only reads a device's own.
+        How many devices the data are dealt out to; 1 for a source that only reads a device's own. Data that know
+        their devices are given to those.
 
     Raises
     ------
@@ -34,17 +37,33 @@ def check_data_source(source: DataSource, parts: int = 4) -> None:
     hold(source, LAWS, parts)
 
 
+def _parts(source: DataSource, parts: int) -> int:
+    return (len(source.devices()) if isinstance(source, KnowsDevices) else 0) or parts
+
+
 def _all_parts(source: DataSource, parts: int, seed: int = 0) -> list[LocalData]:
+    parts = _parts(source, parts)
     return [source.load(part, parts, seed) for part in range(parts)]
 
 
 def _datasets(source: DataSource, parts: int) -> list[tuple[str, Dataset]]:
-    loaded = [*enumerate(_all_parts(source, parts)), *enumerate(_all_parts(source, 1))]
+    loaded = [*enumerate(_all_parts(source, parts)), (0, source.load(0, 1, 0))]
+    reserved = _reserved(source)
     return [
         (f"{name} of part {part}", dataset)
         for part, local in loaded
         for name, dataset in (("training data", local.train), ("hold-out", local.holdout))
-    ]
+    ] + ([] if reserved is None else [("reserved samples", reserved)])
+
+
+def _reserved(source: DataSource) -> Dataset | None:
+    """Return what is set apart, if anything is."""
+    if not isinstance(source, Reserving):
+        return None
+    try:
+        return source.reserved(0)
+    except ConfigurationError:
+        return None
 
 
 def _rows(*datasets: Dataset) -> Counter[bytes]:
@@ -78,7 +97,7 @@ def features_match_the_task(source: DataSource, parts: int) -> str | None:
 
 
 def labels_match_the_task(source: DataSource, parts: int) -> str | None:
-    """Hard labels are int64 indices of the task's classes, soft ones are float32 distributions over them."""
+    """Hard labels are int64 indices of the task's classes, soft ones distributions over them; numbers are float32."""
     for name, dataset in _datasets(source, parts):
         fault = _label_fault(dataset, source.task)
         if fault:
@@ -88,6 +107,10 @@ def labels_match_the_task(source: DataSource, parts: int) -> str | None:
 
 def _label_fault(dataset: Dataset, task: Task) -> str | None:
     labels, count, classes = dataset.labels, len(dataset.features), len(task.classes)
+    if not classes:
+        if labels.dtype == np.float32 and labels.shape == (count,):
+            return None if np.isfinite(labels).all() else "have values that are not finite"
+        return f"have shape {labels.shape} and dtype {labels.dtype}, expected ({count},) and float32 for a regression"
     if labels.dtype == np.int64 and labels.shape == (count,):
         inside = bool(((labels >= 0) & (labels < classes)).all())
         return None if inside else f"reach from {labels.min()} to {labels.max()}, the task has {classes} classes"
@@ -110,7 +133,8 @@ def every_part_can_train(source: DataSource, parts: int) -> str | None:
 
 def the_same_seed_gives_the_same_data(source: DataSource, parts: int) -> str | None:
     """``load`` is pure: each device asks for its part by itself, in any order."""
-    first = _all_parts(source, parts)
+    parts = _parts(source, parts)
+    first, reserved = _all_parts(source, parts), _reserved(source)
     source.load(0, 1, seed=1)
     again = [source.load(part, parts, 0) for part in reversed(range(parts))][::-1]
     for part, (one, other) in enumerate(zip(first, again, strict=True)):
@@ -118,6 +142,9 @@ def the_same_seed_gives_the_same_data(source: DataSource, parts: int) -> str | N
             before, after = getattr(one, name), getattr(other, name)
             if not (same(before.features, after.features) and same(before.labels, after.labels)):
                 return f"the {name} of part {part} of {parts} differs the second time"
+    again_reserved = _reserved(source)
+    if reserved is not None and (again_reserved is None or not same(reserved.features, again_reserved.features)):
+        return "the reserved samples differ the second time"
     return None
 
 
@@ -130,7 +157,7 @@ def parts_are_disjoint(source: DataSource, parts: int) -> str | None:
     if not extra:
         return None
     return (
-        f"{parts} parts together have {dealt.total()} samples, {extra.total()} of them "
+        f"{_parts(source, parts)} parts together have {dealt.total()} samples, {extra.total()} of them "
         f"more often than the {there.total()} samples of the whole"
     )
 
@@ -146,6 +173,34 @@ def the_hold_out_is_held_out(source: DataSource, parts: int) -> str | None:
     return None
 
 
+def devices_have_names_of_their_own(source: DataSource, _: int) -> str | None:
+    """A device's name is a part of topics and file names."""
+    names = source.devices() if isinstance(source, KnowsDevices) else ()
+    for name in names:
+        if not is_device_id(name):
+            return f"{name!r} cannot name a device: 1 to 64 of A-Z a-z 0-9 . _ -, the first a letter or digit"
+        if names.count(name) > 1:
+            return f"{names.count(name)} devices have the name {name!r}"
+    return None
+
+
+def reserved_samples_go_to_no_device(source: DataSource, parts: int) -> str | None:
+    """What the coordinator holds is nobody's; otherwise a hold-out could be trained on."""
+    reserved = _reserved(source)
+    if reserved is None:
+        return None
+    apart = _rows(reserved)
+    for count in (_parts(source, parts), 1):
+        dealt: Counter[bytes] = Counter()
+        for part in range(count):
+            local = source.load(part, count, 0)
+            dealt += _rows(local.train, local.holdout)
+        seen = len(reserved) - (apart - dealt).total()
+        if seen == len(reserved) >= _ENOUGH:  # a few can be in the data twice
+            return f"all {seen} of them are in the {count} parts, too"
+    return None
+
+
 LAWS: Final = (
     the_task_stays_the_same,
     features_match_the_task,
@@ -154,4 +209,6 @@ LAWS: Final = (
     the_same_seed_gives_the_same_data,
     the_hold_out_is_held_out,
     parts_are_disjoint,
+    devices_have_names_of_their_own,
+    reserved_samples_go_to_no_device,
 )

@@ -7,13 +7,16 @@ import numpy as np
 
 from tierwise.core.hardware import HardwareProfile
 from tierwise.core.ids import DeviceId
-from tierwise.core.task import Task
+from tierwise.core.task import Loss, Task
 
 Law = Callable[..., str | None]
 """Takes the plugin and what the check was given, and says what is wrong, or None."""
 
 TASK: Final = Task(name="conformance", features=6, classes=("a", "b", "c"))
 """The task of the checks: make a learner for it (``MyLearner(options, TASK)``) if you give the check none."""
+
+REGRESSION_TASK: Final = Task(name="conformance", features=6, loss=Loss.SQUARED_ERROR)
+"""A task of numbers, to check a learner with once more if it has regressions."""
 
 
 class ConformanceError(AssertionError):

@@ -9,25 +9,26 @@ import numpy as np
 
 from tierwise.core.framing import frame
 from tierwise.core.learning import Dataset, Fit, FitBudget, FitStopped, Learner, StopToken
-from tierwise.core.task import Task
+from tierwise.core.task import Loss, Task
 from tierwise.core.tiers import Cost
 from tierwise.core.weights import Layout, Weights
 from tierwise.plugins.testing._laws import TASK, frozen, hold, same
+from tierwise.plugins.testing._predictor import PREDICTOR_LAWS
 
 _BUDGET: Final = FitBudget(epochs=2, max_samples=400)
 
 
 def check_learner(learner: Learner, task: Task = TASK, data: Dataset | None = None) -> None:
-    """Check that a learner keeps its contract.
+    """Check that a learner keeps its contract; with the method ``predict``, that of a `Predictor`, too.
 
     Parameters
     ----------
     learner
         What is checked, made for ``task``.
     task
-        What it learns.
+        What it learns: `TASK`, `REGRESSION_TASK`, or one of your own.
     data
-        At least 30 samples of that task; made up if not given.
+        At least 30 samples of that task, with hard labels; made up if not given.
 
     Raises
     ------
@@ -38,8 +39,13 @@ def check_learner(learner: Learner, task: Task = TASK, data: Dataset | None = No
 
 
 def _made_up(task: Task, count: int = 120) -> Dataset:
-    """Make classes that lie apart from each other, with some noise."""
+    """Make classes that lie apart from each other, or numbers that follow from the features; with some noise."""
     random = np.random.default_rng(3)
+    if task.loss is Loss.SQUARED_ERROR:
+        features = random.normal(size=(count, task.features))
+        slopes = random.normal(size=task.features) / np.sqrt(task.features)
+        numbers = features @ slopes + 0.1 * random.normal(size=count)
+        return Dataset(frozen(features.astype(np.float32)), frozen(numbers.astype(np.float32)))
     centres = random.normal(size=(len(task.classes), task.features))
     labels = random.integers(0, len(task.classes), count)
     features = centres[labels] + 0.5 * random.normal(size=(count, task.features))
@@ -288,4 +294,5 @@ LAWS: Final = (
     an_empty_hold_out_counts_0,
     metrics_add_up,
     evaluate_is_pure,
+    *PREDICTOR_LAWS,
 )

@@ -3,14 +3,13 @@
 # A law's docstring states the law or its reason.
 # ruff: noqa: D401
 
-import math
 import re
 from collections.abc import Awaitable, Callable
 from typing import Final
 
 import anyio
 
-from tierwise.core.hardware import Probe
+from tierwise.core.hardware import Probe, Unmeasured, fault_of
 from tierwise.plugins.testing._laws import hold
 
 _MULTIPLE: Final = re.compile(r"[kmgt](i?b|bps|hz|flops|w|wh)|[mu]s|minutes|hours|wh|percent")
@@ -32,21 +31,30 @@ def check_probe(probe: Probe) -> None:
 
 
 def quantities_are_named_numbers(probe: Probe) -> str | None:
-    """``measure`` answers with a dict of texts to numbers."""
+    """``measure`` answers with a dict of texts to numbers, or to `Unmeasured`."""
     found: object = anyio.run(probe.measure)
     if not isinstance(found, dict):
         return f"measure() gave {found!r}, not a dict"
     for name, value in found.items():
-        if not isinstance(name, str) or isinstance(value, bool) or not isinstance(value, int | float):
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not isinstance(name, str) or not (number or isinstance(value, Unmeasured)):
             return f"measure() gave {name!r}: {value!r}"
     return None
 
 
-def quantities_are_finite_and_not_negative(probe: Probe) -> str | None:
-    """What cannot be measured is left out, rather than given as NaN or -1."""
+def values_suit_their_unit(probe: Probe) -> str | None:
+    """Values are finite and not negative, a ratio at most 1, a bool 0 or 1; else they are `Unmeasured`."""
     for name, value in anyio.run(probe.measure).items():
-        if not math.isfinite(value) or value < 0:
-            return f"{name} is {value!r}; leave out what cannot be measured"
+        if not isinstance(value, Unmeasured) and (fault := fault_of(name, value)):
+            return f"{name} is {value!r}: {fault}; give Unmeasured(reason) for what cannot be measured"
+    return None
+
+
+def what_is_not_measured_has_a_reason(probe: Probe) -> str | None:
+    """The device's owner reads it in one line."""
+    for name, value in anyio.run(probe.measure).items():
+        if isinstance(value, Unmeasured) and (not value.reason.strip() or "\n" in value.reason):
+            return f"the reason for {name} is {value.reason!r}, not one line of text"
     return None
 
 
@@ -59,6 +67,16 @@ def names_end_with_an_SI_unit(probe: Probe) -> str | None:  # noqa: N802  (the n
     return None
 
 
+def who_is_cancelled_lets_go(probe: Probe) -> str | None:
+    """An agent that is stopped, or has waited long enough, does not wait for a thread that hangs."""
+    waits = []
+    for _ in range(_TRIES):  # a busy machine can delay an end, but hardly every time
+        waits.append(anyio.run(_wait_after_cancelling, probe.measure))
+        if waits[-1] < _LONGEST_PAUSE_S:
+            return None
+    return f"measure() went on for {min(waits):.2f} s after it was cancelled; use abandon_on_cancel=True"
+
+
 def the_event_loop_stays_responsive(probe: Probe) -> str | None:
     """Work that takes long goes to a worker thread."""
     pauses = []
@@ -67,6 +85,15 @@ def the_event_loop_stays_responsive(probe: Probe) -> str | None:
         if pauses[-1] < _LONGEST_PAUSE_S:
             return None
     return f"measure() held the event loop for {min(pauses):.2f} s; use anyio.to_thread.run_sync"
+
+
+async def _wait_after_cancelling(measure: Callable[[], Awaitable[object]]) -> float:
+    async with anyio.create_task_group() as group:
+        group.start_soon(measure)
+        await anyio.sleep(0.02)  # it is in the middle of it
+        cancelled_at = anyio.current_time()
+        group.cancel_scope.cancel()
+    return anyio.current_time() - cancelled_at
 
 
 async def _longest_pause(measure: Callable[[], Awaitable[object]]) -> float:
@@ -90,7 +117,9 @@ async def _longest_pause(measure: Callable[[], Awaitable[object]]) -> float:
 
 LAWS: Final = (
     quantities_are_named_numbers,
-    quantities_are_finite_and_not_negative,
+    values_suit_their_unit,
+    what_is_not_measured_has_a_reason,
     names_end_with_an_SI_unit,
     the_event_loop_stays_responsive,
+    who_is_cancelled_lets_go,
 )

@@ -1,7 +1,7 @@
 """A ladder of multi-layer perceptrons, from the smallest to the largest."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 
@@ -12,6 +12,8 @@ from tierwise.core.tiers import OptionValues, RoundLimits, Tier, fits
 from tierwise.core.weights import Weights
 from tierwise.plugins.learners.mlp import MlpLearner, MlpOptions
 
+_SHARED: Final = tuple(name for name in MlpOptions.__struct_fields__ if name != "hidden")
+"""The learner's options that all tiers have in common."""
 Rung = tuple[Annotated[int, msgspec.Meta(ge=1)], ...]
 """Units of each hidden layer of one tier."""
 
@@ -23,16 +25,17 @@ class MlpLadderOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     ----------
     hidden
         The tiers, in any order, each as the units of its hidden layers: ``[[8], [128], [256, 256]]``; ``[]`` is a
-        softmax regression.
-    learning_rate
-        Step size of the gradient descent, the same for all tiers.
-    batch_size
-        Samples in a minibatch, the same for all tiers.
+        softmax or linear regression.
+    learning_rate, batch_size, proximal, target_centre, target_scale
+        The learner's options of these names, the same for all tiers: see `MlpOptions`.
     """
 
     hidden: Annotated[tuple[Rung, ...], msgspec.Meta(min_length=1)] = ((8,), (32,), (128,), (512,))
     learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 0.1
     batch_size: Annotated[int, msgspec.Meta(ge=1)] = 10
+    proximal: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    target_centre: float = 0.0
+    target_scale: Annotated[float, msgspec.Meta(gt=0)] = 1.0
 
     def __post_init__(self) -> None:
         if len(set(self.hidden)) < len(self.hidden):
@@ -66,9 +69,7 @@ class MlpTierProvider:
         return MlpLearner(msgspec.convert(tier.options, MlpOptions), task).initial(seed)
 
     def _tier(self, rung: Rung, task: Task) -> Tier:
-        options = MlpOptions(
-            hidden=rung, learning_rate=self._options.learning_rate, batch_size=self._options.batch_size
-        )
+        options = MlpOptions(hidden=rung, **{name: getattr(self._options, name) for name in _SHARED})
         learner = MlpLearner(options, task)
         return Tier(
             name=TierName(f"mlp-{'x'.join(map(str, rung)) or 'linear'}"),
@@ -81,8 +82,4 @@ class MlpTierProvider:
 
 def _plain(options: MlpOptions) -> OptionValues:
     """Return options as they come back from a log or a message: with lists, so that tiers compare equal."""
-    return {
-        "hidden": list(options.hidden),
-        "learning_rate": options.learning_rate,
-        "batch_size": options.batch_size,
-    }
+    return {**msgspec.structs.asdict(options), "hidden": list(options.hidden)}

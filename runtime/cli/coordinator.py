@@ -23,6 +23,7 @@ from tierwise.runtime.cli import present
 from tierwise.runtime.cli.arenas import limit_arenas
 from tierwise.runtime.cli.coordinator_link import CoordinatorLink, coordinator_link
 from tierwise.runtime.cli.interrupt import Interrupted
+from tierwise.runtime.cli.keeping import keep
 from tierwise.runtime.cli.logging import JsonLog, Level, Log, TextLog, listening
 from tierwise.runtime.cli.progress import Progress
 from tierwise.runtime.cli.running import run_until_told
@@ -32,7 +33,7 @@ from tierwise.runtime.config_tables import FleetTable
 from tierwise.runtime.coordinator import Coordinator
 from tierwise.runtime.exceptions import unwrapped
 from tierwise.runtime.figures import Run
-from tierwise.runtime.output import Report, claim, make_report, write_result
+from tierwise.runtime.output import Report, claim, make_report
 from tierwise.runtime.stores.memory import MemoryStore
 from tierwise.runtime.tables import located
 from tierwise.runtime.watching import Happening
@@ -48,7 +49,7 @@ from tierwise.runtime.watching import Happening
     "--out",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Write result.json, with the event log, and each group's target model with a card. Created if need be.",
+    help="Write result.json, with the event log, report.html, and each group's target model with a card. Created if need be.",
 )
 @click.option(
     "--linger",
@@ -189,7 +190,7 @@ class _Program:
     async def _linger(self) -> None:
         if self._out is not None:  # nobody should have to wait for it
             run = await Run.read(self._store)
-            await anyio.to_thread.run_sync(write_result, self._out, run, self._report(run))
+            await anyio.to_thread.run_sync(keep, self._out, run, self._report(run))
         self._log.remark(f"the federation has ended; staying {self._linger_s:g} s for devices that were away")
         await anyio.sleep(self._linger_s)
 
@@ -220,7 +221,9 @@ class _Program:
         run = anyio.run(Run.read, self._store)
         report = self._report(run, interrupted=interrupted)
         if self._out is not None:
-            report = write_result(self._out, run, report)
+            report, remark = keep(self._out, run, report)
+            if remark:
+                self._log.remark(remark)
         if self._json is not None:
             self._json.result("federation", {"report": msgspec.to_builtins(report)})
         else:

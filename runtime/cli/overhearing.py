@@ -1,6 +1,6 @@
 """Tells what passes between an agent and its coordinator."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing
 
 import anyio
@@ -61,6 +61,10 @@ class Overheard:
     async def follow(self, group: GroupId) -> None:
         """Listen to a group's topic."""
         await self._transport.follow(group)
+
+    def link(self) -> Mapping[str, float]:
+        """Return what was learnt of the link."""
+        return self._transport.link()
 
     def _tell_received(self, data: bytes | memoryview) -> None:
         try:

@@ -101,6 +101,12 @@ def quantity(name: str, value: float) -> str:
         return memory(value)
     if name.endswith("_s"):
         return duration(value)
+    if name.endswith("_ratio"):
+        return f"{100 * value:.0f} %"
+    if name.endswith("_bool"):
+        return "yes" if value else "no"
+    if name.endswith("_k"):
+        return f"{value - 273.15:.0f} °C"
     return f"{value:g}"
 
 

@@ -73,6 +73,10 @@ COMMANDS: Final = {
         "tierwise.runtime.cli.replay:replay",
         "Show what happened in a federation, event by event, from its store.",
     ),
+    "report": LazyCommand(
+        "tierwise.runtime.cli.report:report",
+        "Make report.html, a page with charts, of a result that is there already.",
+    ),
     "probe": LazyCommand(
         "tierwise.runtime.cli.probe:probe",
         "Measure this machine as a device of a federation is measured.",

@@ -17,10 +17,11 @@ from tierwise.core.events import Record
 from tierwise.core.federation import Federation
 from tierwise.core.ids import BlobHash
 from tierwise.core.state import FederationState, GroupState, Phase, Stage
+from tierwise.runtime.cli.keeping import keep
 from tierwise.runtime.cli.sentences import tell
 from tierwise.runtime.cli.tables import show_report
 from tierwise.runtime.figures import Run, finished_groups
-from tierwise.runtime.output import Report, claim, make_report, write_result
+from tierwise.runtime.output import Report, claim, make_report
 from tierwise.runtime.stores.sqlite import SqliteStore
 
 _ENDED = (Stage.FINISHED, Stage.FAILED)
@@ -57,7 +58,7 @@ class _Found:
     "--out",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Write result.json, with the event log, and each group's target model with a card. Created if need be.",
+    help="Write result.json, with the event log, report.html, and each group's target model with a card. Created if need be.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document, result.json with the event log.")
 @click.pass_context
@@ -81,7 +82,9 @@ def replay(ctx: click.Context, store: Path, out: Path | None, as_json: bool) -> 
         raise found.damage
     report = make_report(found.run, interrupted=not found.ended)
     if out is not None and found.damage is None:
-        report = write_result(out, found.run, report)
+        report, remark = keep(out, found.run, report)
+        if remark:
+            click.echo(remark, err=True)
     try:
         _show(found, report, None if found.damage else out, as_json=as_json)
         sys.stdout.flush()

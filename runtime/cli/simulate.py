@@ -13,11 +13,12 @@ from tierwise.plugins.descriptors import Kind
 from tierwise.plugins.manager import Plugins
 from tierwise.runtime.cli import present
 from tierwise.runtime.cli.interrupt import Interrupted, run_abandonable
+from tierwise.runtime.cli.keeping import keep
 from tierwise.runtime.cli.progress import Progress
 from tierwise.runtime.cli.tables import show_report
 from tierwise.runtime.config import RunConfig, load_config
 from tierwise.runtime.figures import Run
-from tierwise.runtime.output import Report, claim, make_report, write_result
+from tierwise.runtime.output import Report, claim, make_report
 from tierwise.runtime.simulation import run as simulation
 from tierwise.runtime.simulation.fleet import DeviceSpec
 from tierwise.runtime.stores.memory import MemoryStore
@@ -35,7 +36,7 @@ from tierwise.runtime.tables import located
     "--out",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Write result.json, with the event log, and each group's target model with a card. Created if need be.",
+    help="Write result.json, with the event log, report.html, and each group's target model with a card. Created if need be.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document, result.json without the event log.")
 @click.pass_context
@@ -119,7 +120,9 @@ class _Simulation:
             interrupted=interrupted,
         )
         if self._out is not None:
-            report = write_result(self._out, run, report)
+            report, remark = keep(self._out, run, report)
+            if remark:
+                click.echo(remark, err=True)
         if self._as_json:
             click.echo(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
         else:

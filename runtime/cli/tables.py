@@ -8,7 +8,7 @@ from rich.table import Table
 from tierwise.core.ids import DeviceId
 from tierwise.runtime.cli import present
 from tierwise.runtime.figures import GroupFigures
-from tierwise.runtime.output import Report
+from tierwise.runtime.output import REPORT, Report
 
 
 def groups_table(groups: Sequence[GroupFigures], title: str = "", *, time: str = "simulated time") -> Table:
@@ -53,8 +53,10 @@ def show_report(report: Report, directory: Path | None = None, *, time: str = "s
         if report.run.groups:
             console.print()
         models = sum(name.endswith(".safetensors") for name in report.files)
+        page = f", {REPORT}" if REPORT in report.files else ""
         console.print(
-            f"written to {directory}: result.json, {models} target model{'' if models == 1 else 's'}", soft_wrap=True
+            f"written to {directory}: result.json, {models} target model{'' if models == 1 else 's'}{page}",
+            soft_wrap=True,
         )
 
 

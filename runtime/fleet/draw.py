@@ -10,14 +10,30 @@ from typing import Final
 
 from tierwise.core.errors import ConfigurationError, nearest
 from tierwise.core.grouping import MINIMUM
-from tierwise.core.hardware import DEFAULTS, HardwareProfile
+from tierwise.core.hardware import DEFAULTS, QUANTITIES, HardwareProfile, fault_of
 from tierwise.core.ids import DeviceId, is_device_id
 from tierwise.runtime.fleet.catalogue import DeviceModel, device_models
 
 DEVICE: Final = "device"
 """The column of a fleet's table that names the devices."""
-UNITS: Final = ("flops", "count", "bytes", "bytes_per_s", "hz", "s", "w", "j", "v", "a", "k", "m", "kg")
-"""How a quantity's name can end: after an underscore, the SI unit of its values."""
+UNITS: Final = (
+    "flops",
+    "count",
+    "bytes",
+    "bytes_per_s",
+    "hz",
+    "s",
+    "w",
+    "j",
+    "v",
+    "a",
+    "k",
+    "m",
+    "kg",
+    "ratio",
+    "bool",
+)
+"""How a quantity's name can end: after an underscore, the SI unit of its values, or what they are without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,16 +159,17 @@ def _check_header(header: list[str], source: str) -> None:
     for name in header:
         if header.count(name) > 1:
             raise ConfigurationError("there are two columns of this name", key=name, source=source)
-        if name != DEVICE and not _is_quantity(name):
+        if name != DEVICE and not is_quantity(name):
             raise ConfigurationError(
-                f"{name!r} cannot name a quantity{nearest(name, [*DEFAULTS, 'power_w'])}: lower-case letters, digits "
-                f"and _, up to 64, and at the end the SI unit, one of {', '.join('_' + unit for unit in UNITS)}",
+                f"{name!r} cannot name a quantity{nearest(name, QUANTITIES)}: lower-case letters, digits "
+                f"and _, up to 64, and at the end the unit, one of {', '.join('_' + unit for unit in UNITS)}",
                 key=name,
                 source=source,
             )
 
 
-def _is_quantity(name: str) -> bool:
+def is_quantity(name: str) -> bool:
+    """Tell whether a column of a fleet's table can have a name."""
     # Numbers in other units would pass for SI ones, and a misspelt name for a device that lacks the quantity.
     if not name.endswith(tuple(f"_{unit}" for unit in UNITS)):
         return False
@@ -174,4 +191,6 @@ def _number(cell: str, name: str, where: str, source: str) -> float | None:
     if not math.isfinite(value) or value < 0 or (divides and value == 0):
         bound = "greater than 0" if divides else "of at least 0"
         raise ConfigurationError(f"{where}: {cell!r} is not a number {bound}", key=name, source=source)
+    if fault := fault_of(name, value):
+        raise ConfigurationError(f"{where}: {fault}", key=name, source=source)
     return value

@@ -19,7 +19,7 @@ from tierwise.core.edges import Arrived, ConnectionLost
 from tierwise.core.envelope import open_from_coordinator, seal
 from tierwise.core.events import Purpose
 from tierwise.core.hardware import HardwareProfile
-from tierwise.core.ids import BlobHash, DeviceId, GroupId, TierName
+from tierwise.core.ids import BlobHash, DeviceId, GroupId
 from tierwise.core.insistence import AgentSettings
 from tierwise.core.learning import FitStopped, Learner, LocalData, StopToken
 from tierwise.core.task import Task
@@ -64,7 +64,7 @@ class SimulatedFleet:
     task
         What their data is for.
     make_learner
-        Makes the learner of a tier; one serves all devices, since learners are pure.
+        Gives the learner of a tier; one serves all devices, since learners are pure.
     stop
         Ends the training when told to.
     settings
@@ -96,7 +96,6 @@ class SimulatedFleet:
         self._faults = faults
         self._links = None if faults is None else FaultyLinks(faults)
         self._make_learner = make_learner
-        self._learners: dict[TierName, Learner] = {}
         self._stop = stop
         self._retained: dict[GroupId, bytes] = {}
         self._arrivals: asyncio.Queue[Arrived | ConnectionLost] = asyncio.Queue()
@@ -285,7 +284,7 @@ class SimulatedFleet:
 
     def _perform(self, device: _Device, job: Job) -> tuple[do.Action, ...]:
         try:
-            done = perform(job, self._learner(job.tier), device.data, self._stop)
+            done = perform(job, self._make_learner(job.tier), device.data, self._stop)
         except FitStopped:
             raise
         except Exception as error:  # as on a real device, a learner's mistake is told to the coordinator
@@ -304,11 +303,6 @@ class SimulatedFleet:
                 self._act(name, device, device.machine.tick(self._now()))
 
         self._schedule(due_at, tick)
-
-    def _learner(self, tier: Tier) -> Learner:
-        if tier.name not in self._learners:
-            self._learners[tier.name] = self._make_learner(tier)
-        return self._learners[tier.name]
 
     @staticmethod
     def _now() -> float:

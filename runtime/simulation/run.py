@@ -11,13 +11,14 @@ from tierwise.core import events as e
 from tierwise.core.edges import Store
 from tierwise.core.events import Record
 from tierwise.core.ids import DeviceId
-from tierwise.core.learning import Learner, StopToken
+from tierwise.core.learning import StopToken
 from tierwise.core.settings import FederationSettings
-from tierwise.core.tiers import Tier
 from tierwise.plugins.manager import Plugins
 from tierwise.runtime.compute import InlineCompute
 from tierwise.runtime.coordinator import Coordinator
 from tierwise.runtime.exceptions import unwrapped
+from tierwise.runtime.learners import Learners
+from tierwise.runtime.own_data import OwnData
 from tierwise.runtime.policies import Policies
 from tierwise.runtime.result import FederationResult
 from tierwise.runtime.simulation.clock import VirtualTimeLoop
@@ -55,6 +56,7 @@ def simulate(
     store: Store | None = None,
     stop: StopToken | None = None,
     watch: Callable[[e.Event | e.Notice], None] | None = None,
+    own: OwnData | None = None,
 ) -> Simulation:
     """Run a whole federation in this thread, on virtual time, with real training.
 
@@ -73,6 +75,8 @@ def simulate(
         has what was logged until then.
     watch
         Called with every event and notice, in order, within the simulation: it should be quick.
+    own
+        What the coordinator itself holds, as for a `tierwise.runtime.Coordinator`.
 
     Raises
     ------
@@ -87,13 +91,16 @@ def simulate(
     store = store or MemoryStore()
     stop = stop or StopToken()
 
-    def make_learner(tier: Tier) -> Learner:
-        return plugins.learner(tier.learner, tier.options, settings.task)
-
     async def main() -> Simulation:
-        fleet = SimulatedFleet(devices, settings.task, make_learner, stop)
+        fleet = SimulatedFleet(devices, settings.task, Learners(plugins, settings.task), stop)
         coordinator = Coordinator(
-            settings, transport=fleet, policies=policies, plugins=plugins, store=store, compute=InlineCompute()
+            settings,
+            transport=fleet,
+            policies=policies,
+            plugins=plugins,
+            store=store,
+            compute=InlineCompute(),
+            own=own,
         )
         with unwrapped():
             async with coordinator, anyio.create_task_group() as tasks:

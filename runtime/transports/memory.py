@@ -152,3 +152,6 @@ class _AgentEnd:
 
     async def follow(self, group: GroupId) -> None:
         self._network.follow(self._device, group)
+
+    def link(self) -> dict[str, float]:
+        return {}  # there is none

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tierwise.core.errors import ProtocolError
-from tierwise.core.framing import HEADER_LIMIT, frame, to_bytes, unframe
+from tierwise.core.framing import HEADER_LIMIT, arrays_to_bytes, frame, to_bytes, unframe
 from tierwise.core.weights import Layout, Role, TensorSpec, Weights
 
 names = st.text(st.characters(codec="utf-8"), max_size=8).filter(lambda name: name != "__metadata__")
@@ -48,6 +48,14 @@ def framed(header: object, body: bytes = b"", *, pad: bool = True) -> bytes:
 
 def entry(**changes: object) -> dict[str, object]:
     return {"dtype": "F32", "shape": [2], "data_offsets": [0, 8], **changes}
+
+
+@given(st.dictionaries(names, hnp.arrays(np.float32, st.integers(1, 9), elements=floats), max_size=4))
+@settings(deadline=None)
+def test_named_arrays_are_framed_as_the_weights_of_them(arrays: dict[str, np.ndarray]) -> None:
+    assert arrays_to_bytes(arrays) == to_bytes(Weights.of(arrays))
+    strided = {name: np.repeat(array, 2)[::2] for name, array in arrays.items()}
+    assert arrays_to_bytes(strided) == arrays_to_bytes(arrays)
 
 
 METADATA = {"format": "tierwise.1"}

@@ -48,6 +48,17 @@ def test_a_name_that_cannot_be_a_column_is_refused(name: str) -> None:
         HardwareProfile(quantities={name: Quantity(value=1.0)})
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "fault"),
+    [("battery_ratio", 87.0, "a ratio is from 0 to 1, got 87.0"), ("mains_bool", 0.5, "a bool is 0 or 1, got 0.5")],
+)
+def test_a_value_that_does_not_suit_its_unit_is_refused(name: str, value: float, fault: str) -> None:
+    with pytest.raises(ValueError, match=f"^{name}: {fault}$"):
+        HardwareProfile.declared(**{name: value})
+    for allowed in (0.0, 1.0):
+        assert HardwareProfile.declared(**{name: allowed}).value(name) == allowed
+
+
 def test_a_declared_profile_says_so() -> None:
     profile = HardwareProfile.declared(power_w=5.0)
     assert profile.quantities == {"power_w": Quantity(value=5.0, origin=Origin.DECLARED)}

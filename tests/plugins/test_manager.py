@@ -47,6 +47,10 @@ def install(tmp_path, monkeypatch):
         sys.modules.pop(module, None)
 
 
+BUILT_IN = ["accelerator", "cpu", "load", "memory", "power", "storage", "thermal"]
+"""Probes."""
+
+
 def descriptor_source(kind="PROBE", name="disk", target="{module}:Disk", options=""):
     return f"PluginDescriptor(kind=Kind.{kind}, name={name!r}, target={target!r}, options={options!r}, summary='.')"
 
@@ -92,7 +96,8 @@ def test_every_kind_has_a_builtin_and_a_hook():
 def test_a_policy_pack_is_found_and_its_plugin_made(install):
     module = install("disk-pack", probes("disk_pack"), version="2.1")
     plugins = Plugins.discover()
-    assert [d.name for d in plugins.descriptors(Kind.PROBE)] == ["cpu", "disk", "memory"]
+    names = [found.name for found in plugins.descriptors(Kind.PROBE)]
+    assert names == sorted([*BUILT_IN, "disk"])
     assert plugins.provenance(Kind.PROBE, "disk") == PluginUsed(
         kind="probe", name="disk", distribution="disk-pack", version="2.1"
     )

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
 from tierwise.plugins import Kind, Plugins, testing
-from tierwise.plugins.testing import TASK, ConformanceError
+from tierwise.plugins.testing import REGRESSION_TASK, TASK, ConformanceError
 from tierwise.plugins.testing._laws import Law, name_of
 
 CONTRACTS = {
@@ -21,6 +22,7 @@ CONTRACTS = {
     "selectors": ("_selector", testing.check_selector),
     "reducers": ("_reducer", testing.check_reducer),
     "server_optimizers": ("_optimizer", testing.check_server_optimizer),
+    "exchanges": ("_exchange", testing.check_exchange),
     "stop_rules": ("_stopping", testing.check_stop_rule),
     "data_sources": ("_data", testing.check_data_source),
 }
@@ -71,6 +73,20 @@ def test_a_tier_is_compared_with_its_learner():
     assert caught.value.law == "the learner agrees with the tier"
 
 
+NUMBERS = broken("learners")
+
+
+def test_a_right_learner_of_numbers_passes():
+    testing.check_learner(NUMBERS.RIGHT_NUMBERS, REGRESSION_TASK)
+
+
+@pytest.mark.parametrize(("law", "plugin"), NUMBERS.BROKEN_NUMBERS.items())
+def test_a_broken_learner_of_numbers_is_rejected_by_the_name_of_its_law(law, plugin):
+    with pytest.raises(ConformanceError) as caught:
+        testing.check_learner(plugin, REGRESSION_TASK)
+    assert caught.value.law == law, str(caught.value)
+
+
 def test_a_law_under_which_a_plugin_raises_is_broken_and_the_cause_is_kept():
     class Raises:
         def check(self, history):
@@ -86,16 +102,22 @@ def test_a_data_source_may_have_only_its_own_data():
     testing.check_data_source(module.OneDevice(), parts=1)
 
 
+def check_both(plugins, name):
+    """Check a learner of classes and of numbers: all built-in ones are both."""
+    for task in (TASK, REGRESSION_TASK):
+        testing.check_learner(plugins.learner(name, {}, task), task)
+
+
 CHECKS = {
     Kind.PROBE: lambda plugins, name: testing.check_probe(plugins.probe(name)),
     Kind.GROUPING_POLICY: lambda plugins, name: testing.check_grouping_policy(plugins.grouping_policy(name)),
     Kind.TIER_PROVIDER: lambda plugins, name: testing.check_tier_provider(plugins.tier_provider(name), TASK, plugins),
-    Kind.LEARNER: lambda plugins, name: testing.check_learner(plugins.learner(name, {}, TASK)),
+    Kind.LEARNER: lambda plugins, name: check_both(plugins, name),
     Kind.SELECTOR: lambda plugins, name: testing.check_selector(plugins.selector(name)),
     Kind.REDUCER: lambda plugins, name: testing.check_reducer(plugins.reducer(name)),
     Kind.SERVER_OPTIMIZER: lambda plugins, name: testing.check_server_optimizer(plugins.server_optimizer(name)),
+    Kind.EXCHANGE: lambda plugins, name: testing.check_exchange(plugins.exchange(name)),
     Kind.STOP_RULE: lambda plugins, name: testing.check_stop_rule(plugins.stop_rule(name)),
-    Kind.DATA_SOURCE: lambda plugins, name: testing.check_data_source(plugins.data_source(name)),
 }
 
 
@@ -106,9 +128,20 @@ def builtins() -> Iterator[object]:
             yield pytest.param(plugins, kind, descriptor.name, id=f"{kind}: {descriptor.name}")
 
 
+def data_source(plugins, name, folder):
+    """Make a data source, with small data where it comes without."""
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=(40, 3)), np.arange(40) % 2
+    np.savez(folder / "a.npz", x=x, y=y)
+    options = {"digits": {}, "npz": {"path": str(folder / "a.npz"), "partition": "iid"}}
+    return plugins.data_source(name, options[name])
+
+
 @pytest.mark.parametrize(("plugins", "kind", "name"), list(builtins()))
-def test_every_builtin_conforms(plugins, kind, name):
+def test_every_builtin_conforms(plugins, kind, name, tmp_path):
     if kind is Kind.AGGREGATOR:
         assert plugins.aggregator(name).name == name  # both of its parts exist, and are checked by themselves
+    elif kind is Kind.DATA_SOURCE:
+        testing.check_data_source(data_source(plugins, name, tmp_path))
     else:
         CHECKS[kind](plugins, name)

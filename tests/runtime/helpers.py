@@ -36,14 +36,6 @@ QUICK = AgentSettings(retry_s=0.02, retry_limit_s=0.1)
 """For tests in real time."""
 
 
-class Momentum:
-    """A server optimizer with state."""
-
-    def step(self, state, model, reduced):
-        velocity = reduced + np.float32(0.5) * state.get("velocity", np.zeros_like(reduced))
-        return model + velocity, {"velocity": velocity}
-
-
 def descriptor(kind: Kind, name: str, cls: type) -> PluginDescriptor:
     """Announce a class of a test module as a plugin without options."""
     return PluginDescriptor(kind=kind, name=name, target=f"{cls.__module__}:{cls.__qualname__}", summary="For tests.")
@@ -62,23 +54,20 @@ def pack(*descriptors: PluginDescriptor | AggregatorDescriptor) -> object:
     return Pack()
 
 
-MOMENTUM = (
-    descriptor(Kind.SERVER_OPTIMIZER, "momentum", Momentum),
-    AggregatorDescriptor(name="momentum", reducer="mean", server_optimizer="momentum", summary="For tests."),
-)
+MOMENTUM = AggregatorChoice(name="momentum", server_optimizer={"momentum": 0.5})
 
 
 def plugins_with(*descriptors: PluginDescriptor | AggregatorDescriptor) -> Plugins:
     """Return all that is installed, and some more."""
     found = Plugins.discover()
-    found.register(pack(*MOMENTUM, *descriptors), distribution="test-pack", version="1.2.3")
+    found.register(pack(*descriptors), distribution="test-pack", version="1.2.3")
     return found
 
 
 @functools.cache
 def plugins() -> Plugins:
-    """Return all that is installed, and the momentum."""
-    return plugins_with()
+    """Return all that is installed."""
+    return Plugins.discover()
 
 
 def policies(rounds: int = 2, groups: int = 3, **other: Choice) -> Policies:
@@ -86,7 +75,7 @@ def policies(rounds: int = 2, groups: int = 3, **other: Choice) -> Policies:
     chosen = {
         "grouping": Choice(name="quantile", options={"groups": groups}),
         "tiers": LADDER,
-        "aggregation": AggregatorChoice(name="momentum"),
+        "aggregation": MOMENTUM,
         "stop": Choice(name="rounds", options={"rounds": rounds}),
     }
     return Policies(**{**chosen, **other})

@@ -18,7 +18,6 @@ from tierwise.core.envelope import open_from_coordinator, open_from_device, seal
 from tierwise.core.errors import ConfigurationError, DeviceError, FederationError
 from tierwise.core.events import Refusal
 from tierwise.core.framing import to_bytes
-from tierwise.core.hardware import HardwareProfile, Origin
 from tierwise.core.ids import BlobHash, GroupId
 from tierwise.core.learning import Dataset, FitStopped, LocalData
 from tierwise.core.metrics import Metric
@@ -27,7 +26,7 @@ from tierwise.core.weights import Weights
 from tierwise.plugins.descriptors import Kind, PluginDescriptor
 from tierwise.plugins.learners.mlp import MlpLearner
 from tierwise.plugins.tiers.mlp import MlpLadderOptions, MlpTierProvider
-from tierwise.runtime.agent import Agent, measure
+from tierwise.runtime.agent import Agent
 from tierwise.runtime.compute import ThreadCompute
 from tierwise.runtime.policies import Choice
 from tierwise.runtime.simulation.run import run_virtually
@@ -162,26 +161,6 @@ def test_a_device_with_data_of_another_task_is_refused_and_told_why():
         r"'\w+' \(4 features, 3 classes\): give its agent data of this task$",
     ):
         run_virtually(main())
-
-
-class GoodProbe:
-    async def measure(self):
-        return {"memory_bytes": 5.0, "cpu_flops": 7.0}
-
-
-class BadProbe:
-    async def measure(self):
-        raise OSError("no such sensor")
-
-
-def test_what_cannot_be_measured_is_left_out_and_what_is_declared_wins(caplog):
-    known = plugins_with(descriptor(Kind.PROBE, "good", GoodProbe), descriptor(Kind.PROBE, "bad", BadProbe))
-    found = anyio.run(measure, known, ["bad", "good"])
-    assert (found.value("memory_bytes"), found.value("cpu_flops")) == (5.0, 7.0)
-    assert found.quantities["cpu_flops"].origin is Origin.MEASURED
-    assert "probe 'bad' measured nothing: OSError: no such sensor" in caplog.text
-    merged = found.merged(HardwareProfile.declared(cpu_flops=9.0))
-    assert (merged.value("cpu_flops"), merged.value("memory_bytes")) == (9.0, 5.0)
 
 
 class MeetingProbe:

@@ -9,11 +9,12 @@ import pytest
 from tierwise.core.errors import PluginFailedError
 from tierwise.core.weights import Layout, Role, TensorSpec, Weights
 from tierwise.plugins.aggregation.mean import MeanReducer
+from tierwise.plugins.aggregation.momentum import MomentumOptimizer, MomentumOptions
 from tierwise.plugins.aggregation.plain import PlainOptimizer, PlainOptions
 from tierwise.runtime import aggregating
 from tierwise.runtime.aggregating import aggregate
 
-from .helpers import Momentum, resident_bytes
+from .helpers import resident_bytes
 
 PLAIN = PlainOptimizer(PlainOptions())
 LAYOUT = Layout(
@@ -150,8 +151,9 @@ def test_no_more_than_a_block_of_a_mapped_update_stays_in_memory(monkeypatch, tm
 
 def test_the_optimizers_state_goes_in_and_out():
     model = weights()
-    first, state = aggregate(MeanReducer(), Momentum(), model, {}, updates(3), [1, 1, 1])
-    _, again = aggregate(MeanReducer(), Momentum(), first, state, updates(3), [1, 1, 1])
+    momentum = MomentumOptimizer(MomentumOptions(momentum=0.5))
+    first, state = aggregate(MeanReducer(), momentum, model, {}, updates(3), [1, 1, 1])
+    _, again = aggregate(MeanReducer(), momentum, first, state, updates(3), [1, 1, 1])
     np.testing.assert_allclose(again["velocity"], 1.5 * state["velocity"], rtol=1e-6)
 
 

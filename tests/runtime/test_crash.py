@@ -12,6 +12,7 @@ import pytest
 from tierwise.core import events as e
 from tierwise.core.framing import unframe
 from tierwise.core.hardware import HardwareProfile
+from tierwise.runtime.policies import AggregatorChoice
 from tierwise.runtime.simulation.fleet import RELIABLE, DeviceSpec
 from tierwise.runtime.simulation.run import run_virtually
 from tierwise.runtime.stores.memory import MemoryStore
@@ -65,24 +66,24 @@ class CrashingStore:
         raise Crash
 
 
-def simulate_with(store, *, downtime_s=0.0, insist=INSISTENT):
+def simulate_with(store, *, downtime_s=0.0, insist=INSISTENT, **changed):
     """Run a federation on virtual time, with a new coordinator whenever one has died; return its log."""
 
     async def main():
         fleet = simulated(specs(), insist)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(fleet.run)
-            await survive(fleet, store, downtime_s)
+            await survive(fleet, store, downtime_s, **changed)
             tasks.cancel_scope.cancel()
         return await store.records()
 
     return run_virtually(main())
 
 
-async def survive(transport, store, downtime_s=0.0):
+async def survive(transport, store, downtime_s=0.0, **changed):
     while True:
         try:
-            async with coordinator(transport, store) as running:
+            async with coordinator(transport, store, **changed) as running:
                 return await running.result()
         except Crash:
             await anyio.sleep(downtime_s)
@@ -146,6 +147,19 @@ def test_to_be_asked_again_is_enough_for_devices_that_say_nothing_twice_by_thems
         store = CrashingStore(**{moment: [append]})
         assert_same(simulate_with(store, insist=RELIABLE), store)
         assert store.crashes == 1
+
+
+@pytest.mark.parametrize("aggregator", ["adagrad", "adam", "yogi"])
+def test_every_server_optimizer_goes_on_from_its_logged_state(aggregator):
+    chosen = policies(rounds=3, aggregation=AggregatorChoice(name=aggregator))
+    alive = CrashingStore()
+    expected = simulate_with(alive, policies=chosen)
+    rounds = [r.event for r in expected if isinstance(r.event, e.RoundClosed)]
+    assert len(rounds) == 9
+    assert len({event.optimizer_state for event in rounds} | {None}) == 10
+    mortal = CrashingStore(after=range(1, 10_000))
+    assert targets_of(simulate_with(mortal, policies=chosen)) == targets_of(expected)
+    assert mortal.crashes == alive.appends
 
 
 def test_one_that_dies_twice_in_a_row_or_far_apart():

@@ -61,8 +61,8 @@ def test_a_table_is_read(tmp_path) -> None:
 
 
 HEADER = "has no column 'device'; its first line should name the columns, and is"
-UNITS = "_flops, _count, _bytes, _bytes_per_s, _hz, _s, _w, _j, _v, _a, _k, _m, _kg"
-RULE = f"lower-case letters, digits and _, up to 64, and at the end the SI unit, one of {UNITS}"
+UNITS = "_flops, _count, _bytes, _bytes_per_s, _hz, _s, _w, _j, _v, _a, _k, _m, _kg, _ratio, _bool"
+RULE = f"lower-case letters, digits and _, up to 64, and at the end the unit, one of {UNITS}"
 NAMES = "1 to 64 of A-Z a-z 0-9 . _ - are allowed, the first a letter or digit"
 
 
@@ -74,7 +74,10 @@ NAMES = "1 to 64 of A-Z a-z 0-9 . _ - are allowed, the first a letter or digit"
         ("device,power_w,power_w\n", "power_w: there are two columns of this name"),
         ("device,cpu_flop\n", f"cpu_flop: 'cpu_flop' cannot name a quantity (did you mean 'cpu_flops'?): {RULE}"),
         ("device,ram_gb\n", f"ram_gb: 'ram_gb' cannot name a quantity: {RULE}"),
-        ("device,Disk_bytes\n", f"Disk_bytes: 'Disk_bytes' cannot name a quantity: {RULE}"),
+        (
+            "device,Disk_bytes\n",
+            f"Disk_bytes: 'Disk_bytes' cannot name a quantity (did you mean 'storage_bytes'?): {RULE}",
+        ),
         ("device,power_w\na,1\nb\n", "line 3 has 1 cells, the header has 2 columns"),
         ('device,power_w\na,1\n"b,2\n', "line 3 is not CSV: unexpected end of data"),
         ("device\na\nthe fridge\n", f"device: line 3: 'the fridge' cannot name a device: {NAMES}"),
@@ -83,6 +86,10 @@ NAMES = "1 to 64 of A-Z a-z 0-9 . _ - are allowed, the first a letter or digit"
         ("device,power_w\na,-1\n", "power_w: line 2, device 'a': '-1' is not a number of at least 0"),
         ("device,power_w\na,inf\n", "power_w: line 2, device 'a': 'inf' is not a number of at least 0"),
         ("device,cpu_flops\na,0\n", "cpu_flops: line 2, device 'a': '0' is not a number greater than 0"),
+        ("device,mains_bool\na,yes\n", "mains_bool: line 2, device 'a': 'yes' is not a number of at least 0"),
+        ("device,mains_bool\na,2\n", "mains_bool: line 2, device 'a': a bool is 0 or 1, got 2.0"),
+        ("device,idle_ratio\na,1.5\n", "idle_ratio: line 2, device 'a': a ratio is from 0 to 1, got 1.5"),
+        ("device,mains_bol\n", f"mains_bol: 'mains_bol' cannot name a quantity (did you mean 'mains_bool'?): {RULE}"),
         ("device\na\nb\n", "has 2 devices, a federation needs at least 3"),
     ],
 )

@@ -41,6 +41,10 @@ def test_durations(seconds, text) -> None:
         ("cpu_frequency_hz", 2.3e9, "2.3 GHz"),
         ("cpu_count", 4.0, "4"),
         ("uptime_s", 90.0, "1 min 30 s"),
+        ("battery_ratio", 0.874, "87 %"),
+        ("mains_bool", 0.0, "no"),
+        ("throttled_bool", 1.0, "yes"),
+        ("temperature_k", 318.2, "45 °C"),
     ],
 )
 def test_quantities_in_the_unit_of_their_name(name, value, text) -> None:

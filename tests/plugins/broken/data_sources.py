@@ -3,7 +3,7 @@
 import numpy as np
 
 from tierwise.core.learning import Dataset, LocalData
-from tierwise.core.task import Task
+from tierwise.core.task import Loss, Task
 
 
 class Right:
@@ -89,7 +89,53 @@ class TrainsOnTheHoldOut(Right):
         return LocalData(local.train, local.train.take(rows[:: parts + 1]))
 
 
-RIGHT = {"hard labels": Right(), "soft labels": Soft()}
+class OfTwoDevices(Right):
+    """Knows whose a sample is: the second device has more of them."""
+
+    def devices(self):
+        return ("kitchen", "cellar")
+
+    def rows(self, part, parts, seed):
+        return np.arange(200) if parts == 1 else np.split(np.arange(200), [80])[part]
+
+
+class Numbers(Right):
+    task = Task(name="noise", features=4, loss=Loss.SQUARED_ERROR)
+
+    def samples(self):
+        features, _ = super().samples()
+        return features, features.sum(axis=1)
+
+
+class Reserves(Right):
+    """Sets every tenth sample apart."""
+
+    def rows(self, part, parts, seed):
+        there = np.flatnonzero(np.arange(200) % 10)
+        return np.random.default_rng(seed).permutation(there)[part::parts]
+
+    def reserved(self, seed):
+        features, labels = self.samples()
+        return Dataset(features[::10], labels[::10])
+
+
+class SpacesInNames(OfTwoDevices):
+    def devices(self):
+        return ("the kitchen", "the cellar")
+
+
+class DealsOutWhatIsReserved(Reserves):
+    def rows(self, part, parts, seed):
+        return np.random.default_rng(seed).permutation(200)[part::parts]
+
+
+RIGHT = {
+    "hard labels": Right(),
+    "soft labels": Soft(),
+    "numbers": Numbers(),
+    "own devices": OfTwoDevices(),
+    "reserved": Reserves(),
+}
 BROKEN = {
     "the task stays the same": GrowingTask(),
     "features match the task": Doubles(),
@@ -98,4 +144,6 @@ BROKEN = {
     "the same seed gives the same data": OwnGenerator(),
     "the hold out is held out": TrainsOnTheHoldOut(),
     "parts are disjoint": Overlapping(),
+    "devices have names of their own": SpacesInNames(),
+    "reserved samples go to no device": DealsOutWhatIsReserved(),
 }

@@ -3,10 +3,11 @@
 import numpy as np
 
 from tierwise.core.learning import Dataset, Fit
+from tierwise.core.measuring import measure_numbers
 from tierwise.core.metrics import Metric
 from tierwise.core.tiers import Cost
 from tierwise.core.weights import Layout, Weights
-from tierwise.plugins.testing import TASK
+from tierwise.plugins.testing import REGRESSION_TASK, TASK
 
 BATCH = 16
 
@@ -28,7 +29,7 @@ class Right:
 
     def descend(self, weights, batch, rate=0.1):
         error = self.predict(weights, batch.features)
-        error[np.arange(len(batch)), batch.labels] -= 1
+        error -= np.eye(3, dtype=np.float32)[batch.labels] if batch.labels.ndim == 1 else batch.labels
         weights["weight"][...] -= np.float32(rate / len(batch)) * (batch.features.T @ error)
         weights["bias"][...] -= np.float32(rate / len(batch)) * error.sum(axis=0)
 
@@ -197,7 +198,99 @@ class EvaluatesWithLastScale(Right):
         return super().evaluate(weights, Dataset(data.features * np.float32(0.5**self.fits), data.labels))
 
 
-RIGHT = {"softmax regression": Right()}
+class Logits(Right):
+    def predict(self, weights, features):
+        return np.log(super().predict(weights, features))
+
+    def descend(self, weights, batch, rate=0.1):
+        error = np.exp(self.predict(weights, batch.features)) - np.eye(3, dtype=np.float32)[batch.labels]
+        weights["weight"][...] -= np.float32(rate / len(batch)) * (batch.features.T @ error)
+
+    def evaluate(self, weights, data):
+        return Right().evaluate(weights, data)
+
+
+class CountsItsPredictions(Right):
+    """Each answer is a little surer than the one before."""
+
+    def __init__(self):
+        self.asked = 0
+
+    def predict(self, weights, features):
+        self.asked += 1
+        return super().predict(weights, features * np.float32(1 + self.asked))
+
+    def descend(self, weights, batch, rate=0.1):
+        Right().descend(weights, batch, rate)
+
+    def evaluate(self, weights, data):
+        return Right().evaluate(weights, data)
+
+
+class PredictsBackwards(Right):
+    def predict(self, weights, features):
+        return super().predict(weights, features)[:, ::-1].copy()
+
+    def descend(self, weights, batch, rate=0.1):
+        Right().descend(weights, batch, rate)
+
+    def evaluate(self, weights, data):
+        return Right().evaluate(weights, data)
+
+
+class HardensLabels(Right):
+    def descend(self, weights, batch, rate=0.1):
+        labels = batch.labels.argmax(axis=1) if batch.labels.ndim == 2 else batch.labels
+        super().descend(weights, Dataset(batch.features, labels), rate)
+
+
+class CannotPredict:
+    """Says that it cannot teach or be taught: it has no `predict`, and takes hard labels alone."""
+
+    def __init__(self):
+        self.right = Right()
+
+    def __getattr__(self, name):
+        if name == "predict":
+            raise AttributeError(name)
+        return getattr(self.right, name)
+
+
+class RightNumbers(Right):
+    """A linear regression."""
+
+    layout = Layout.of({"bias": (1,), "weight": (REGRESSION_TASK.features, 1)})
+    cost = Cost(parameters=7, fit_flops_per_sample=36.0, evaluate_flops_per_sample=12.0, bytes=28, memory_bytes=1000)
+
+    def predict(self, weights, features):
+        return (features @ weights["weight"] + weights["bias"])[:, 0]
+
+    def descend(self, weights, batch, rate=0.1):
+        error = self.predict(weights, batch.features) - batch.labels
+        weights["weight"][:, 0] -= np.float32(rate / len(batch)) * (batch.features.T @ error)
+        weights["bias"][0] -= np.float32(rate / len(batch)) * error.sum()
+
+    def evaluate(self, weights, data):
+        return measure_numbers(REGRESSION_TASK.metrics, RightNumbers.predict(self, weights, data.features), data.labels)
+
+
+class AColumn(RightNumbers):
+    def predict(self, weights, features):
+        return super().predict(weights, features)[:, None]
+
+    def descend(self, weights, batch, rate=0.1):
+        RightNumbers().descend(weights, batch, rate)
+
+
+class AnotherUnit(RightNumbers):
+    def predict(self, weights, features):
+        return super().predict(weights, features) * np.float32(1000)
+
+    def descend(self, weights, batch, rate=0.1):
+        RightNumbers().descend(weights, batch, rate)
+
+
+RIGHT = {"softmax regression": Right(), "one that cannot predict": CannotPredict()}
 BROKEN = {
     "initial weights have the layout": AnotherLayout(),
     "initial weights are finite": Infinite(),
@@ -218,4 +311,14 @@ BROKEN = {
     "an empty hold out counts 0": CountsNobodyOnce(),
     "metrics add up": Means(),
     "evaluate is pure": EvaluatesWithLastScale(),
+    "predictions have the form of the task": Logits(),
+    "predict is pure": CountsItsPredictions(),
+    "predictions agree with evaluate": PredictsBackwards(),
+    "soft labels are learned from": HardensLabels(),
 }
+RIGHT_NUMBERS = RightNumbers()
+BROKEN_NUMBERS = {
+    "predictions have the form of the task": AColumn(),
+    "predictions agree with evaluate": AnotherUnit(),
+}
+"""Held to their laws by a task of numbers."""

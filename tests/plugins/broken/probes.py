@@ -2,6 +2,10 @@
 
 import time
 
+import anyio
+
+from tierwise.core.hardware import Unmeasured
+
 
 class Right:
     async def measure(self):
@@ -18,6 +22,11 @@ class NotFinite(Right):
         return {"disk_bytes": float("nan")}
 
 
+class WithoutReason(Right):
+    async def measure(self):
+        return {"battery_ratio": Unmeasured("")}
+
+
 class NotInSiUnits(Right):
     async def measure(self):
         return {"disk_gb": 1000.0}
@@ -29,15 +38,28 @@ class Blocking(Right):
         return {"disk_bytes": 1e12}
 
 
+class Clinging(Right):
+    async def measure(self):
+        await anyio.to_thread.run_sync(time.sleep, 0.5)
+        return {"disk_bytes": 1e12}
+
+
 class MeasuresNothing:
     async def measure(self):
         return {}
 
 
-RIGHT = {"right": Right(), "nothing could be measured": MeasuresNothing()}
+class TellsWhy:
+    async def measure(self):
+        return {"battery_ratio": Unmeasured("there is no battery"), "mains_bool": 1.0}
+
+
+RIGHT = {"right": Right(), "nothing could be measured": MeasuresNothing(), "with a reason": TellsWhy()}
 BROKEN = {
     "quantities are named numbers": NotNumbers(),
-    "quantities are finite and not negative": NotFinite(),
+    "values suit their unit": NotFinite(),
+    "what is not measured has a reason": WithoutReason(),
     "names end with an SI unit": NotInSiUnits(),
     "the event loop stays responsive": Blocking(),
+    "who is cancelled lets go": Clinging(),
 }

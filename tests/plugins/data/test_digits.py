@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
 from tierwise.core.errors import ConfigurationError
-from tierwise.core.learning import Dataset, LocalData
+from tierwise.core.learning import Dataset, LocalData, reserved_of
 from tierwise.plugins.data.digits import DigitsOptions, DigitsSource
 from tierwise.plugins.testing import check_data_source
 
@@ -37,14 +37,15 @@ def skew(parts: list[LocalData]) -> float:
     return float(np.mean(shares))
 
 
-@pytest.mark.parametrize("partition", ["iid", "dirichlet"])
-def test_conformance(partition: str) -> None:
-    check_data_source(DigitsSource(DigitsOptions(partition=partition)))  # type: ignore[arg-type]
+@pytest.mark.parametrize("partition", ["iid", "dirichlet", "shards", "quantity"])
+@pytest.mark.parametrize("reserved", [0, 150])
+def test_conformance(partition: str, reserved: int) -> None:
+    check_data_source(DigitsSource(DigitsOptions(partition=partition, reserved=reserved)))  # type: ignore[arg-type]
 
 
 @settings(max_examples=20, deadline=None)
 @given(
-    partition=st.sampled_from(["iid", "dirichlet"]),
+    partition=st.sampled_from(["iid", "dirichlet", "shards", "quantity"]),
     alpha=st.sampled_from([0.001, 0.05, 0.3, 100.0]),
     holdout=st.sampled_from([0.001, 0.2, 0.999]),
     minimum=st.integers(min_value=2, max_value=9),
@@ -94,6 +95,57 @@ def test_iid_parts_are_of_one_size_and_dirichlet_parts_are_skewed() -> None:
     assert skew(even) < 0.3
     assert skews == sorted(skews)
     assert skews[2] > 0.55
+
+
+def test_a_device_with_two_shards_has_few_classes() -> None:
+    dealt = parts_of(DigitsSource(DigitsOptions(partition="shards")), 60)
+    assert max(sizes(dealt)) - min(sizes(dealt)) <= 2
+    # A shard of 15 is of one class, or lies where one ends and the next begins.
+    assert max(len(np.unique(part.train.labels)) for part in dealt) <= 4
+    assert np.mean([len(np.unique(part.train.labels)) for part in dealt]) < 2.6
+
+
+def test_a_quantity_skew_is_one_of_sizes_only() -> None:
+    dealt = parts_of(DigitsSource(DigitsOptions(partition="quantity", alpha=0.3)), 20)
+    assert max(sizes(dealt)) > 10 * min(sizes(dealt))
+    largest = max(dealt, key=lambda part: len(part.train))
+    assert np.bincount(largest.train.labels, minlength=10).max() < 0.2 * len(largest.train)
+
+
+def test_reserved_samples_are_the_same_for_any_number_of_parts_and_nobody_has_them() -> None:
+    source = DigitsSource(DigitsOptions(reserved=150))
+    apart = reserved_of(source, 5)
+    assert len(apart) == 150
+    for parts in (1, 60):
+        dealt = parts_of(source, parts, seed=5)
+        assert sum(sizes(dealt)) == SAMPLES - 150
+        together = np.concatenate([rows(half) for part in dealt for half in (part.train, part.holdout)])
+        assert not {row.tobytes() for row in together} & {row.tobytes() for row in rows(apart)}
+    assert not np.array_equal(rows(apart), rows(reserved_of(source, 6)))
+    np.testing.assert_array_equal(rows(apart), rows(reserved_of(DigitsSource(DigitsOptions(reserved=150)), 5)))
+
+
+def test_all_devices_together_may_have_a_part_of_the_samples() -> None:
+    source = DigitsSource(DigitsOptions(samples=300, reserved=100))
+    assert sum(sizes(parts_of(source, 9))) == 300
+    assert len(source.reserved(0)) == 100
+
+
+def test_nothing_is_set_apart_unless_it_is_asked_for() -> None:
+    with pytest.raises(ConfigurationError, match="source 'digits' sets no samples apart: set reserved to how many"):
+        reserved_of(DigitsSource(DigitsOptions()), 0)
+    with pytest.raises(ConfigurationError, match="has 1797 samples, too few for reserved = 1795 and 5 for the devices"):
+        DigitsSource(DigitsOptions(reserved=1795)).load(0, 1, 0)
+
+
+def test_a_source_that_cannot_set_samples_apart_is_named() -> None:
+    with pytest.raises(ConfigurationError, match="object cannot set samples apart for the coordinator, it has no"):
+        reserved_of(object(), 0)  # type: ignore[arg-type]
+
+
+def test_more_shards_than_samples() -> None:
+    with pytest.raises(ConfigurationError, match="fewer than 300 devices times 6 shards: take fewer devices, or fewer"):
+        DigitsSource(DigitsOptions(partition="shards", shards=6)).load(0, 300, 0)
 
 
 def test_one_part_is_everything() -> None:

@@ -2,11 +2,13 @@
 
 import itertools
 import os
+from types import SimpleNamespace
 
 import anyio
 import psutil
 import pytest
 
+from tierwise.core.hardware import Unmeasured
 from tierwise.plugins.probes import cpu
 from tierwise.plugins.probes.cpu import CpuOptions, CpuProbe, measure_flops, usable_cores
 from tierwise.plugins.testing import check_probe
@@ -20,10 +22,12 @@ def test_conformance() -> None:
 
 def test_quantities_of_this_machine() -> None:
     found = anyio.run(QUICK.measure)
-    assert found.keys() - {"cpu_frequency_hz"} == {"cpu_count", "cpu_flops"}
+    assert found.keys() == {"cpu_count", "cpu_frequency_hz", "cpu_flops", "sgd_step_s"}
     assert 0 < found["cpu_count"] <= (os.cpu_count() or 1)
     assert found["cpu_flops"] > 1e6
-    assert found.get("cpu_frequency_hz", 1e9) > 1e6
+    assert 1e-7 < found["sgd_step_s"] < 10
+    frequency = found["cpu_frequency_hz"]
+    assert isinstance(frequency, Unmeasured) or frequency > 1e6
 
 
 def test_a_quota_limits_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,18 +35,29 @@ def test_a_quota_limits_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     assert usable_cores() == 0.25
 
 
-@pytest.mark.parametrize("error", [OSError, NotImplementedError])
-def test_an_unknown_frequency_is_left_out(monkeypatch: pytest.MonkeyPatch, error: type[Exception]) -> None:
+UNKNOWN = Unmeasured("the system does not tell it")
+
+
+@pytest.mark.parametrize("error", [OSError, NotImplementedError, RuntimeError])
+def test_an_unknown_frequency_has_its_reason(monkeypatch: pytest.MonkeyPatch, error: type[Exception]) -> None:
     def fails() -> None:
         raise error
 
     monkeypatch.setattr(psutil, "cpu_freq", fails)
-    assert "cpu_frequency_hz" not in anyio.run(QUICK.measure)
+    assert anyio.run(QUICK.measure)["cpu_frequency_hz"] == UNKNOWN
 
 
-def test_a_system_that_tells_no_frequency_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(psutil, "cpu_freq", lambda: None)
-    assert "cpu_frequency_hz" not in anyio.run(QUICK.measure)
+@pytest.mark.parametrize(
+    "told", [None, SimpleNamespace(current=None, min=0, max=0), SimpleNamespace(current=0.0, min=0, max=None)]
+)
+def test_a_system_that_tells_no_frequency_is_no_fault(monkeypatch: pytest.MonkeyPatch, told: object) -> None:
+    monkeypatch.setattr(psutil, "cpu_freq", lambda: told)
+    assert anyio.run(QUICK.measure)["cpu_frequency_hz"] == UNKNOWN
+
+
+def test_a_psutil_without_the_function_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(psutil, "cpu_freq")
+    assert anyio.run(QUICK.measure)["cpu_frequency_hz"] == UNKNOWN
 
 
 def test_the_best_product_counts() -> None:

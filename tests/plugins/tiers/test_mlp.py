@@ -9,7 +9,7 @@ from tierwise.core.hardware import HardwareEnvelope, HardwareProfile
 from tierwise.core.task import Task
 from tierwise.core.tiers import RoundLimits, Tier, fits
 from tierwise.plugins.learners.mlp import MlpLearner, MlpOptions
-from tierwise.plugins.testing import check_tier_provider
+from tierwise.plugins.testing import REGRESSION_TASK, check_tier_provider
 from tierwise.plugins.tiers.mlp import MlpLadderOptions, MlpTierProvider
 
 TASK = Task(name="digits", features=64, classes=tuple("0123456789"), scale=16.0)
@@ -25,6 +25,10 @@ def test_conformance() -> None:
     check_tier_provider(PROVIDER)
 
 
+def test_conformance_for_numbers() -> None:
+    check_tier_provider(PROVIDER, REGRESSION_TASK)
+
+
 def test_conformance_of_a_ladder_of_depths() -> None:
     check_tier_provider(MlpTierProvider(MlpLadderOptions(hidden=((64, 64), (), (16,)))))
 
@@ -37,10 +41,11 @@ def test_offers_go_from_the_smallest_to_the_largest() -> None:
 
 
 def test_an_offer_is_what_the_learner_makes_of_its_options() -> None:
-    provider = MlpTierProvider(MlpLadderOptions(hidden=((16, 8),), learning_rate=0.25, batch_size=4))
+    shared = {"learning_rate": 0.25, "batch_size": 4, "proximal": 0.5, "target_centre": 0.0, "target_scale": 1.0}
+    provider = MlpTierProvider(msgspec.convert({"hidden": [[16, 8]], **shared}, MlpLadderOptions))
     (tier,) = provider.offers(TASK)
     assert tier.learner == "mlp"
-    assert tier.options == {"hidden": [16, 8], "learning_rate": 0.25, "batch_size": 4}
+    assert tier.options == {"hidden": [16, 8], **shared}
     learner = MlpLearner(msgspec.convert(tier.options, MlpOptions), TASK)
     assert (tier.layout, tier.cost) == (learner.layout, learner.cost)
     assert provider.initial(TASK, tier, 7) == learner.initial(7)

@@ -14,7 +14,7 @@ from tierwise.runtime.cli.agent_link import host_id
 from tierwise.runtime.cli.dataspec import Share, read_data_spec
 
 PLUGINS = Plugins.discover()
-DIGITS = "part, parts, seed, partition, alpha, holdout, minimum"
+DIGITS = "part, parts, seed, alpha, shards, holdout, minimum, samples, reserved, partition"
 
 
 @pytest.mark.parametrize("command", ["coordinator", "agent", "status", "broker"])

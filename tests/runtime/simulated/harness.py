@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import anyio
 from anyio.abc import TaskGroup
 
-from tests.runtime.helpers import TASK, coordinator, data, make_learner, name_of, plugins, policies, settings
+from tests.runtime.helpers import MOMENTUM, TASK, coordinator, data, make_learner, name_of, plugins, policies, settings
 from tierwise.core import events as e
 from tierwise.core.agent import AgentStage
 from tierwise.core.errors import FederationError
@@ -187,7 +187,8 @@ class _Run:
             await anyio.sleep(died.down_s)
 
     async def _live(self, life: TaskGroup) -> None:
-        chosen = policies(rounds=ROUNDS, aggregation=AggregatorChoice(name=self.setup.aggregator))
+        name = self.setup.aggregator
+        chosen = policies(rounds=ROUNDS, aggregation=MOMENTUM if name == MOMENTUM.name else AggregatorChoice(name=name))
         self.coordinator = coordinator(
             self.fleet, self.store, settings=self.setup.settings, policies=chosen, plugins=self.setup.plugins()
         )

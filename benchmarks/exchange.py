@@ -1,0 +1,119 @@
+"""What an exchange gives: groups that learn alone, groups that learn from each other, and every device in every tier.
+
+Fashion-MNIST, 60 devices of 150 samples each, with classes drawn from a Dirichlet distribution (0.3), three groups of 20
+devices with multi-layer perceptrons of 16, 64 and 256 hidden units, 30 rounds of one epoch of plain gradient descent.
+The coordinator holds 600 more samples without labels. Accuracy is that of the groups' models on the 10,000 test images,
+the mean of the last three rounds, of the three tiers. Runs of one seed share devices, data and starting weights:
+
+- *alone*: the groups learn alone.
+- *distilled*: policy ``distill`` after each round.
+- *everybody*: a federation for each tier, in which all 60 devices take part: what no limit of hardware would give.
+
+Needs ``fashion_mnist_part0.npz`` in the directory that ``TIERWISE_DATA`` names (default ``../shared/data``).
+"""
+
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when NumPy is imported; models are small
+
+import statistics
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from report import Row, arguments, compared, report
+
+from tierwise.core import events as e
+from tierwise.core.hardware import HardwareProfile
+from tierwise.core.ids import DeviceId
+from tierwise.core.learning import Dataset, LocalData
+from tierwise.core.metrics import read_metric
+from tierwise.core.settings import EnrolmentSettings, FederationSettings, RoundSettings
+from tierwise.core.task import Task
+from tierwise.plugins import Plugins
+from tierwise.runtime.own_data import OwnData
+from tierwise.runtime.policies import Choice, Policies
+from tierwise.runtime.simulation.fleet import DeviceSpec
+from tierwise.runtime.simulation.run import simulate
+
+DEVICES, SAMPLES, PUBLIC, WIDTHS, ROUNDS, LAST = 60, 150, 600, (16, 64, 256), 30, 3
+TASK = Task(name="fashion", features=784, classes=tuple("0123456789"), scale=255.0)
+PATH = Path(os.environ.get("TIERWISE_DATA", Path(__file__).parents[2] / "shared" / "data")) / "fashion_mnist_part0.npz"
+
+
+def images(data: "np.lib.npyio.NpzFile", part: str) -> Dataset:
+    pixels = data[f"x_{part}"]
+    return Dataset(pixels.reshape(len(pixels), -1).astype(np.float32), data[f"y_{part}"].astype(np.int64))
+
+
+def deal(train: Dataset, seed: int) -> tuple[dict[DeviceId, LocalData], Dataset]:
+    """Give each device its own mixture of classes, and set the public samples apart."""
+    random = np.random.default_rng(seed)
+    order = random.permutation(len(train))
+    public, rest = order[:PUBLIC], order[PUBLIC:]
+    piles = [list(rest[train.labels[rest] == label]) for label in range(10)]
+    dealt = {}
+    for number in range(DEVICES):
+        shares = random.dirichlet(np.full(10, 0.3))
+        rows = []
+        while len(rows) < SAMPLES:
+            left = np.array([share if pile else 0.0 for share, pile in zip(shares, piles, strict=True)])
+            if not left.sum():
+                left = np.array([float(bool(pile)) for pile in piles])
+            rows.append(piles[random.choice(10, p=left / left.sum())].pop())
+        chosen = np.array(rows, np.intp)
+        # The hold-out only has to be there; what is compared is measured on the test images.
+        dealt[DeviceId(f"d{number:02}")] = LocalData(train.take(chosen), train.take(chosen[:1]))
+    return dealt, train.take(public)
+
+
+def run(data: dict[DeviceId, LocalData], widths: tuple[int, ...], own: OwnData, seed: int, exchange: Choice) -> float:
+    """Return the mean accuracy of the last rounds, over the tiers."""
+    options = {"hidden": [[width] for width in widths], "learning_rate": 0.05}
+    # The memory of each group's devices is just enough for its tier.
+    sizes = [tier.cost.memory_bytes for tier in Plugins.discover().tier_provider("mlp", options).offers(TASK)]
+    per_group = len(data) // len(widths)
+    devices = {
+        name: DeviceSpec(HardwareProfile.declared(memory_bytes=float(sizes[number // per_group])), local)
+        for number, (name, local) in enumerate(data.items())
+    }
+    settings = FederationSettings(
+        name="exchange",
+        task=TASK,
+        seed=seed,
+        enrolment=EnrolmentSettings(min_devices=len(devices), window_s=None),
+        rounds=RoundSettings(deadline_s=600, epochs=1, max_samples=SAMPLES),
+    )
+    policies = Policies(
+        grouping=Choice(name="quantile", options={"by": "memory_bytes", "groups": len(widths)}),
+        tiers=Choice(name="mlp", options=options),
+        exchange=exchange,
+        stop=Choice(name="rounds", options={"rounds": ROUNDS}),
+    )
+    simulation = simulate(settings, devices, policies=policies, own=own)
+    tested: dict[str, list[float]] = {}
+    for record in simulation.records:
+        if isinstance(record.event, e.ModelTested):
+            figure = read_metric(record.event.metrics, "accuracy")
+            assert figure is not None and figure.value is not None
+            tested.setdefault(record.event.group, []).append(figure.value)
+    tiers = {group.tier.name for group in simulation.result.groups}
+    assert len(tiers) == len(widths), f"the groups have {tiers}"
+    return statistics.mean(statistics.mean(values[-LAST:]) for values in tested.values())
+
+
+def accuracies(seed: int, train: Dataset, test: Dataset) -> Iterator[tuple[str, float]]:
+    data, public = deal(train, seed)
+    own = OwnData(public=public.features, test=test)
+    yield "alone", run(data, WIDTHS, own, seed, Choice(name="none"))
+    yield "distilled", run(data, WIDTHS, own, seed, Choice(name="distill"))
+    yield "equal", run(data, WIDTHS, own, seed, Choice(name="distill", options={"weighting": "equal"}))
+    yield "everybody", statistics.mean(run(data, (width,), own, seed, Choice(name="none")) for width in WIDTHS)
+
+
+if __name__ == "__main__":
+    with np.load(PATH) as data:
+        train, test = images(data, "train"), images(data, "test")
+    for seed in range(2):
+        for x in accuracies(seed, train, test):
+            print(seed, x, flush=True)

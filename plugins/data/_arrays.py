@@ -1,0 +1,206 @@
+"""Samples that come as arrays, from a file or from a function: checked, flattened and put together."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from tierwise.core.describing import Column
+from tierwise.core.errors import ConfigurationError
+from tierwise.core.learning import Dataset, LocalData
+from tierwise.core.task import Task
+from tierwise.plugins.data._assembling import LearningOptions, Piece, assemble, find_classes
+from tierwise.plugins.data._dealing import Dealer, Partition, Samples
+
+
+class ArrayOptions(LearningOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of sources that read arrays, beside those of `LearningOptions`.
+
+    Attributes
+    ----------
+    partition
+        ``own``: each file, or each entry of a mapping, is a device's own. ``column``: as ``by`` says. The others deal
+        out: ``iid`` evenly and at random, ``dirichlet`` with skewed classes and sizes, ``shards`` with few classes for
+        each, ``quantity`` with skewed sizes.
+    size
+        How many numbers a sample has, flattened: 784 for images of 28 by 28. By default as many as the data have; a
+        coordinator, which has no data, needs it written down.
+    scale
+        Features are divided by it before they reach a model: 255 for images of bytes.
+    """
+
+    partition: Partition = "own"
+    size: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    scale: Annotated[float, msgspec.Meta(gt=0)] = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Arrays:
+    """What was read of one file, as it is.
+
+    Attributes
+    ----------
+    where, device
+        As in `Piece`.
+    features, target
+        Any shape that begins with the number of samples; shape ``(n_samples,)``.
+    by
+        Likewise; None where nobody asks.
+    """
+
+    where: str
+    device: str
+    features: NDArray[Any]
+    target: NDArray[Any]
+    by: NDArray[Any] | None = None
+
+
+class ArrayPool:
+    """What a data source of arrays does, whatever they come from.
+
+    Parameters
+    ----------
+    source
+        The data source's name, for messages.
+    options
+        Its options.
+    target
+        The task's name, where none is written down; and what messages call the target.
+    read
+        Reads everything, when it is needed first.
+    """
+
+    def __init__(self, source: str, options: ArrayOptions, target: str, read: Callable[[], Sequence[Arrays]]) -> None:
+        self._source = source
+        self._options = options
+        self._target = target
+        self._read = read
+        self._pieces: list[Piece] | None = None
+        self._lacking = 0
+        self.dealer = Dealer(source, options, options.partition, self._samples)
+
+    def task(self) -> Task:
+        """Return what is learned; reads the data only if it is not written down.
+
+        Raises
+        ------
+        ConfigurationError
+            If it has to be read, and cannot be.
+        """
+        options = self._options
+        classes = options.class_names
+        if not classes and not options.regression:
+            classes = find_classes(self._all(), self._target)
+        return Task(
+            name=options.name or self._target,
+            features=options.size or self._all()[0].features.shape[1],
+            classes=classes,
+            target=self._target,
+            scale=options.scale,
+            loss=options.loss,
+        )
+
+    def pins(self) -> dict[str, object]:
+        """Return the options that tell the task without the data."""
+        task = self.task()
+        return {"size": task.features} | ({"classes": list(task.classes)} if task.classes else {})
+
+    def columns(self) -> tuple[Column, ...]:
+        """Describe the features, all of them together, and the target."""
+        pieces = self._all()
+        features = [piece.features for piece in pieces]
+        return (
+            Column(
+                name=f"{pieces[0].features.shape[1]} features",
+                dtype=str(features[0].dtype),
+                missing=self._lacking,
+                least=float(min(one.min() for one in features)),
+                greatest=float(max(one.max() for one in features)),
+            ),
+            Column(name=self._target, dtype=str(pieces[0].target.dtype)),
+        )
+
+    def load(self, part: int, parts: int, seed: int) -> LocalData:
+        """Return one part."""
+        return self.dealer.load(part, parts, seed)
+
+    def reserved(self, seed: int) -> Dataset:
+        """Return the samples that no device gets."""
+        return self.dealer.reserved(seed)
+
+    def _samples(self) -> Samples:
+        return assemble(self._all(), self.task().classes, self._target, self._options.partition)
+
+    def _all(self) -> list[Piece]:
+        if self._pieces is None:
+            pieces = [self._piece(arrays) for arrays in self._read()]
+            for piece in pieces:
+                self._check_size(piece, pieces[0])
+            self._pieces = pieces
+        return self._pieces
+
+    def _check_size(self, piece: Piece, first: Piece) -> None:
+        size, written = piece.features.shape[1], self._options.size
+        if written is not None and size != written:
+            raise ConfigurationError(f"{piece.where}: a sample has {size} numbers, and size is {written}: correct one")
+        if size != first.features.shape[1]:
+            raise ConfigurationError(
+                f"{piece.where}: a sample has {size} numbers, and in {first.where} {first.features.shape[1]}: all "
+                "files need the same features"
+            )
+
+    def _piece(self, arrays: Arrays) -> Piece:
+        features, target, by = arrays.features, arrays.target, arrays.by
+        _check(arrays)
+        if not len(features):
+            raise ConfigurationError(f"{arrays.where} has no samples")
+        flat = features.reshape(len(features), -1)
+        rows = np.arange(len(flat))
+        sound = np.isfinite(flat).all(axis=1) if flat.dtype.kind == "f" else np.ones(len(flat), bool)
+        if target.dtype.kind == "f":
+            sound &= np.isfinite(target)
+        if not sound.all():
+            self._lacking += int((~sound).sum())
+            if self._options.missing == "error":
+                raise _missing(arrays, flat, sound)
+            flat, target, rows = flat[sound], target[sound], rows[sound]
+            by = None if by is None else by[sound]
+        if not len(flat):
+            raise ConfigurationError(f"{arrays.where} has no samples that lack nothing")
+        return Piece(arrays.where, arrays.device, flat, target, by, lambda row: f"sample {rows[row]}")
+
+
+def _check(arrays: Arrays) -> None:
+    """Raise a `ConfigurationError` for arrays that do not go together or are no numbers."""
+    features, target, by = arrays.features, arrays.target, arrays.by
+    if features.dtype.kind not in "biuf":
+        raise ConfigurationError(
+            f"{arrays.where}: the features are of dtype {features.dtype}, only numbers and truth values are allowed"
+        )
+    if features.ndim == 0 or target.ndim != 1 or len(features) != len(target):
+        raise ConfigurationError(
+            f"{arrays.where}: the features have shape {features.shape} and the target {target.shape}; both begin with "
+            "the number of samples, and the target has nothing else"
+        )
+    if target.dtype.kind not in "biufUS":
+        raise ConfigurationError(
+            f"{arrays.where}: the target is of dtype {target.dtype}, allowed are numbers and texts"
+        )
+    if by is not None and by.shape != target.shape:
+        raise ConfigurationError(
+            f"{arrays.where}: the array that says whose a sample is has shape {by.shape}, expected {target.shape}"
+        )
+
+
+def _missing(arrays: Arrays, flat: NDArray[Any], sound: NDArray[np.bool_]) -> ConfigurationError:
+    row = int(np.flatnonzero(~sound)[0])
+    lacks = np.flatnonzero(~np.isfinite(flat[row]))
+    what = f"feature {lacks[0]}" if len(lacks) else "the target"
+    value = flat[row, lacks[0]] if len(lacks) else arrays.target[row]
+    return ConfigurationError(
+        f"{arrays.where}, sample {row}: {what} is {value}; {int((~sound).sum())} of {len(sound)} samples lack a value: "
+        "fill it in, or leave them out with missing = 'drop'"
+    )

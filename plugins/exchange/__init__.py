@@ -1,0 +1,1 @@
+"""Built-in exchanges: those by which groups learn from each other."""

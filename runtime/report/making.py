@@ -1,0 +1,41 @@
+"""Makes the page if what it takes is installed; a run never fails because of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from tierwise.runtime.figures import Run
+from tierwise.runtime.output import REPORT, Report
+from tierwise.runtime.report.page import build_page
+
+REMEDY: Final = "pip install 'tierwise[report]'"
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A page, or the remark why there is none."""
+
+    page: bytes | None
+    remark: str = ""
+
+
+def make_page(run: Run, report: Report, more: Sequence[str] = ()) -> Made:
+    """Make a run's page.
+
+    Parameters
+    ----------
+    run, report, more
+        As for `tierwise.runtime.report.page.build_page`.
+    """
+    try:
+        import altair as alt
+        import vl_convert
+    except ImportError as error:
+        return Made(None, f"{REPORT} needs {error.name}, which {REMEDY} brings")
+    try:
+        # The version that draws is the one that the charts are checked against.
+        drawn_by = ".".join(alt.VEGALITE_VERSION.split(".")[:2])
+        library = vl_convert.javascript_bundle(vl_version=drawn_by)
+        return Made(build_page(run, report, library, more).encode())
+    except Exception as error:  # whatever it is, the run's results are there
+        return Made(None, f"{REPORT} could not be made: {type(error).__name__}: {error}")

@@ -1,0 +1,76 @@
+"""The chart of a metric: how good each model was, from when on."""
+
+from collections.abc import Sequence
+
+from tierwise.core.ids import GroupId
+from tierwise.runtime.cli import present
+from tierwise.runtime.report import palette
+from tierwise.runtime.report.drawing import Chart, specification, time_axis, time_unit
+from tierwise.runtime.report.rows import MetricRow
+from tierwise.runtime.report.thinning import points
+
+
+def metric_chart(
+    metric: str,
+    values: Sequence[MetricRow],
+    groups: Sequence[GroupId],
+    target: float | None = None,
+) -> Chart:
+    """Draw a metric over federation time: a line for each series.
+
+    Parameters
+    ----------
+    metric
+        Its name.
+    values
+        By series, in the order of time.
+    groups
+        The series in their order; the first ones look as the groups of these numbers do.
+    target
+        A value to be marked.
+    """
+    import altair as alt
+
+    made, note = points(values)
+    unit, factor = time_unit(max((row.at_s for row in values), default=0.0))
+    names = [name for name in groups if any(row.series == name for row in values)]
+    rows = [
+        {
+            "series": row.series,
+            "at": row.at_s / factor,
+            "value": row.value,
+            "version": row.version,
+            "when": present.duration(row.at_s),
+            "samples": f"{row.samples:,}",
+        }
+        for row in made
+    ]
+    numbers = [groups.index(GroupId(name)) for name in names]
+    colours = alt.Scale(domain=names, range=[palette.colour(number) for number in numbers])
+    legend = alt.Legend(symbolType="stroke", symbolSize=500, symbolStrokeWidth=2)
+    dashes = alt.Scale(domain=names, range=[palette.dash(number) for number in numbers])
+    chart: alt.Chart | alt.LayerChart = (
+        alt.Chart(alt.InlineData(values=rows))
+        .mark_line(strokeWidth=2, interpolate="step-after", point=alt.OverlayMarkDef(size=70, opacity=0, tooltip=True))
+        .encode(
+            x=alt.X("at:Q", title=f"federation time ({unit})", scale=alt.Scale(nice=False), axis=time_axis()),
+            y=alt.Y("value:Q", title=metric, scale=alt.Scale(zero=False)),
+            color=alt.Color("series:N", title=None, scale=colours, legend=legend),
+            strokeDash=alt.StrokeDash("series:N", title=None, scale=dashes, legend=legend),
+            tooltip=[
+                alt.Tooltip("series:N", title="model of"),
+                alt.Tooltip("version:Q", title="rounds"),
+                alt.Tooltip("value:Q", title=metric, format=".3f"),
+                alt.Tooltip("samples:N", title="samples"),
+                alt.Tooltip("when:N", title="since"),
+            ],
+        )
+    )
+    if target is not None:
+        rule = alt.Chart(alt.InlineData(values=[{"target": target}])).mark_rule(color=palette.FAINT, strokeDash=[3, 3])
+        chart = alt.layer(chart, rule.encode(y="target:Q"))
+    chart = chart.properties(width="container", height=300)
+    ends = [next(row for row in reversed(values) if row.series == name) for name in names]
+    told = "; ".join(f"{row.series}: {present.share(row.value)} after {present.duration(row.at_s)}" for row in ends)
+    title = f"{metric.capitalize()} over federation time ({unit})"
+    return Chart(title, f"The last values are {told}.", note, specification(chart))

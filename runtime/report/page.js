@@ -1,0 +1,21 @@
+"use strict";
+// Draws every chart of the page; what cannot be drawn says so, and its table stays.
+const drawing = [...document.querySelectorAll("[data-spec]")].map(async (place) => {
+  const spec = JSON.parse(document.getElementById(place.dataset.spec).textContent);
+  try {
+    await vegaEmbed(place, spec, { actions: false, renderer: "svg", ast: true, tooltip: { theme: "custom" } });
+    // The place itself is the picture, and has its text.
+    place.querySelector("svg").setAttribute("aria-hidden", "true");
+  } catch (error) {
+    place.textContent = `This chart could not be drawn: ${error.message}`;
+    throw error;
+  }
+});
+Promise.all(drawing).then(() => { document.documentElement.dataset.drawn = "yes"; });
+// On paper nothing can be unfolded.
+addEventListener("beforeprint", () => {
+  for (const one of document.querySelectorAll("details:not([open])")) { one.dataset.folded = "yes"; one.open = true; }
+});
+addEventListener("afterprint", () => {
+  for (const one of document.querySelectorAll("details[data-folded]")) { delete one.dataset.folded; one.open = false; }
+});

@@ -1,0 +1,247 @@
+"""What a run's page shows, as rows taken from the event log: no charts, no markup."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from tierwise.core import events as e
+from tierwise.core.events import Record
+from tierwise.core.ids import CohortId, DeviceId, GroupId
+from tierwise.core.metrics import Metrics
+from tierwise.core.state import FederationState
+from tierwise.runtime.figures import Run
+
+HARDWARE: Final = ("cpu_flops", "memory_bytes", "downlink_bytes_per_s", "uplink_bytes_per_s")
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRow:
+    """A device that reported its hardware.
+
+    Attributes
+    ----------
+    group
+        None for no group.
+    compute_flops, memory_bytes, link_bytes_per_s
+        FLOP/s, bytes, and bytes per second in the slower direction; defaults where it told none.
+    """
+
+    device: DeviceId
+    group: GroupId | None
+    compute_flops: float
+    memory_bytes: float
+    link_bytes_per_s: float
+
+
+class RoundEnd(StrEnum):
+    """What became of a round."""
+
+    CLOSED = "closed"
+    ABANDONED = "abandoned"
+    EVALUATED = "closing evaluation"
+    OPEN = "not ended"
+
+
+@dataclass(frozen=True, slots=True)
+class RoundRow:
+    """A round, or several in a row of the same group that ended alike.
+
+    Attributes
+    ----------
+    first, last
+        Their numbers.
+    opened_s, ended_s
+        Federation time in seconds.
+    wanted, delivered
+        Participants, and those whose contribution counts; of the last one.
+    reason
+        Why it was abandoned.
+    """
+
+    group: GroupId
+    first: int
+    last: int
+    opened_s: float
+    ended_s: float
+    end: RoundEnd
+    wanted: int
+    delivered: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MetricRow:
+    """A model's metric on the hold-outs of those who evaluated it.
+
+    Attributes
+    ----------
+    series
+        Whose model: a group, or what a baseline is called.
+    version
+        How many rounds had made the model.
+    at_s
+        Since when it has been there, in seconds of federation time.
+    value
+        The metric's mean.
+    samples
+        How many it is over.
+    """
+
+    series: str
+    version: int
+    at_s: float
+    value: float
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class AbsentRow:
+    """A device that is in no group, or takes no part."""
+
+    device: DeviceId
+    state: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunRows:
+    """All rows of a run.
+
+    Attributes
+    ----------
+    devices
+        Sorted by id.
+    rounds
+        In the order in which they were opened.
+    metric
+        What ``values`` are of: the task's first metric; None if nothing was evaluated.
+    values
+        By group, in the order of time.
+    absent
+        Sorted by id.
+    groups
+        Weakest first.
+    """
+
+    devices: tuple[DeviceRow, ...]
+    rounds: tuple[RoundRow, ...]
+    metric: str | None
+    values: tuple[MetricRow, ...]
+    absent: tuple[AbsentRow, ...]
+    groups: tuple[GroupId, ...]
+
+
+def read_rows(run: Run) -> RunRows:
+    """Take all rows from a run's log."""
+    metric = next((name for record in run.records for name in _metrics(record.event)), None)
+    return RunRows(
+        devices=tuple(_devices(run.state)),
+        rounds=read_rounds(run.records),
+        metric=metric,
+        values=() if metric is None else tuple(_values(run.records, metric)),
+        absent=tuple(sorted(_absent(run.state), key=lambda row: row.device)),
+        groups=tuple(sorted(run.state.groups, key=lambda name: run.state.groups[name].rank)),
+    )
+
+
+def _devices(state: FederationState) -> Iterator[DeviceRow]:
+    for name, device in sorted(state.devices.items()):
+        if device.profile is None:
+            continue
+        compute, memory, down, up = (device.profile.value(quantity) for quantity in HARDWARE)
+        yield DeviceRow(name, device.group, compute, memory, min(down, up))
+
+
+def _absent(state: FederationState) -> Iterator[AbsentRow]:
+    for name, device in state.devices.items():
+        if device.unplaced is not None:
+            yield AbsentRow(name, "in no group", device.unplaced)
+        elif device.profile is None:
+            yield AbsentRow(name, "in no group", "it has not reported its hardware")
+        if device.quarantined is not None:
+            yield AbsentRow(name, "quarantined", device.quarantined)
+    for name, reason in state.removed.items():
+        yield AbsentRow(name, "removed", reason)
+
+
+# -- rounds
+
+
+def read_rounds(records: Iterable[Record]) -> tuple[RoundRow, ...]:
+    """Take the rounds from a log, in the order in which they were opened."""
+    begun: dict[CohortId, tuple[float, e.RoundOpened]] = {}
+    evaluating: dict[GroupId, CohortId] = {}
+    delivered: Counter[CohortId] = Counter()
+    ended: dict[CohortId, RoundRow] = {}
+    now = 0.0
+
+    def end(cohort: CohortId, how: RoundEnd, reason: str = "") -> None:
+        ended[cohort] = _round(*begun[cohort], now, how, delivered[cohort], reason)
+
+    for record in records:
+        now = record.at
+        match record.event:
+            case e.RoundOpened(cohort=cohort, group=group, purpose=purpose) as opened:
+                begun[cohort] = now, opened
+                if purpose is e.Purpose.EVALUATE:
+                    evaluating[group] = cohort
+            case e.UpdateAccepted(cohort=cohort) | e.EvaluationAccepted(cohort=cohort):
+                delivered[cohort] += 1
+            case e.RoundClosed(cohort=cohort):
+                end(cohort, RoundEnd.CLOSED)
+            case e.RoundAbandoned(cohort=cohort, reason=reason):
+                end(cohort, RoundEnd.ABANDONED, reason)
+            case e.GroupFinished(group=group) if group in evaluating:
+                end(evaluating.pop(group), RoundEnd.EVALUATED)
+            case _:
+                pass
+    return tuple(
+        ended.get(cohort) or _round(at, opened, now, RoundEnd.OPEN, delivered[cohort])
+        for cohort, (at, opened) in begun.items()
+    )
+
+
+def _round(
+    opened_s: float, opened: e.RoundOpened, ended_s: float, end: RoundEnd, delivered: int, reason: str = ""
+) -> RoundRow:
+    return RoundRow(
+        group=opened.group,
+        first=opened.round,
+        last=opened.round,
+        opened_s=opened_s,
+        ended_s=ended_s,
+        end=end,
+        wanted=len(opened.participants),
+        delivered=delivered,
+        reason=reason,
+    )
+
+
+# -- metrics
+
+
+def _metrics(event: e.Event) -> Metrics:
+    match event:
+        case e.RoundClosed(metrics=metrics) | e.GroupFinished(metrics=metrics):
+            return {name: metric for name, metric in metrics.items() if metric.count}
+        case _:
+            return {}
+
+
+def _values(records: Iterable[Record], metric: str) -> Iterator[MetricRow]:
+    """Yield a metric of each group's models: a round's belongs to the model before it, the closing one to the last."""
+    made_at: dict[tuple[GroupId, int], float] = {}
+    for record in records:
+        event = record.event
+        if isinstance(event, e.RoundOpened):
+            made_at.setdefault((event.group, event.version), record.at)
+        if not isinstance(event, e.RoundClosed | e.GroupFinished):
+            continue
+        found = _metrics(event).get(metric)
+        of = event.version - 1 if isinstance(event, e.RoundClosed) else event.version
+        if found is not None:
+            yield MetricRow(event.group, of, made_at.get((event.group, of), record.at), found.mean, found.count)
+        if isinstance(event, e.RoundClosed):
+            made_at[event.group, event.version] = record.at

@@ -1,0 +1,146 @@
+"""The tables of a run's page, beside the charts and without them."""
+
+from collections.abc import Iterator, Sequence
+from html import escape
+
+import msgspec
+
+from tierwise.core.tiers import Tier
+from tierwise.runtime.cli import present
+from tierwise.runtime.figures import GroupFigures, Run
+from tierwise.runtime.output import Report
+from tierwise.runtime.report.markup import folded, paragraph, table
+from tierwise.runtime.report.rows import RoundEnd, RunRows
+
+
+def groups_table(run: Run, groups: Sequence[GroupFigures]) -> str:
+    """Return what each group ended with, and why."""
+    metrics = list(dict.fromkeys(name for group in groups for name in group.metrics))
+    numbers = ("devices", "parameters", "rounds", "abandoned", *metrics, "down", "up", "time")
+    columns = ("group", "devices", "tier", *numbers[1:], "ended")
+    rows = [
+        (
+            group.group,
+            present.count(group.devices),
+            group.tier or present.MISSING,
+            present.count(group.parameters),
+            present.count(group.rounds),
+            present.count(group.abandoned),
+            *(present.share(group.metrics[name].mean if name in group.metrics else None) for name in metrics),
+            *_traffic(run, group),
+            present.duration(group.simulated_s),
+            (group.reason or present.MISSING) if group.finished else "not finished",
+        )
+        for group in groups
+    ]
+    caption = "The groups, weakest first; metrics from the closing evaluation, traffic of all its closed rounds"
+    return table(caption, columns, rows, numbers)
+
+
+def _traffic(run: Run, group: GroupFigures) -> tuple[str, str]:
+    history = run.state.groups[group.group].history
+    down = sum(one.download_bytes for one in history)
+    up = sum(one.upload_bytes for one in history)
+    return present.scaled(down, "B"), present.scaled(up, "B")
+
+
+def devices_table(rows: RunRows) -> str:
+    """Return the devices' hardware."""
+    columns = ("device", "group", "compute", "memory", "slowest link")
+    return table(
+        "The devices' hardware, as measured or declared",
+        columns,
+        [
+            (
+                row.device,
+                row.group or present.MISSING,
+                present.quantity("cpu_flops", row.compute_flops),
+                present.quantity("memory_bytes", row.memory_bytes),
+                present.quantity("uplink_bytes_per_s", row.link_bytes_per_s),
+            )
+            for row in rows.devices
+        ],
+        columns[2:],
+    )
+
+
+def values_table(rows: RunRows) -> str:
+    """Return the metric of each model."""
+    metric = rows.metric or ""
+    columns = ("group", "rounds", "since", metric, "samples")
+    return table(
+        f"{metric.capitalize()} of each model; since is federation time",
+        columns,
+        [
+            (row.series, f"{row.version}", present.duration(row.at_s), present.share(row.value), f"{row.samples:,}")
+            for row in rows.values
+        ],
+        columns[1:],
+    )
+
+
+def rounds_table(rows: RunRows) -> str:
+    """Return the rounds, and what became of each."""
+    columns = ("group", "round", "opened", "took", "delivered", "ended")
+    return table(
+        "The rounds; opened is federation time",
+        columns,
+        [
+            (
+                row.group,
+                f"{row.first}",
+                present.duration(row.opened_s),
+                present.duration(row.ended_s - row.opened_s),
+                f"{row.delivered:,} of {row.wanted:,}",
+                f"{row.end}: {row.reason}" if row.end is RoundEnd.ABANDONED else str(row.end),
+            )
+            for row in rows.rounds
+        ],
+        columns[1:5],
+    )
+
+
+def absent_table(rows: RunRows) -> str:
+    """Return who takes no part, and why."""
+    if not rows.absent:
+        return paragraph("None: every device is in a group.")
+    found = [(row.device, row.state, row.reason) for row in rows.absent]
+    return table("Who takes no part, and why", ("device", "is", "because"), found)
+
+
+# -- how it was run
+
+
+def documented(run: Run, report: Report) -> Iterator[str]:
+    """Yield what the run was computed with: seed, versions, plugins, tiers, settings."""
+    yield paragraph(
+        f"Seed {report.seed}. With the same seed, settings and versions, a simulation gives the same models, byte for "
+        "byte."
+    )
+    versions = [(name, str(value)) for name, value in msgspec.structs.asdict(report.versions).items()]
+    yield table("Versions", ("what", "version"), versions)
+    plugins = [(one.kind, one.name, one.distribution, one.version) for one in report.plugins]
+    yield table("Plugins", ("kind", "name", "from", "version"), plugins)
+    tiers = {group.tier.name: group.tier for group in run.state.groups.values() if group.tier is not None}
+    if tiers:
+        numbers = ("model", "memory", "FLOP to fit a sample")
+        found = [(tier.name, tier.learner, *_cost(tier)) for tier in tiers.values()]
+        yield table("Tiers in use, and what they ask of a device", ("tier", "learner", *numbers), found, numbers)
+    if run.state.settings is not None:
+        yield folded("Settings of the federation", _plain(run.state.settings))
+    if report.configuration is not None:
+        yield folded("Configuration of the run", _plain(report.configuration))
+
+
+def _cost(tier: Tier) -> tuple[str, str, str]:
+    cost = tier.cost
+    return (
+        present.scaled(cost.bytes, "B"),
+        present.quantity("memory_bytes", cost.memory_bytes),
+        f"{cost.fit_flops_per_sample:,.0f}",
+    )
+
+
+def _plain(value: object) -> str:
+    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    return f"<pre>{escape(text)}</pre>\n"
