@@ -13,6 +13,7 @@ import pytest
 
 from tests import snippets
 from tests.snippets import Block, blocks
+from tierwise.plugins import Plugins
 from tierwise.runtime.cli.program import COMMANDS, program
 from tierwise.runtime.config import load_config
 
@@ -46,7 +47,7 @@ def test_python_and_configurations_work(page: Path, tmp_path: Path, monkeypatch:
         for block in blocks(page, "python", "toml"):
             _write(block)
             if block.language == "toml":
-                _configuration(block)
+                _configuration(block, names.get("plugins"))
             else:
                 _python(block, names)
     finally:
@@ -61,13 +62,14 @@ def _write(block: Block) -> None:
         Path(block.file).write_text(block.text)
 
 
-def _configuration(block: Block) -> None:
+def _configuration(block: Block, plugins: object) -> None:
+    """Read it as a program would: with the plugins that the page has made, if it has."""
     if block.reason or Path(block.file).name == "pyproject.toml":
         tomllib.loads(block.text)
         return
     path = Path(Path(block.file or "page.toml").name)
     path.write_text(block.text)
-    load_config(path)
+    load_config(path, plugins if isinstance(plugins, Plugins) else None)
 
 
 def _python(block: Block, names: dict[str, object]) -> None:
