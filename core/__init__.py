@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tierwise.core.settings import EnrolmentSettings, FederationSettings, RoundSettings, UpdateSettings
     from tierwise.core.stopping import RoundRecord, StopRule
     from tierwise.core.task import Task
-    from tierwise.core.tiers import Cost, RoundLimits, Tier, TierProvider
+    from tierwise.core.tiers import Cost, Excess, Limit, Prediction, RoundLimits, Tier, TierProvider
     from tierwise.core.weights import Layout, Role, TensorSpec, Weights
 
 _HOMES: Final = {
@@ -42,7 +42,7 @@ _HOMES: Final = {
     "settings": ("EnrolmentSettings", "FederationSettings", "RoundSettings", "UpdateSettings"),
     "stopping": ("RoundRecord", "StopRule"),
     "task": ("Task",),
-    "tiers": ("Cost", "RoundLimits", "Tier", "TierProvider"),
+    "tiers": ("Cost", "Excess", "Limit", "Prediction", "RoundLimits", "Tier", "TierProvider"),
     "weights": ("Layout", "Role", "TensorSpec", "Weights"),
 }
 _MODULES: Final = {name: module for module, names in _HOMES.items() for name in names}
@@ -58,6 +58,7 @@ __all__ = [
     "EnrolmentSettings",
     "Event",
     "EventBus",
+    "Excess",
     "Federation",
     "FederationSettings",
     "Fit",
@@ -69,12 +70,14 @@ __all__ = [
     "HardwareProfile",
     "Layout",
     "Learner",
+    "Limit",
     "LocalData",
     "Metric",
     "Metrics",
     "Need",
     "Notice",
     "OptimizerState",
+    "Prediction",
     "Probe",
     "Quantity",
     "Record",

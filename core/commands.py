@@ -43,7 +43,7 @@ class PlaceDevices(Order, frozen=True, kw_only=True):
 
 
 class ChooseTier(Order, frozen=True, kw_only=True):
-    """Size a model for a group."""
+    """Size a model for a group; ``envelope`` has the profiles of its devices."""
 
     group: GroupId
     envelope: HardwareEnvelope

@@ -24,10 +24,13 @@ class Grouping(msgspec.Struct, frozen=True, kw_only=True):
         From the weakest to the strongest, each of at least `MINIMUM` devices, sorted by id.
     unplaced
         Why a device is in none.
+    reasons
+        Why a device is where it is, for people: ``tierwise explain`` shows it. A policy may leave any device out.
     """
 
     groups: tuple[tuple[DeviceId, ...], ...]
     unplaced: dict[DeviceId, str] = {}
+    reasons: dict[DeviceId, str] = {}
 
     def fault(self, fleet: Sequence[DeviceId]) -> str | None:
         """Say what is wrong with this as an answer for ``fleet``, or None."""

@@ -51,6 +51,8 @@ DEFAULTS: Final[Mapping[str, float]] = {
     "uplink_bytes_per_s": 1e6,
 }
 """What is assumed of a device whose probes do not tell."""
+POWER: Final = "power_w"
+"""Electrical power at full load. Nothing is assumed of it, and it is the one quantity of which less is better."""
 
 QUANTITIES: Final = (
     "cpu_count",
@@ -184,19 +186,27 @@ class Range(msgspec.Struct, frozen=True, kw_only=True):
     greatest: float
 
 
-class HardwareEnvelope(msgspec.Struct, frozen=True, kw_only=True):
+class HardwareEnvelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a group's devices have in common: the range of every quantity that all of them have.
+
+    The least of each quantity may be several devices': one has the slowest processor, another the slowest link. What
+    carries a model with the least of everything is carried by all, but not the other way round. So who has to size a
+    model for a group is given the profiles too.
 
     Attributes
     ----------
     devices
         How many devices it is over.
     ranges
-        By quantity. A model must fit the ``least`` of each.
+        By quantity.
+    profiles
+        Of each device, completed with the defaults; empty where the ranges are all that is known, as in a log or on a
+        model's card.
     """
 
     devices: int
     ranges: dict[str, Range]
+    profiles: tuple[HardwareProfile, ...] = ()
 
     @classmethod
     def of(cls, profiles: Iterable[HardwareProfile]) -> "HardwareEnvelope":
@@ -218,6 +228,20 @@ class HardwareEnvelope(msgspec.Struct, frozen=True, kw_only=True):
         """Return what even the weakest device has of a quantity, or its default."""
         found = self.ranges.get(name)
         return DEFAULTS[name] if found is None else found.least
+
+    def detailed(self, profiles: Iterable[HardwareProfile]) -> "HardwareEnvelope":
+        """Return this envelope with the profiles of the devices that it is over."""
+        return msgspec.structs.replace(self, profiles=tuple(profile.completed() for profile in profiles))
+
+    def bearers(self) -> tuple[HardwareProfile, ...]:
+        """Return who has to carry a model: the devices, or where only ranges are known, the worst that there could be.
+
+        That one has the least of everything, and of ``power_w``, which is a burden, the most.
+        """
+        if self.profiles:
+            return self.profiles
+        worst = {name: found.greatest if name == POWER else found.least for name, found in self.ranges.items()}
+        return (HardwareProfile(quantities={name: Quantity(value=value) for name, value in worst.items()}),)
 
 
 def fleet_table(fleet: Mapping[DeviceId, HardwareProfile]) -> "pl.DataFrame":

@@ -42,6 +42,9 @@ class RoundSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         Passes over a device's training samples in one fit.
     max_samples
         Samples processed in a fit at the most, over all epochs.
+    traffic_bytes, energy_j
+        What a round may cost a device beside time, as in `RoundLimits`: they bound the tier that it is given. None for
+        any.
     grace_s
         Seconds that a group with fewer than three reachable devices waits before it is merged.
     evaluation_deadline_s
@@ -51,11 +54,13 @@ class RoundSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     deadline_s: float = 600.0
     epochs: int = 1
     max_samples: int = 1000
+    traffic_bytes: int | None = None
+    energy_j: float | None = None
     grace_s: float = 60.0
     evaluation_deadline_s: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("deadline_s", "epochs", "max_samples", "grace_s", "evaluation_deadline_s"):
+        for name in self.__struct_fields__:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"{name} is {value}, it must be more than 0")
@@ -68,7 +73,12 @@ class RoundSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     @property
     def limits(self) -> RoundLimits:
         """What a round may cost a device."""
-        return RoundLimits(deadline_s=self.deadline_s, samples=self.max_samples)
+        return RoundLimits(
+            deadline_s=self.deadline_s,
+            samples=self.max_samples,
+            traffic_bytes=self.traffic_bytes,
+            energy_j=self.energy_j,
+        )
 
 
 class UpdateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

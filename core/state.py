@@ -102,7 +102,7 @@ class GroupState:
     rank: int
     """0 is the weakest group."""
     envelope: HardwareEnvelope
-    """Of the devices that it was formed of: its tier is sized for them, whoever leaves before that."""
+    """Of the devices that it was formed of, with their profiles: its tier is sized for them, whoever leaves before."""
     members: set[DeviceId]
     phase: Phase = Phase.TIERING
     revision: int = 0

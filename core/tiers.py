@@ -1,11 +1,13 @@
 """Tiers: models sized for a hardware envelope, what they cost, and the contract of those who provide them."""
 
+import math
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Any, Protocol
 
 import msgspec
 
-from tierwise.core.hardware import HardwareEnvelope, HardwareProfile
+from tierwise.core.hardware import POWER, HardwareEnvelope, HardwareProfile
 from tierwise.core.ids import TierName
 from tierwise.core.task import Task
 from tierwise.core.weights import Layout, Weights
@@ -40,7 +42,92 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
     def compute_s(self, profile: HardwareProfile, *, fit_samples: int, evaluate_samples: int) -> float:
         """Predict how long a device computes in a round, in seconds."""
         flops = self.fit_flops_per_sample * fit_samples + self.evaluate_flops_per_sample * evaluate_samples
-        return flops / profile.value("cpu_flops")
+        return _duration_s(flops, profile.value("cpu_flops"))
+
+    def predict(self, profile: HardwareProfile, *, fit_samples: int, evaluate_samples: int) -> "Prediction":
+        """Predict what a round costs a device that trains on so many samples and evaluates so many."""
+        compute_s = self.compute_s(profile, fit_samples=fit_samples, evaluate_samples=evaluate_samples)
+        power = profile.quantities.get(POWER)
+        return Prediction(
+            download_s=_duration_s(self.bytes, profile.value("downlink_bytes_per_s")),
+            compute_s=compute_s,
+            upload_s=_duration_s(self.bytes, profile.value("uplink_bytes_per_s")),
+            memory_bytes=self.memory_bytes,
+            traffic_bytes=2 * self.bytes,
+            energy_j=None if power is None else (power.value * compute_s if power.value else 0.0),
+        )
+
+
+class Prediction(msgspec.Struct, frozen=True, kw_only=True):
+    """What a round of a model costs a device, as far as its hardware tells.
+
+    Attributes
+    ----------
+    download_s, compute_s, upload_s
+        Seconds, one after the other; infinite on a device that has 0 of what it takes.
+    memory_bytes
+        Needed at the most while it trains.
+    traffic_bytes
+        The model, down and up.
+    energy_j
+        Joules of a processor at full load for as long as it computes; None where the device's power is not known.
+    """
+
+    download_s: float
+    compute_s: float
+    upload_s: float
+    memory_bytes: int
+    traffic_bytes: int
+    energy_j: float | None
+
+    @property
+    def round_s(self) -> float:
+        """Seconds from the model's publication to the update's arrival."""
+        return self.download_s + self.compute_s + self.upload_s
+
+
+class Limit(StrEnum):
+    """What a model can ask too much of."""
+
+    MEMORY = "memory_bytes"
+    DEADLINE = "deadline_s"
+    TRAFFIC = "traffic_bytes"
+    ENERGY = "energy_j"
+
+
+class Excess(msgspec.Struct, frozen=True, kw_only=True):
+    """A model that asks too much of a device.
+
+    Attributes
+    ----------
+    limit
+        What it asks too much of.
+    needed
+        How much it asks, in the unit that the limit's name ends with.
+    allowed
+        How much the device has, or may give.
+    """
+
+    limit: Limit
+    needed: float
+    allowed: float
+
+    def __str__(self) -> str:
+        if math.isinf(self.needed):
+            return "a round never ends, since the device has a processor or a link of 0"
+        match self.limit:
+            case Limit.MEMORY:
+                told = f"training takes {self.needed:,.0f} bytes of memory, the device has {self.allowed:,.0f}"
+            case Limit.DEADLINE:
+                told = f"a round takes {self.needed:.3g} s, {self.allowed:.3g} s are allowed"
+            case Limit.TRAFFIC:
+                told = f"a round moves {self.needed:,.0f} bytes, {self.allowed:,.0f} are allowed"
+            case Limit.ENERGY:
+                told = f"a round takes {self.needed:.3g} J, {self.allowed:.3g} J are allowed"
+        if not self.allowed:
+            return told
+        times = self.needed / self.allowed
+        return f"{told}: " + (f"{times:.3g} times as much" if times >= 2 else f"{100 * (times - 1):.3g} % too much")
 
 
 class RoundLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,25 +139,53 @@ class RoundLimits(msgspec.Struct, frozen=True, kw_only=True):
         From the model's publication to the update's arrival, in seconds.
     samples
         Processed in a fit at the most; as many again are assumed for the evaluation.
+    traffic_bytes
+        The model's way down and up, in bytes; None for any.
+    energy_j
+        Of the processor while it computes, in joules; None for any. A device whose power is not known is not judged by
+        it: what nobody measured leaves nobody out.
     """
 
     deadline_s: float
     samples: int
+    traffic_bytes: int | None = None
+    energy_j: float | None = None
+
+    def predict(self, cost: Cost, profile: HardwareProfile) -> Prediction:
+        """Predict what a round costs a device of whose data no more is known than `samples`."""
+        return cost.predict(profile, fit_samples=self.samples, evaluate_samples=self.samples)
+
+    def excesses(self, cost: Cost, profile: HardwareProfile) -> tuple[Excess, ...]:
+        """Return what a model asks too much of; empty if the device carries it."""
+        predicted = self.predict(cost, profile)
+        amounts = (
+            (Limit.MEMORY, predicted.memory_bytes, profile.value("memory_bytes")),
+            (Limit.DEADLINE, predicted.round_s, self.deadline_s),
+            (Limit.TRAFFIC, predicted.traffic_bytes, self.traffic_bytes),
+            (Limit.ENERGY, predicted.energy_j, self.energy_j),
+        )
+        return tuple(
+            Excess(limit=limit, needed=needed, allowed=allowed)
+            for limit, needed, allowed in amounts
+            if needed is not None and allowed is not None and needed > allowed
+        )
 
 
-def fits(cost: Cost, envelope: HardwareEnvelope, limits: RoundLimits) -> bool:
-    """Tell whether even a group's weakest device carries a model: its memory holds it, and a round is in time."""
-    return cost.memory_bytes <= envelope.least("memory_bytes") and round_s(cost, envelope, limits) <= limits.deadline_s
+def fits(cost: Cost, hardware: HardwareProfile | HardwareEnvelope, limits: RoundLimits) -> bool:
+    """Tell whether a device, or each of a group, carries a model: memory holds it, and a round is within the limits.
+
+    Of an envelope with profiles, each device is asked. Of one with ranges alone, a device is assumed that has the least
+    of everything: who carries nothing by that may carry it all the same.
+    """
+    bearers = (hardware,) if isinstance(hardware, HardwareProfile) else hardware.bearers()
+    return not any(limits.excesses(cost, profile) for profile in bearers)
 
 
-def round_s(cost: Cost, envelope: HardwareEnvelope, limits: RoundLimits) -> float:
-    """Predict the seconds of a round on a device that has the least of everything in the envelope."""
-    flops = (cost.fit_flops_per_sample + cost.evaluate_flops_per_sample) * limits.samples
-    return (
-        cost.bytes / envelope.least("downlink_bytes_per_s")
-        + flops / envelope.least("cpu_flops")
-        + cost.bytes / envelope.least("uplink_bytes_per_s")
-    )
+def _duration_s(amount: float, per_s: float) -> float:
+    """Return the seconds that something takes; for ever at a rate of 0."""
+    if per_s:
+        return amount / per_s
+    return math.inf if amount else 0.0
 
 
 class Tier(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,10 +220,13 @@ class TierProvider(Protocol):
         ...
 
     def choose(self, task: Task, envelope: HardwareEnvelope, limits: RoundLimits) -> Tier:
-        """Return the tier for a group: one of the `offers`, that fits the envelope where any does.
+        """Return the tier for a group: one of the `offers`, that `fits` the envelope where any does.
 
         A stronger envelope never gets a smaller tier. When not even the smallest fits, it is returned all the
-        same: the group's weakest devices will then miss rounds, the others will not.
+        same: the group's weakest devices will then miss rounds, the others will not. The coordinator warns of it.
+
+        Who decides by `fits` gives a group the largest tier that each of its devices carries: the envelope comes with
+        their profiles. By `HardwareEnvelope.least` alone it can be a smaller one.
         """
         ...
 

@@ -131,10 +131,11 @@ def _open_grouping(state: FederationState, event: e.GroupingOpened, _at: float) 
 
 def _form_groups(state: FederationState, event: e.GroupsFormed, _at: float) -> None:
     state.stage = Stage.LEARNING
-    state.grouping = None
+    fleet, state.grouping = state.grouping or {}, None
     for rank, formed in enumerate(event.groups):
         members = {device for device in formed.devices if device in state.devices}  # some may be removed since
-        state.groups[formed.group] = GroupState(rank=rank, envelope=formed.envelope, members=members)
+        profiles = (fleet[device] for device in formed.devices if device in fleet)
+        state.groups[formed.group] = GroupState(rank=rank, envelope=formed.envelope.detailed(profiles), members=members)
         for device in members:
             state.devices[device].group = formed.group
     for name, reason in event.unplaced.items():

@@ -73,6 +73,20 @@ def tierwise_grouping_policies() -> Iterable[PluginDescriptor]:
         options="tierwise.plugins.grouping.kmeans:KMeansOptions",
         summary="Clusters the devices by log-scaled hardware; finds the number of groups by silhouette.",
     )
+    yield PluginDescriptor(
+        kind=Kind.GROUPING_POLICY,
+        name="deadline",
+        target="tierwise.plugins.grouping.deadline:DeadlinePolicy",
+        options="tierwise.plugins.grouping.deadline:DeadlineOptions",
+        summary="Puts every device under the largest tier that it finishes within the limits of a round.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.GROUPING_POLICY,
+        name="threshold",
+        target="tierwise.plugins.grouping.threshold:ThresholdPolicy",
+        options="tierwise.plugins.grouping.threshold:ThresholdOptions",
+        summary="Places each device by the first of your rules that holds, such as memory_bytes < 2e9.",
+    )
 
 
 @hookimpl

@@ -110,6 +110,8 @@ class RoundsTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     deadline_s: _Seconds = 600.0
     epochs: _Count = 1
     max_samples: _Count = 1000
+    traffic_bytes: _Count | None = None
+    energy_j: Annotated[float, Meta(gt=0)] | None = None
     grace_s: _Seconds = 60.0
     evaluation_deadline_s: _Seconds | None = None
 

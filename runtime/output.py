@@ -292,7 +292,7 @@ def _write_model(
         options=tier.options,
         layout=tier.layout,
         cost=tier.cost,
-        hardware=group.envelope,
+        hardware=group.envelope.detailed(()),  # a model's card tells of no single device
         devices=len(group.members),
         rounds=group.version,
         metrics=read_metrics(group.metrics),

@@ -1,6 +1,6 @@
-"""Reads a fleet table for the policies: the devices that can be compared, and why the others cannot."""
+"""Reads a fleet table for the policies: profiles, or the devices that can be compared, and why the others cannot."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,10 +9,19 @@ from numpy.typing import NDArray
 
 from tierwise.core.errors import ConfigurationError, nearest
 from tierwise.core.grouping import MINIMUM, Grouping
+from tierwise.core.hardware import HardwareProfile
 from tierwise.core.ids import DeviceId
 
 if TYPE_CHECKING:
     import polars as pl
+
+
+def profiles_of(fleet: "pl.DataFrame") -> dict[DeviceId, HardwareProfile]:
+    """Return the devices' profiles, sorted by id; how each quantity was known is not in a table."""
+    return {
+        DeviceId(row.pop("device")): HardwareProfile.declared(**{k: v for k, v in row.items() if v is not None})
+        for row in fleet.sort("device").iter_rows(named=True)
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +74,18 @@ class Comparable:
         reason = f"only {len(self.devices)} of the fleet's devices can be compared, a group needs at least {MINIMUM}"
         return Grouping(groups=(), unplaced={**self.unplaced, **dict.fromkeys(self.devices, reason)})
 
-    def grouped(self, groups: Sequence[NDArray[np.intp]]) -> Grouping:
-        """Return the answer for groups of row numbers, from the weakest to the strongest."""
+    def grouped(self, groups: Sequence[NDArray[np.intp]], tell: Callable[[int, int], str]) -> Grouping:
+        """Return the answer.
+
+        Parameters
+        ----------
+        groups
+            Of row numbers, from the weakest to the strongest.
+        tell
+            Says why a device is where it is, by the numbers of its row and of its group.
+        """
         return Grouping(
             groups=tuple(tuple(self.devices[row] for row in np.sort(group)) for group in groups),
             unplaced=self.unplaced,
+            reasons={self.devices[row]: tell(row, number) for number, group in enumerate(groups) for row in group},
         )

@@ -79,7 +79,17 @@ class KMeansPolicy:
             return comparable.too_few()
         points = _standardise(comparable.values)
         clusters = _merge_small(points, self._labels(points))
-        return comparable.grouped(sorted(clusters, key=lambda rows: (points[rows].mean(), rows[0])))
+        clusters.sort(key=lambda rows: (points[rows].mean(), rows[0]))
+        middles = [np.median(comparable.values[rows], axis=0) for rows in clusters]
+
+        def tell(row: int, group: int) -> str:
+            own, typical = self._told(comparable.values[row]), self._told(middles[group])
+            return f"with {own} it is most like the {len(clusters[group])} of this group, whose medians are {typical}"
+
+        return comparable.grouped(clusters, tell)
+
+    def _told(self, values: NDArray[np.float64]) -> str:
+        return ", ".join(f"{name} {value:.3g}" for name, value in zip(self._options.quantities, values, strict=True))
 
     def _labels(self, points: NDArray[np.float64]) -> NDArray[np.intp]:
         """Return the number of each device's cluster."""

@@ -51,5 +51,12 @@ class QuantilePolicy:
         devices = len(comparable.devices)
         if devices < MINIMUM:
             return comparable.too_few()
-        order = np.argsort(comparable.values[:, 0], kind="stable")  # stable: ties stay in the order of ids
-        return comparable.grouped(np.array_split(order, min(self._options.groups, devices // MINIMUM)))
+        amounts = comparable.values[:, 0]
+        order = np.argsort(amounts, kind="stable")  # stable: ties stay in the order of ids
+        places = np.argsort(order)
+        groups = np.array_split(order, min(self._options.groups, devices // MINIMUM))
+
+        def tell(row: int, _group: int) -> str:
+            return f"number {places[row] + 1} of {devices} by {self._options.by}, {amounts[row]:.3g}, the least first"
+
+        return comparable.grouped(groups, tell)

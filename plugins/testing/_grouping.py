@@ -130,6 +130,19 @@ def an_unplaced_device_has_a_reason(policy: GroupingPolicy) -> str | None:
     return None
 
 
+def a_reason_tells_of_a_device_that_is_placed(policy: GroupingPolicy) -> str | None:
+    """Reasons may be left out, but there are none for others, and none that are empty."""
+    for fleet in (mixed_fleet(24), _partly_known_fleet()):
+        grouping = _divide(policy, fleet_table(fleet))
+        placed = {device for group in grouping.groups for device in group}
+        for device, reason in grouping.reasons.items():
+            if device not in placed:
+                return f"there is a reason for {device!r}, which is in no group"
+            if not reason.strip():
+                return f"the reason for {device!r} is {reason!r}"
+    return None
+
+
 def groups_go_from_weak_to_strong(policy: GroupingPolicy) -> str | None:
     """No group may stand before one whose every device is weaker in everything."""
     fleet = _classes_fleet()
@@ -206,6 +219,7 @@ LAWS: Final = (
     unknown_quantities_are_survived,
     zeros_are_survived,
     an_unplaced_device_has_a_reason,
+    a_reason_tells_of_a_device_that_is_placed,
     equal_devices_are_survived,
     three_devices_are_enough,
     a_thousand_devices_are_not_too_many,

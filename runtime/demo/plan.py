@@ -85,11 +85,7 @@ def median_round_s(cost: Cost, devices: dict[DeviceId, DeviceSpec]) -> float:
 
 def _round_s(cost: Cost, profile: HardwareProfile, data: LocalData) -> float:
     fit_samples = BUDGET.samples(len(data.train))
-    return (
-        cost.bytes / profile.value("downlink_bytes_per_s")
-        + cost.compute_s(profile, fit_samples=fit_samples, evaluate_samples=len(data.holdout))
-        + cost.bytes / profile.value("uplink_bytes_per_s")
-    )
+    return cost.predict(profile, fit_samples=fit_samples, evaluate_samples=len(data.holdout)).round_s
 
 
 def _settings(task: Task, seed: int, deadline_s: float) -> FederationSettings:

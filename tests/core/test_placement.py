@@ -1,5 +1,6 @@
 """Groups are formed and get tiers; who comes later gets a place."""
 
+import msgspec
 import pytest
 
 from tierwise.core import commands as c
@@ -127,6 +128,16 @@ def test_each_group_starts_from_a_seed_of_its_own() -> None:
     drive = enrolled("abcdef")
     drive.form(("a", "b", "c"), ("d", "e", "f"))
     assert len({order.seed for order in drive.outstanding(c.ChooseTier)}) == 2
+
+
+def test_who_sizes_a_tier_is_given_the_profiles_and_the_log_is_not() -> None:
+    drive = enrolled("abcd")
+    (formed,) = drive.form(("a", "b", "c"), unplaced={"d": "too weak"})
+    assert isinstance(formed, e.GroupsFormed)
+    given = drive.order(c.ChooseTier).envelope
+    assert given.profiles == (profile().completed(),) * 3
+    assert formed.groups[0].envelope == given.detailed(())
+    assert b"profiles" not in msgspec.json.encode(formed)
 
 
 def test_the_order_for_a_tier_stays_the_same_while_devices_come_and_go() -> None:

@@ -84,7 +84,12 @@ def discovery_error(error):
 
 def test_builtins_come_through_the_entry_point():
     plugins = Plugins.discover()
-    assert [d.name for d in plugins.descriptors(Kind.GROUPING_POLICY)] == ["kmeans", "quantile"]
+    assert [d.name for d in plugins.descriptors(Kind.GROUPING_POLICY)] == [
+        "deadline",
+        "kmeans",
+        "quantile",
+        "threshold",
+    ]
     assert plugins.provenance(Kind.PROBE, "cpu").distribution == "tierwise"
 
 
@@ -334,7 +339,8 @@ def test_an_unknown_name():
     with pytest.raises(UnknownPluginError) as caught:
         Plugins(builtin).grouping_policy("quantiles")
     assert str(caught.value) == (
-        "there is no grouping policy named 'quantiles' (did you mean 'quantile'?); installed: kmeans, quantile. "
+        "there is no grouping policy named 'quantiles' (did you mean 'quantile'?); installed: deadline, kmeans, "
+        "quantile, threshold. "
         "`tierwise plugins` lists them all; a policy pack that brings 'quantiles' is installed with pip."
     )
 
@@ -569,13 +575,15 @@ MAKERS = {
     Kind.STOP_RULE: Plugins.stop_rule,
     Kind.DATA_SOURCE: Plugins.data_source,
 }
+NEEDED = {"threshold": {"rules": [{"name": "small", "where": "memory_bytes < 2e9"}]}}
+"""Options without which a plugin cannot be made."""
 
 
 @pytest.mark.parametrize("kind", MAKERS)
 def test_every_maker_makes_the_class_of_its_descriptor(kind):
     plugins = Plugins(builtin)
     for descriptor in plugins.descriptors(kind):
-        made = MAKERS[kind](plugins, descriptor.name)
+        made = MAKERS[kind](plugins, descriptor.name, NEEDED.get(descriptor.name))
         assert f"{type(made).__module__}:{type(made).__qualname__}" == descriptor.target
 
 

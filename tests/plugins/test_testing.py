@@ -108,9 +108,13 @@ def check_both(plugins, name):
         testing.check_learner(plugins.learner(name, {}, task), task)
 
 
+NEEDED = {"threshold": {"rules": [{"name": "small", "where": "memory_bytes < 2e9"}]}}
+"""Options without which a plugin cannot be made."""
 CHECKS = {
     Kind.PROBE: lambda plugins, name: testing.check_probe(plugins.probe(name)),
-    Kind.GROUPING_POLICY: lambda plugins, name: testing.check_grouping_policy(plugins.grouping_policy(name)),
+    Kind.GROUPING_POLICY: lambda plugins, name: testing.check_grouping_policy(
+        plugins.grouping_policy(name, NEEDED.get(name))
+    ),
     Kind.TIER_PROVIDER: lambda plugins, name: testing.check_tier_provider(plugins.tier_provider(name), TASK, plugins),
     Kind.LEARNER: lambda plugins, name: check_both(plugins, name),
     Kind.SELECTOR: lambda plugins, name: testing.check_selector(plugins.selector(name)),

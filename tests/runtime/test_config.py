@@ -75,6 +75,8 @@ def test_every_key_arrives() -> None:
         deadline_s = 2.5
         epochs = 3
         max_samples = 50
+        traffic_bytes = 100000
+        energy_j = 2.5
         grace_s = 5
         evaluation_deadline_s = 9
         [grouping]
@@ -127,7 +129,13 @@ def test_every_key_arrives() -> None:
     assert (settings.name, settings.seed) == ("kitchen", 7)
     assert settings.enrolment == EnrolmentSettings(min_devices=9, window_s=30)
     assert settings.rounds == RoundSettings(
-        deadline_s=2.5, epochs=3, max_samples=50, grace_s=5, evaluation_deadline_s=9
+        deadline_s=2.5,
+        epochs=3,
+        max_samples=50,
+        traffic_bytes=100_000,
+        energy_j=2.5,
+        grace_s=5,
+        evaluation_deadline_s=9,
     )
     assert config.data == Choice(name="digits", options={"partition": "iid"})
     assert config.policies == Policies(
@@ -207,7 +215,7 @@ def test_the_example_is_right() -> None:
             "[rounds]\ndeadlin_s = 3",
             "rounds.deadlin_s",
             "[rounds] has no option 'deadlin_s' (did you mean 'deadline_s'?), which is set to 3; its options: "
-            "deadline_s, epochs, evaluation_deadline_s, grace_s, max_samples",
+            "deadline_s, energy_j, epochs, evaluation_deadline_s, grace_s, max_samples, traffic_bytes",
             id="unknown key",
         ),
         pytest.param(
@@ -283,7 +291,8 @@ def test_the_example_is_right() -> None:
         pytest.param(
             "[grouping]\npolicy = 'quantil'",
             "grouping.policy",
-            "there is no grouping policy named 'quantil' (did you mean 'quantile'?); installed: kmeans, quantile. "
+            "there is no grouping policy named 'quantil' (did you mean 'quantile'?); installed: deadline, kmeans, "
+            "quantile, threshold. "
             f"{LISTED} 'quantil' is installed with pip.",
             id="unknown policy",
         ),

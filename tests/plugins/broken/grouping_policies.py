@@ -67,6 +67,14 @@ class NoReason(Picky):
         return Grouping(groups=grouping.groups, unplaced=dict.fromkeys(grouping.unplaced, ""))
 
 
+class ExplainsTheUnplaced(Picky):
+    def group(self, fleet, offers, limits):
+        grouping = super().group(fleet, offers, limits)
+        return Grouping(
+            groups=grouping.groups, unplaced=grouping.unplaced, reasons=dict.fromkeys(fleet["device"], "who knows")
+        )
+
+
 class StrongFirst(Right):
     def group(self, fleet, offers, limits):
         return Grouping(groups=super().group(fleet, offers, limits).groups[::-1])
@@ -138,6 +146,7 @@ BROKEN = {
     "unknown quantities are survived": NeedsEveryQuantity(),
     "zeros are survived": TakesLogarithms(),
     "an unplaced device has a reason": NoReason(),
+    "a reason tells of a device that is placed": ExplainsTheUnplaced(),
     "equal devices are survived": NeedsASpread(),
     "three devices are enough": NeedsASpreadOfThree(),
     "a thousand devices are not too many": SmallFleetsOnly(),

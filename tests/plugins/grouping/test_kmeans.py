@@ -1,5 +1,6 @@
 """Groups found by clustering."""
 
+import re
 import time
 
 import msgspec
@@ -94,12 +95,22 @@ def test_a_quantity_that_is_the_same_for_all_changes_nothing() -> None:
     table = table_of((1, 9), (10, 9))
     quantities = ("cpu_flops", "memory_bytes")
     alone = divide(table, KMeansOptions(quantities=quantities))
-    assert divide(table, KMeansOptions(quantities=(*quantities, "cpu_count"))) == alone
+    assert divide(table, KMeansOptions(quantities=(*quantities, "cpu_count"))).groups == alone.groups
 
 
 def test_doubling_every_speed_changes_nothing() -> None:
     table = table_of((1, 9), (3, 9))
-    assert divide(table.with_columns(pl.col("cpu_flops") * 2)) == divide(table)
+    assert divide(table.with_columns(pl.col("cpu_flops") * 2)).groups == divide(table).groups
+
+
+def test_the_reasons_compare_a_device_with_its_group() -> None:
+    reasons = divide(table_of((1, 4), (10, 5)), KMeansOptions(quantities=("cpu_flops", "memory_bytes"))).reasons
+    assert len(reasons) == 9
+    assert re.fullmatch(
+        r"with cpu_flops [\d.e+]+, memory_bytes [\d.e+]+ it is most like the 5 of this group, whose medians are "
+        r"cpu_flops [\d.e+]+, memory_bytes [\d.e+]+",
+        reasons[DeviceId("class1-00000")],
+    )
 
 
 def test_a_device_that_does_not_tell_is_unplaced() -> None:

@@ -32,7 +32,9 @@ def test_conformance() -> None:
 
 def test_from_the_weakest_to_the_strongest_each_sorted_by_id() -> None:
     grouping = divide(fleet_of(f=1, e=2, d=3, c=4, b=5, a=6), groups=2)
-    assert grouping == Grouping(groups=(("d", "e", "f"), ("a", "b", "c")))  # type: ignore[arg-type]
+    assert grouping.groups == (("d", "e", "f"), ("a", "b", "c"))
+    assert grouping.reasons[DeviceId("e")] == "number 2 of 6 by cpu_flops, 2, the least first"
+    assert grouping.reasons.keys() == set("abcdef")
 
 
 def test_equal_devices_are_cut_in_the_order_of_their_ids() -> None:
