@@ -168,8 +168,6 @@ class _Program:
         for record in earlier:
             self._progress.watch(record.event)
             self._strain.watch(record.event)
-        if earlier:
-            self._log.remark(f"going on where the store stands, after {len(earlier):,} records")
         self._log.remark(
             f"connecting to the broker {link.settings.url} as the coordinator of {link.settings.federation}"
         )
@@ -185,6 +183,8 @@ class _Program:
             async with link.trust.remembered(), anyio.create_task_group() as tasks:
                 await tasks.start(self._follow, running.bus)  # before it does anything
                 async with running:
+                    if earlier:  # said when it is sure that the store is this coordinator's
+                        self._log.remark(f"going on where the store stands, after {len(earlier):,} records")
                     for device in self._release:
                         running.release_device(DeviceId(device))
                     await running.result()

@@ -1,5 +1,6 @@
 """What happens in a federation, in a sentence each: for logs that people read."""
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -9,6 +10,19 @@ from tierwise.core.bus import SubscriberFailed
 from tierwise.core.metrics import Metrics, read_metrics
 from tierwise.runtime.cli import present
 
+_INPUTS: Final = {
+    "envelope": "a message",
+    "EnrolDevice": "the hello",
+    "ReportHardware": "the hardware profile",
+    "SubmitUpdate": "an update",
+    "SubmitEvaluation": "an evaluation",
+    "DeclineTask": "a refusal",
+    "LoseDevice": "the loss",
+    "ReportFault": "a fault",
+    "ReleaseDevice": "the release",
+    "RemoveDevice": "the removal",
+}
+"""What the machine is asked to judge of a device, by the name of its class."""
 NAMES_SHOWN: Final = 5
 """Of a list of devices; with more, the rest is counted."""
 
@@ -31,7 +45,7 @@ def tell(happening: e.Event | e.Notice) -> str:
             return f"the federation has failed: {reason}"
         case e.InputRejected(reason=reason):
             of = "" if happening.device is None else f" of {happening.device}"
-            return f"rejected {happening.input}{of}: {reason}"
+            return f"{_input(happening.input)}{of} was not taken: {reason}"
         case SubscriberFailed():
             return f"{happening.subscriber} failed on {happening.event_type}: {happening.error}"
         case _:
@@ -175,6 +189,11 @@ def _received(message: m.Message) -> str | None:
 
 
 # -- the pieces
+
+
+def _input(name: str) -> str:
+    words = re.sub(r"(?<!^)(?=[A-Z])", " ", name).lower()
+    return _INPUTS.get(name, f"what a plugin answered ({words})")
 
 
 def _waiting(opened: e.FederationOpened) -> str:

@@ -134,6 +134,20 @@ def test_a_signal_stops_cleanly_and_says_how_to_go_on(stage, sign, code) -> None
     assert "federation" in tierwise("status", file)[1]
 
 
+def test_a_second_coordinator_of_a_store_does_not_say_that_it_goes_on(stage) -> None:
+    file = configuration(stage.folder / "run.toml", stage.broker, name="twice", more=STORE)
+    first = stage.start("first", "coordinator", file)
+    first.until(lambda one: "federation twice opened" in one.err.read_text())
+    second = stage.start("second", "coordinator", file)
+    assert second.wait() == 1
+    assert "another coordinator (process" in second.err.read_text()
+    assert "going on" not in second.err.read_text()
+    assert first.told(signal.SIGTERM) == 143
+    third = stage.start("third", "coordinator", file)
+    third.until(lambda one: "going on where the store stands, after 1 records" in one.err.read_text())
+    assert third.told(signal.SIGTERM) == 143
+
+
 def test_a_device_that_was_away_gets_its_model_when_it_returns(stage) -> None:
     file = configuration(
         stage.folder / "run.toml", stage.broker, name="away", rounds=30, deadline_s=2, groups=1, more=STORE
