@@ -34,8 +34,10 @@ class GroupStanding(msgspec.Struct, frozen=True, kw_only=True):
         The latest that are known: of a round's model, or of the target model.
     since
         Since when, by the clock; where the coordinator was down in between, that long too late.
-    reason, failed
-        Why it ended.
+    reason
+        Why it ended, or why its next round waits for devices.
+    failed
+        Whether it ended because something went wrong.
     """
 
     group: GroupId
@@ -174,7 +176,7 @@ def _group(
         arrived=None if cohort is None else len(cohort.accepted),
         metrics=read_metrics(group.metrics or _latest_metrics(name, records)),
         since=since,
-        reason=group.ending or "",
+        reason=group.ending or group.waits_because or "",
         failed=group.failed,
     )
 
