@@ -13,6 +13,7 @@ import msgspec
 from tierwise.core import commands as c
 from tierwise.core.events import UpdateAccepted
 from tierwise.core.grouping import MINIMUM
+from tierwise.core.guests import guests_of
 from tierwise.core.hardware import HardwareProfile
 from tierwise.core.ids import DeviceId, GroupId
 from tierwise.core.metrics import add_metrics
@@ -24,7 +25,7 @@ def commands(state: FederationState) -> Iterator[c.Command]:
     """Yield everything that is to be done, orders first."""
     yield from orders(state)
     for name, group in state.groups.items():
-        yield from _publications(name, group)
+        yield from _publications(state, name, group)
 
 
 def orders(state: FederationState) -> Iterator[c.Order]:
@@ -103,10 +104,12 @@ def _select_participants(state: FederationState, name: GroupId, group: GroupStat
     if len(candidates) < MINIMUM:
         return None
     number = group.round + 1
+    key = f"select/{name}/{number}/{group.revision}"
     return c.SelectParticipants(
-        key=f"select/{name}/{number}/{group.revision}",
+        key=f"{key}/{state.standing}" if state.opened.rounds.downward else key,
         group=name,
         candidates=_profiles(state, candidates),
+        guests=_profiles(state, guests_of(state, name)),
         seed=derive_seed(state.opened.seed, "selection", name, str(number)),
     )
 
@@ -124,11 +127,16 @@ def _place_devices(state: FederationState, active: list[GroupId]) -> c.PlaceDevi
     )
 
 
-def _publications(name: GroupId, group: GroupState) -> Iterator[c.Command]:
+def _publications(state: FederationState, name: GroupId, group: GroupState) -> Iterator[c.Command]:
     if group.tier is None:
         return
-    if group.phase is not Phase.FINISHED:
+    downward = state.opened.rounds.downward and state.stage is Stage.LEARNING
+    if downward:  # who has finished may be a guest all the same
+        key = f"announce/{name}/{group.revision}/{state.standing}"
+        yield c.AnnounceGroup(key=key, group=name, tier=group.tier)
+    elif group.phase is not Phase.FINISHED:
         yield c.AnnounceGroup(key=f"announce/{name}/{group.revision}", group=name, tier=group.tier)
+    if group.phase is not Phase.FINISHED:
         if group.phase is Phase.COLLECTING and group.cohort is not None:
             opened = group.cohort.opened
             yield c.PublishRound(key=f"publish/{opened.cohort}", opened=opened, tier=group.tier)

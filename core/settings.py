@@ -52,6 +52,9 @@ class RoundSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         Seconds that a group with fewer than three reachable devices waits before it is merged.
     evaluation_deadline_s
         Seconds that the closing evaluation of a finished model may take; None for ``deadline_s``.
+    downward
+        Whether a device that has time left, by the prediction of what its own group's model costs it, also trains the
+        models of weaker groups, as their guest: `tierwise.core.guests`.
     """
 
     deadline_s: float = 600.0
@@ -61,11 +64,12 @@ class RoundSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     energy_j: float | None = None
     grace_s: float = 60.0
     evaluation_deadline_s: float | None = None
+    downward: bool = False
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
             value = getattr(self, name)
-            if value is not None and not value > 0:
+            if value is not None and not isinstance(value, bool) and not value > 0:
                 raise ValueError(f"{name} is {value}, it must be more than 0")
 
     @property
