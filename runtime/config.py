@@ -52,6 +52,7 @@ from tierwise.core.settings import EnrolmentSettings, FederationSettings, RoundS
 from tierwise.core.task import Task
 from tierwise.core.tiers import OptionValues
 from tierwise.plugins.manager import Plugins
+from tierwise.runtime.config_own_data import load_own_data, read_evaluation, read_exchange
 from tierwise.runtime.config_tables import (
     CATALOGUE,
     EnrolmentTable,
@@ -66,6 +67,7 @@ from tierwise.runtime.config_tables import (
     UpdatesTable,
 )
 from tierwise.runtime.fleet.draw import draw_fleet, read_fleet
+from tierwise.runtime.own_data import OwnData
 from tierwise.runtime.policies import AggregatorChoice, Choice, Policies
 from tierwise.runtime.tables import Tables, read_toml
 
@@ -80,7 +82,10 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True):
     data
         The data source, by name, and its options.
     policies
-        The tables ``[grouping]``, ``[tiers]``, ``[selection]``, ``[aggregation]`` and ``[stop]``.
+        The tables ``[grouping]``, ``[tiers]``, ``[selection]``, ``[aggregation]``, ``[exchange]`` and ``[stop]``.
+    public, evaluation
+        The data sources of what the coordinator holds, by name, and their options: ``[exchange.public]``, None for what
+        ``[data]`` sets apart; ``[evaluation]``, None for no test set.
     """
 
     federation: FederationTable = FederationTable()
@@ -92,6 +97,8 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True):
     rounds: RoundsTable = RoundsTable()
     updates: UpdatesTable = UpdatesTable()
     policies: Policies = Policies()
+    public: Choice | None = None
+    evaluation: Choice | None = None
     mqtt: MqttTable = MqttTable()
     store: StoreTable = StoreTable()
     security: SecurityTable = SecurityTable()
@@ -161,6 +168,17 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True):
         """Make the data source."""
         return plugins.data_source(self.data.name, self.data.options, where="data")
 
+    def own_data(self, data: DataSource, plugins: Plugins) -> OwnData:
+        """Read what the coordinator itself holds, beside ``data``, which the devices have.
+
+        Raises
+        ------
+        ConfigurationError
+            If samples cannot be had, or are of other data than the devices'.
+        """
+        exchange = self.policies.exchange
+        return load_own_data(data, exchange, self.public, self.evaluation, plugins, self.seed)
+
 
 def load_config(path: Path, plugins: Plugins | None = None) -> RunConfig:
     """Read a configuration from a TOML file.
@@ -221,6 +239,7 @@ def parse_config(mapping: Mapping[str, object], source: str = "", plugins: Plugi
 
 
 def _parse(tables: Tables, source: str, plugins: Plugins, own: PluginsTable) -> RunConfig:
+    exchange, public = read_exchange(tables, plugins)
     config = RunConfig(
         federation=tables.table("federation", FederationTable),
         plugins=own,
@@ -235,8 +254,11 @@ def _parse(tables: Tables, source: str, plugins: Plugins, own: PluginsTable) -> 
             tiers=tables.choice("tiers", "provider", plugins.tier_provider, Policies().tiers),
             selection=tables.choice("selection", "selector", plugins.selector, Policies().selection),
             aggregation=_read_aggregation(tables, plugins),
+            exchange=exchange,
             stop=tables.choice("stop", "rule", plugins.stop_rule, Policies().stop),
         ),
+        public=public,
+        evaluation=read_evaluation(tables, plugins),
         mqtt=_read_mqtt(tables),
         store=tables.table("store", StoreTable),
         security=tables.table("security", SecurityTable),
@@ -338,6 +360,8 @@ _KEYS: Final[dict[str, tuple[str, ...]]] = {
     "tiers": ("provider",),
     "selection": ("selector",),
     "aggregation": ("aggregator", "reducer", "server_optimizer"),
+    "exchange": ("policy", "public"),
+    "evaluation": ("source",),
     "stop": ("rule",),
     "mqtt": _fields(MqttTable),
     "store": _fields(StoreTable),

@@ -58,7 +58,7 @@ class _Found:
     "--out",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Write result.json, with the event log, report.html, and each group's target model with a card. Created if need be.",
+    help="Write result.json, report.html, and each group's target model with a card. Created if need be.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document, result.json with the event log.")
 @click.pass_context

@@ -38,7 +38,7 @@ from tierwise.runtime.tables import located
     "--out",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Write result.json, with the event log, report.html, and each group's target model with a card. Created if need be.",
+    help="Write result.json, report.html, and each group's target model with a card. Created if need be.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document, result.json without the event log.")
 @click.pass_context
@@ -95,6 +95,7 @@ class _Simulation:
         source = self._config.data_source(self._plugins)
         try:
             settings = self._config.settings(source.task, len(profiles))
+            own = self._config.own_data(source, self._plugins)
             devices = {
                 name: DeviceSpec(profile, source.load(part, len(profiles), self._config.seed))
                 for part, (name, profile) in enumerate(profiles.items())
@@ -117,6 +118,7 @@ class _Simulation:
             store=self._store,
             stop=stop,
             watch=watch,
+            own=own,
         )
 
     def _conclude(self, *, interrupted: bool = False) -> Report:
