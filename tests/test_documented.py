@@ -16,8 +16,6 @@ from tests.runtime import helpers
 from tests.runtime.broker import needs_mosquitto, running
 from tests.runtime.mqtt import ends
 from tierwise import runtime
-from tierwise.plugins import Plugins
-from tierwise.plugins.testing import check_server_optimizer
 from tierwise.runtime.cli.program import run
 
 ROOT = Path(__file__).parent.parent
@@ -31,27 +29,6 @@ SMALL = {
 def blocks(page: Path, language: str) -> list[str]:
     """Return a page's code blocks of a language."""
     return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
-
-
-def test_the_plugin_of_the_how_to_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    page = blocks(ROOT / "docs/howto/write-a-plugin.md", "python")
-    files = {block.splitlines()[0].removeprefix("# "): block for block in page if block.startswith("# my_pack/")}
-    assert sorted(files) == ["my_pack/__init__.py", "my_pack/clipped.py", "my_pack/momentum.py"]
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
-    monkeypatch.syspath_prepend(tmp_path)
-    import my_pack  # type: ignore[import-not-found]
-    from my_pack.clipped import ClippedMeanReducer, ClippedOptions  # type: ignore[import-not-found]
-
-    plugins = Plugins.discover()
-    plugins.register(my_pack)
-    assert plugins.aggregator("clipped").reducer == "clipped-mean"
-    (check,) = [block for block in page if "check_reducer(" in block]
-    exec(check, {"ClippedMeanReducer": ClippedMeanReducer, "ClippedOptions": ClippedOptions})
-    from my_pack.momentum import MomentumOptimizer, MomentumOptions  # type: ignore[import-not-found]
-
-    check_server_optimizer(MomentumOptimizer(MomentumOptions()))
 
 
 def test_the_embedded_federation_runs() -> None:
