@@ -134,7 +134,7 @@ class ArrayPool:
                 least=float(min(one.min() for one in features)),
                 greatest=float(max(one.max() for one in features)),
             ),
-            Column(name=self._target, dtype=str(pieces[0].target.dtype), role="target"),
+            Column(name=self._target, dtype=_type_of(pieces[0].target), role="target"),
         )
 
     def load(self, part: int, parts: int, seed: int) -> LocalData:
@@ -185,6 +185,10 @@ class ArrayPool:
         if not len(flat):
             raise ConfigurationError(f"{arrays.where} has no samples that lack nothing")
         return Piece(arrays.where, arrays.device, flat, target, by, lambda row: f"sample {rows[row]}")
+
+
+def _type_of(target: NDArray[Any]) -> str:
+    return "text" if target.dtype.kind in "US" else str(target.dtype)
 
 
 def _check(arrays: Arrays) -> None:
