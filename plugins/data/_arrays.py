@@ -120,7 +120,8 @@ class ArrayPool:
     def pins(self) -> dict[str, object]:
         """Return the options that tell the task without the data."""
         task = self.task()
-        return {"size": task.features} | ({"classes": list(task.classes)} if task.classes else {})
+        pins: dict[str, object] = {"size": task.features}
+        return pins | {"classes": list(task.classes)} if task.classes else pins
 
     def columns(self) -> tuple[Column, ...]:
         """Describe the features, all of them together, and the target."""

@@ -114,7 +114,8 @@ class TablePool:
     def pins(self) -> dict[str, object]:
         """Return the options that tell the task without the files."""
         task = self.task()
-        return {"features": list(self._names)} | ({"classes": list(task.classes)} if task.classes else {})
+        pins: dict[str, object] = {"features": list(self._names)}
+        return pins | {"classes": list(task.classes)} if task.classes else pins
 
     def columns(self) -> tuple[Column, ...]:
         """Describe every column, whether it can be used or not."""

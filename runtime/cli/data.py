@@ -130,16 +130,15 @@ def _given(spec: str, plugins: Plugins) -> _Given:
 
 
 def _report(given: _Given) -> DataReport:
-    source = given.source
-    task = source.task
-    described = isinstance(source, Describing)
+    task = given.source.task
+    described = given.source if isinstance(given.source, Describing) else None
     return DataReport(
         source=given.name,
-        columns=tuple(source.columns()) if described else (),
+        columns=() if described is None else tuple(described.columns()),
         task=task,
         schema_hash=task.schema_hash,
         devices=_devices(given, task),
-        pins=dict(source.pins()) if described else {},
+        pins={} if described is None else dict(described.pins()),
     )
 
 
