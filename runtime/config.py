@@ -181,6 +181,12 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True):
         drawn = draw_fleet(len(named) or self.fleet.drawn, self.seed)
         return {DeviceId(name): one.profile for name, one in zip(named or drawn, drawn.values(), strict=True)}
 
+    def kinds(self) -> dict[DeviceId, str]:
+        """Return what each device of the fleet is sold as; empty unless the fleet is drawn from the catalogue."""
+        if self.fleet.hardware != CATALOGUE:
+            return {}
+        return {name: str(drawn.model.kind) for name, drawn in draw_fleet(self.fleet.drawn, self.seed).items()}
+
     def data_source(self, plugins: Plugins) -> DataSource:
         """Make the data source."""
         return plugins.data_source(self.data.name, self.data.options, where="data")
