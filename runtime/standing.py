@@ -100,7 +100,7 @@ async def read_standing(path: Path) -> Standing:
     store = SqliteStore(path)
     records = await store.records()
     process = await store.holder()
-    written = _written(store.path)
+    written = written_at(store.path)
     now = datetime.now(UTC)
     federation = Federation()
     since: dict[GroupId, float] = {}
@@ -181,12 +181,14 @@ def _latest_metrics(name: GroupId, records: Sequence[Record]) -> Metrics:
     return {}
 
 
-def _written(path: Path) -> datetime | None:
-    """Return when the log was written last: each commit touches the file of the witness."""
+def written_at(path: Path) -> datetime | None:
+    """Return when a store's log was written last; that it was opened and closed since makes no difference."""
     times = []
-    for name in (f"{path.name}.witness", f"{path.name}-wal", path.name):
+    for name in (f"{path.name}-wal", path.name):
         try:
-            times.append(path.with_name(name).stat().st_mtime)
+            found = path.with_name(name).stat()
         except OSError:
             continue
+        if found.st_size:
+            times.append(found.st_mtime)
     return datetime.fromtimestamp(max(times), UTC) if times else None
