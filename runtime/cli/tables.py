@@ -61,25 +61,33 @@ def groups_table(run: RunFigures, width: int, *, simulated: bool = False) -> Tab
     """Lay out groups for a console of that width: who is in each, what its rounds took, and why it ended."""
     wide = width >= NARROW
     time = "time" if not simulated else "simulated time" if wide else "simulated\ntime"
-    right = ("devices", "parameters", "rounds", "traffic", time)
+    measured = ("traffic", *(["energy"] if run.energy_j is not None else []), time)
+    right = ("devices", "parameters", "rounds", *measured)
     columns = ("group", "devices", "tier", *right[1:], *(["ended"] if wide else []))
     table = present.table(*columns, right=right, tight=not wide)
+
+    def took(figures: GroupFigures | RunFigures) -> list[str]:
+        energy = present.MISSING if figures.energy_j is None else present.scaled(figures.energy_j, "J")
+        return [
+            present.count(figures.rounds),
+            present.size(figures.download_bytes + figures.upload_bytes),
+            *([energy] if run.energy_j is not None else []),
+            present.duration(figures.simulated_s),
+        ]
+
     for group in run.groups:
         table.add_row(
             group.group,
             present.count(group.devices),
             group.tier or present.MISSING,
             present.count(group.parameters),
-            present.count(group.rounds),
-            present.size(group.download_bytes + group.upload_bytes),
-            present.duration(group.simulated_s),
+            *took(group),
             *([_ending(group)] if wide else []),
         )
     if len(run.groups) > 1:
         table.add_section()
         devices = sum(group.devices for group in run.groups)
-        traffic, took = present.size(run.download_bytes + run.upload_bytes), present.duration(run.simulated_s)
-        table.add_row("in all", present.count(devices), "", "", present.count(run.rounds), traffic, took)
+        table.add_row("in all", present.count(devices), "", "", *took(run))
     return table
 
 
