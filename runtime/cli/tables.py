@@ -96,7 +96,7 @@ def show_evaluation(console: Console, run: RunFigures, evaluation: Evaluation) -
     tests = {group.group: group.test[run.metric] for group in run.groups if run.metric in group.test}
     tested = f"test {run.metric}"
     place = console.width - _LABEL - 2 * _NUMBER - (len(tested) + 2 if tests else 0)
-    metrics, left = _fitting(list(evaluation.metrics), place)
+    metrics, left = fitting(list(evaluation.metrics), place)
     numbers = ("devices", "samples", *metrics, *([tested] if tests else []))
     title = f"{'The target' if evaluation.closing else 'The latest'} models on the devices' hold-outs"
     table = present.table("", *numbers, title=title, right=numbers, tight=console.width < NARROW)
@@ -132,8 +132,8 @@ def _remarks(evaluation: Evaluation, left: Sequence[str]) -> Iterator[str]:
         yield f"also measured: {', '.join(left)}; a wider terminal shows them"
 
 
-def _fitting(metrics: Sequence[str], place: int) -> tuple[list[str], list[str]]:
-    """Divide metrics into those whose columns fit, one at the least, and the others."""
+def fitting(metrics: Sequence[str], place: int) -> tuple[list[str], list[str]]:
+    """Divide metrics into those whose columns fit into a place, one at the least, and the others."""
     fitting = 0
     for name in metrics:
         place -= max(len(name), _NUMBER - 2) + 2

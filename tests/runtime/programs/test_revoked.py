@@ -1,12 +1,12 @@
 """A device that is revoked while a federation learns: it is told, and its agent ends."""
 
 from tests.runtime.programs.nothing_lost import events
-from tests.runtime.programs.processes import configuration, tierwise
+from tests.runtime.programs.processes import STORE, configuration, tierwise
 
 
 def test_a_revoked_device_is_told_and_the_others_go_on(stage) -> None:
     stage.enrol("revoking")
-    more = '[security]\nregistry = "registry"\n'
+    more = STORE + '[security]\nregistry = "registry"\n'
     file = configuration(
         stage.folder / "run.toml", stage.broker, name="revoking", rounds=12, deadline_s=60, groups=1, more=more,
         tiers='provider = "leisurely"\nfit_s = 0.2',
@@ -22,3 +22,8 @@ def test_a_revoked_device_is_told_and_the_others_go_on(stage) -> None:
     assert coordinator.wait() == 0
     lost = events(coordinator, "device-lost")
     assert {(one["device"], one["reason"].partition(";")[0]) for one in lost} == {("d5", "its key was revoked")}
+    code, out, err = tierwise("status", file, "--devices", COLUMNS="80")
+    assert (code, err) == (0, "")
+    rows = [line.split() for line in out.splitlines() if line.startswith("d")]
+    assert [row[:3] for row in rows[-6:]] == [["d%d" % n, "g1", "here"] for n in range(5)] + [["d5", "g1", "revoked"]]
+    assert max(map(len, out.splitlines())) <= 80
