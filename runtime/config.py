@@ -44,14 +44,16 @@ from typing import Final
 import msgspec
 from msgspec.structs import asdict, fields
 
-from tierwise.core.errors import ConfigurationError, nearest
+from tierwise.core.errors import ConfigurationError, PluginError, nearest
 from tierwise.core.hardware import HardwareProfile
 from tierwise.core.ids import DeviceId
 from tierwise.core.learning import DataSource
 from tierwise.core.settings import EnrolmentSettings, FederationSettings, RoundSettings, UpdateSettings
 from tierwise.core.task import Task
 from tierwise.core.tiers import OptionValues
+from tierwise.plugins.descriptors import Kind
 from tierwise.plugins.manager import Plugins
+from tierwise.plugins.paths import from_folder
 from tierwise.runtime.config_own_data import load_own_data, read_evaluation, read_exchange
 from tierwise.runtime.config_tables import (
     CATALOGUE,
@@ -251,7 +253,7 @@ def _parse(tables: Tables, source: str, plugins: Plugins, own: PluginsTable) -> 
         updates=tables.table("updates", UpdatesTable),
         policies=Policies(
             grouping=tables.choice("grouping", "policy", plugins.grouping_policy, Policies().grouping),
-            tiers=tables.choice("tiers", "provider", plugins.tier_provider, Policies().tiers),
+            tiers=_read_tiers(tables, plugins, Path(source).parent),
             selection=tables.choice("selection", "selector", plugins.selector, Policies().selection),
             aggregation=_read_aggregation(tables, plugins),
             exchange=exchange,
@@ -286,6 +288,15 @@ def _read_fleet_table(tables: Tables, folder: Path) -> FleetTable:
             "fleet.hardware",
         )
     return fleet
+
+
+def _read_tiers(tables: Tables, plugins: Plugins, folder: Path) -> Choice:
+    chosen = tables.choice("tiers", "provider", plugins.tier_provider, Policies().tiers)
+    try:
+        kind = plugins.options_type(Kind.TIER_PROVIDER, chosen.name)
+    except PluginError:
+        return chosen  # which is a fault already
+    return Choice(name=chosen.name, options=from_folder(chosen.options, kind, folder))
 
 
 def _read_mqtt(tables: Tables) -> MqttTable:

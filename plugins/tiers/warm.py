@@ -3,6 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -66,8 +67,8 @@ class WarmTierProvider:
     Raises
     ------
     ConfigurationError
-        If the directory has no target models, or the inner provider cannot be made; from `offers`, if a model has
-        another layout than its tier, or is for another task; from `initial`, if its file is damaged.
+        If the inner provider cannot be made; from `offers`, if the directory has no target models, or one has another
+        layout than its tier, or is for another task; from `initial`, if its file is damaged.
     """
 
     def __init__(self, options: WarmOptions, parts: Parts) -> None:
@@ -75,9 +76,10 @@ class WarmTierProvider:
         self._key = parts.key("directory")
         inner = dict(options.inner)
         self._inner = parts.tier_provider(inner.pop(_NAME), inner, at="inner")
-        self._cards = self._read()
 
-    def _read(self) -> dict[TierName, _Card]:
+    @cached_property
+    def _cards(self) -> dict[TierName, _Card]:
+        """By tier, the card of the model that it starts from; read once, so that all groups start from the same."""
         if not self._directory.is_dir():
             raise self._fault("there is no such directory: name what `--out` of an earlier federation wrote")
         cards = [card for path in sorted(self._directory.glob("*.json")) if (card := self._card(path)) is not None]

@@ -4,6 +4,8 @@ import functools
 import json
 import logging
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -105,7 +107,7 @@ def test_a_tier_without_a_model_starts_untrained_and_the_log_says_so(
 def test_a_federation_goes_on_where_another_ended(earlier: Path, tmp_path: Path) -> None:
     choice = Choice(name="warm", options={"directory": str(earlier), "inner": {"provider": "mlp", **LADDER}})
     again = run(tmp_path / "again", choice, seed=8)
-    first = [record.event for record in again.records if type(record.event).__name__ == "TierAssigned"]
+    first = [record.event for record in again.records if type(record.event).__name__ == "tier-assigned"]
     models = {card["sha256"] for card in cards(earlier).values()}
     assert {event.model for event in first} == models
     losses = [sum(c["metrics"]["log_loss"]["value"] for c in cards(d).values()) for d in (earlier, tmp_path / "again")]
@@ -166,6 +168,41 @@ def test_a_directory_without_models_is_told(tmp_path: Path) -> None:
     (tmp_path / "package.json").write_text('{"name": "another\'s"}')
     (tmp_path / "list.json").write_text("[1, 2]")
     assert "it holds no target model of tierwise" in fault(tmp_path)
+
+
+def test_a_configuration_is_gone_on_with(tmp_path: Path) -> None:
+    first = """
+        [federation]
+        name = "digits"
+        [fleet]
+        devices = 6
+        [grouping]
+        groups = 1
+        [tiers]
+        provider = "mlp"
+        hidden = [[8]]
+        [stop]
+        rounds = 2
+    """
+    inner = first.replace("[tiers]", '[tiers]\nprovider = "warm"\ndirectory = "first"\n[tiers.inner]')
+    for name, text in (("first", first), ("second", inner)):
+        (tmp_path / f"{name}.toml").write_text(text)
+        out = tmp_path / name
+        # Not from the folder of the file, where a relative directory starts all the same.
+        simulated = tierwise("simulate", str(tmp_path / f"{name}.toml"), "--out", str(out))
+        assert simulated.returncode == 0, simulated.stderr
+    ended, began = (
+        card["metrics"]["log_loss"]["value"] for d in ("first", "second") for card in cards(tmp_path / d).values()
+    )
+    assert began < ended
+    started = json.loads((tmp_path / "second/result.json").read_bytes())["events"]
+    models = [record["event"]["model"] for record in started if record["event"]["event"] == "tier-assigned"]
+    assert models == [card["sha256"] for card in cards(tmp_path / "first").values()]
+
+
+def tierwise(*arguments: str) -> subprocess.CompletedProcess[str]:
+    program = [sys.executable, "-c", "from tierwise.runtime.cli import main; main()"]
+    return subprocess.run([*program, *arguments], capture_output=True, text=True, timeout=100, check=False)
 
 
 def test_a_fault_of_the_inner_provider_has_its_key(earlier: Path) -> None:
