@@ -280,6 +280,27 @@ def tierwise_data_sources() -> Iterable[PluginDescriptor]:
     )
     yield PluginDescriptor(
         kind=Kind.DATA_SOURCE,
+        name="callable",
+        target="tierwise.plugins.data.callable:CallableSource",
+        options="tierwise.plugins.data.callable:CallableOptions",
+        summary="What a Python function of your own returns: arrays, or a mapping from devices to arrays.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.DATA_SOURCE,
+        name="csv",
+        target="tierwise.plugins.data.tables:CsvSource",
+        options="tierwise.plugins.data.tables:CsvOptions",
+        summary="CSV files: one for each device, or all rows dealt out or given to whom a column says.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.DATA_SOURCE,
+        name="parquet",
+        target="tierwise.plugins.data.tables:ParquetSource",
+        options="tierwise.plugins.data.tables:ParquetOptions",
+        summary="Parquet files: one for each device, or all rows dealt out or given to whom a column says.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.DATA_SOURCE,
         name="npz",
         target="tierwise.plugins.data.npz:NpzSource",
         options="tierwise.plugins.data.npz:NpzOptions",

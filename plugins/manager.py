@@ -39,6 +39,7 @@ from tierwise.plugins._source import THIS_PROGRAM, Source, announced, check_hook
 from tierwise.plugins.descriptors import AggregatorDescriptor, AnyDescriptor, Kind, PluginDescriptor
 from tierwise.plugins.options import read_options
 from tierwise.plugins.parts import Parts
+from tierwise.plugins.paths import from_folder
 
 TRACE: Final = "TIERWISE_TRACE_PLUGINS"
 """Environment variable; ``1`` prints every call of a hook to standard error."""
@@ -270,6 +271,16 @@ class Plugins:
                     f"it, or this: {source.remedy}"
                 )
         return descriptor
+
+    def placed(self, kind: Kind, name: str, options: OptionValues, folder: Path) -> OptionValues:
+        """Return a plugin's options, those that are relative paths starting at a folder: the one of their file.
+
+        Raises
+        ------
+        UnknownPluginError, PluginLoadError
+            As when it is made; what is wrong with the options is told then.
+        """
+        return from_folder(options, self.options_type(kind, name), folder)
 
     def options_type(self, kind: Kind, name: str) -> type[msgspec.Struct]:
         """Return the type of a plugin's options; one without fields if it has none."""

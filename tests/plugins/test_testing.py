@@ -8,6 +8,7 @@ from types import ModuleType
 
 import msgspec
 import numpy as np
+import polars as pl
 import pytest
 
 from tierwise.core.framing import to_bytes
@@ -138,7 +139,16 @@ def data_source(plugins, name, folder):
     random = np.random.default_rng(0)
     x, y = random.normal(size=(40, 3)), np.arange(40) % 2
     np.savez(folder / "a.npz", x=x, y=y)
-    options = {"digits": {}, "npz": {"path": str(folder / "a.npz"), "partition": "iid"}}
+    table = pl.DataFrame({"a": x[:, 0], "b": x[:, 1], "label": y})
+    table.write_csv(folder / "a.csv")
+    table.write_parquet(folder / "a.parquet")
+    options = {
+        "digits": {},
+        "callable": {"function": "sklearn.datasets:load_wine", "arguments": {"return_X_y": True}, "partition": "iid"},
+        "npz": {"path": str(folder / "a.npz"), "partition": "iid"},
+        "csv": {"path": str(folder / "a.csv"), "target": "label", "partition": "iid"},
+        "parquet": {"path": str(folder / "a.parquet"), "target": "label", "partition": "iid"},
+    }
     return plugins.data_source(name, options[name])
 
 
