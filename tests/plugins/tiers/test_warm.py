@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from tests.runtime import helpers
+from tierwise.core import events as e
 from tierwise.core.errors import ConfigurationError
 from tierwise.core.framing import to_bytes, unframe
 from tierwise.core.task import Task
@@ -32,10 +33,11 @@ def plugins() -> Plugins:
     return Plugins.discover()
 
 
-def run(directory: Path, tiers: Choice, **given: int) -> Run:
+def run(directory: Path, tiers: Choice, task: Task = helpers.TASK, **given: int) -> Run:
     """Run three groups of three devices, and write the result."""
     policies = helpers.policies(tiers=tiers, aggregation=helpers.AggregatorChoice(), rounds=3)
-    run = Run.of(simulate(helpers.settings(9, **given), helpers.specs(9), policies=policies, plugins=plugins()))
+    settings = msgspec.structs.replace(helpers.settings(9, **given), task=task)
+    run = Run.of(simulate(settings, helpers.specs(9), policies=policies, plugins=plugins()))
     write_result(directory, run, make_report(run))
     return run
 
@@ -107,7 +109,7 @@ def test_a_tier_without_a_model_starts_untrained_and_the_log_says_so(
 def test_a_federation_goes_on_where_another_ended(earlier: Path, tmp_path: Path) -> None:
     choice = Choice(name="warm", options={"directory": str(earlier), "inner": {"provider": "mlp", **LADDER}})
     again = run(tmp_path / "again", choice, seed=8)
-    first = [record.event for record in again.records if type(record.event).__name__ == "tier-assigned"]
+    first = [record.event for record in again.records if isinstance(record.event, e.TierAssigned)]
     models = {card["sha256"] for card in cards(earlier).values()}
     assert {event.model for event in first} == models
     losses = [sum(c["metrics"]["log_loss"]["value"] for c in cards(d).values()) for d in (earlier, tmp_path / "again")]
@@ -145,8 +147,25 @@ def test_another_task_is_told_with_what_differs(earlier: Path) -> None:
     assert "is for another task: its classes is ('a', 'b', 'c'), here it is ('a', 'c', 'b')" in fault(earlier, task)
 
 
-def test_metrics_and_standardising_may_differ(earlier: Path) -> None:
+def test_what_is_measured_may_differ(earlier: Path) -> None:
     warm(earlier).offers(msgspec.structs.replace(helpers.TASK, metrics=("auc",)))
+
+
+def test_a_standardised_federation_goes_on_with_what_was_learned(tmp_path: Path) -> None:
+    task = msgspec.structs.replace(helpers.TASK, standardise=True)
+    first = run(tmp_path / "first", Choice(name="mlp", options=LADDER), task=task)
+    provider = warm(tmp_path / "first")
+    models = {card["tier"]: path.with_suffix(".safetensors") for path, card in cards(tmp_path / "first").items()}
+    for tier in provider.offers(task):
+        found, model = provider.initial(task, tier, 0), unframe(models[tier.name].read_bytes())
+        assert found.layout == tier.layout
+        assert {name: view.tobytes() for name, view in found.items()} == {
+            name: model[name].tobytes() for name in tier.layout.slices
+        }
+    assert "is for another task: its standardise is True, here it is False" in fault(tmp_path / "first")
+    choice = Choice(name="warm", options={"directory": str(tmp_path / "first"), "inner": {"provider": "mlp", **LADDER}})
+    again = run(tmp_path / "again", choice, task=task, seed=8)
+    assert len(again.figures.groups) == len(first.figures.groups) == 3
 
 
 def test_a_damaged_model_is_told(copied: Path) -> None:
