@@ -50,7 +50,7 @@ def _group_order(state: FederationState, name: GroupId, group: GroupState) -> c.
                 envelope=group.envelope,
                 seed=derive_seed(state.opened.seed, "initial", name),
             )
-        case Phase.SELECTING:
+        case Phase.SELECTING if group.waits_because is None:
             return _select_participants(state, name, group)
         case Phase.REDUCING if group.cohort is not None and not group.cohort.fits:
             return _standardise_model(name, group, group.cohort)

@@ -202,6 +202,13 @@ class RoundOpened(Event, frozen=True, kw_only=True, tag="round-opened"):
     seed: int
 
 
+class RoundPostponed(Event, frozen=True, kw_only=True, tag="round-postponed"):
+    """Too few of a group's devices may take part now; the selector is asked again when its devices change."""
+
+    group: GroupId
+    reason: str
+
+
 class UpdateAccepted(Event, frozen=True, kw_only=True, tag="update-accepted"):
     """A device's update counts; ``metrics`` are of the model that it started from.
 

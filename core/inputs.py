@@ -150,6 +150,12 @@ class ModelAdjusted(Answer, frozen=True, kw_only=True):
     model: BlobHash
 
 
+class SelectionPostponed(Answer, frozen=True, kw_only=True):
+    """To `tierwise.core.commands.SelectParticipants`, too: too few may take part now, and why."""
+
+    reason: str
+
+
 class CohortReduced(Answer, frozen=True, kw_only=True):
     """To `tierwise.core.commands.ReduceCohort`: the group's next model and the server optimizer's state."""
 

@@ -159,6 +159,13 @@ def tierwise_selectors() -> Iterable[PluginDescriptor]:
         options="tierwise.plugins.selection.random:RandomOptions",
         summary="Some of the devices take part, drawn anew for every round.",
     )
+    yield PluginDescriptor(
+        kind=Kind.SELECTOR,
+        name="conditions",
+        target="tierwise.plugins.selection.conditions:ConditionsSelector",
+        options="tierwise.plugins.selection.conditions:ConditionsOptions",
+        summary="Devices take part when they are on the mains, charged, idle, unmetered or cool enough.",
+    )
 
 
 @hookimpl
@@ -265,6 +272,43 @@ def tierwise_stop_rules() -> Iterable[PluginDescriptor]:
         target="tierwise.plugins.stopping.time:TimeRule",
         options="tierwise.plugins.stopping.time:TimeOptions",
         summary="Stops after some seconds of federation time.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.STOP_RULE,
+        name="plateau",
+        target="tierwise.plugins.stopping.plateau:PlateauRule",
+        options="tierwise.plugins.stopping.plateau:PlateauOptions",
+        summary="Stops when a metric has not improved for some rounds.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.STOP_RULE,
+        name="traffic",
+        target="tierwise.plugins.stopping.budgets:TrafficRule",
+        options="tierwise.plugins.stopping.budgets:TrafficOptions",
+        summary="Stops before a group, or a device, has moved more bytes than it may.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.STOP_RULE,
+        name="energy",
+        target="tierwise.plugins.stopping.budgets:EnergyRule",
+        options="tierwise.plugins.stopping.budgets:EnergyOptions",
+        summary="Stops before a group has taken more energy than it may.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.STOP_RULE,
+        name="any",
+        target="tierwise.plugins.stopping.combined:AnyRule",
+        options="tierwise.plugins.stopping.combined:CombinedOptions",
+        summary="Stops as soon as one of several rules does.",
+        composed=True,
+    )
+    yield PluginDescriptor(
+        kind=Kind.STOP_RULE,
+        name="all",
+        target="tierwise.plugins.stopping.combined:AllRule",
+        options="tierwise.plugins.stopping.combined:CombinedOptions",
+        summary="Stops when every one of several rules would.",
+        composed=True,
     )
 
 

@@ -11,7 +11,7 @@ from tierwise.core.exchange import NO_EXCHANGE, Exchange
 from tierwise.core.grouping import GroupingPolicy
 from tierwise.core.learning import Predictor
 from tierwise.core.selection import Selector
-from tierwise.core.stopping import StopRule
+from tierwise.core.stopping import ChecksTask, StopRule
 from tierwise.core.task import Task
 from tierwise.core.tiers import OptionValues, TierProvider
 from tierwise.plugins.descriptors import Kind
@@ -73,8 +73,14 @@ def check_team(team: Team, task: Task, own: OwnData, plugins: Plugins) -> None:
     Raises
     ------
     ConfigurationError
-        If a learner cannot do what the task wants, or the exchange does not have what it needs.
+        If a learner cannot do what the task wants, the stop rule waits for a metric that it does not have, or the
+        exchange does not have what it needs.
     """
+    if isinstance(team.stop, ChecksTask):
+        try:
+            team.stop.check_task(task)
+        except ConfigurationError as error:
+            raise error.below("stop") from error
     try:
         offers = team.tiers.offers(task)
     except ConfigurationError:

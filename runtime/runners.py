@@ -27,6 +27,7 @@ from tierwise.core.grouping import Grouping
 from tierwise.core.hardware import HardwareProfile, fleet_table
 from tierwise.core.ids import BlobHash, DeviceId, GroupId
 from tierwise.core.metrics import Metrics
+from tierwise.core.selection import Postponed
 from tierwise.core.settings import FederationSettings
 from tierwise.core.standardising import standardised, with_statics
 from tierwise.core.weights import Buffer, Weights
@@ -149,7 +150,10 @@ class Runners:
 
     async def _select(self, order: c.SelectParticipants, _writing: Writing) -> i.Answer:
         select = partial(self._team.selector.select, order.candidates, seed=order.seed)
-        return i.ParticipantsSelected(order=order.key, devices=tuple(await self._compute.run(select)))
+        selected = await self._compute.run(select)
+        if isinstance(selected, Postponed):
+            return i.SelectionPostponed(order=order.key, reason=selected.reason)
+        return i.ParticipantsSelected(order=order.key, devices=tuple(selected))
 
     async def _reduce(self, order: c.ReduceCohort, writing: Writing) -> i.Answer:
         model = unframe(await self._store.get(order.model))

@@ -50,6 +50,7 @@ _DECISIONS: Final[dict[type[i.Input], Callable[[FederationState, Any, float], tu
     i.PlacementsProposed: answers.propose_placements,
     i.TierProposed: answers.propose_tier,
     i.ParticipantsSelected: answers.select_participants,
+    i.SelectionPostponed: answers.postpone_round,
     i.CohortReduced: answers.reduce_cohort,
     i.ModelAdjusted: answers.standardise_model,
     i.ModelsExchanged: answers.exchange_models,

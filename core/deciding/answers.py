@@ -76,6 +76,12 @@ def select_participants(state: FederationState, given: i.ParticipantsSelected, n
     return (open_round(state, order.group, e.Purpose.FIT, chosen, deadline_at),)
 
 
+def postpone_round(state: FederationState, given: i.SelectionPostponed, _now: float) -> tuple[e.Event, ...]:
+    """Let a round wait until the group's devices change."""
+    order = _answered(state, given, c.SelectParticipants)
+    return (e.RoundPostponed(group=order.group, reason=given.reason),)
+
+
 def open_round(
     state: FederationState,
     name: GroupId,

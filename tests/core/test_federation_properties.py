@@ -95,6 +95,7 @@ def wild_answers(order: str) -> st.SearchStrategy[i.Answer]:
         ),
         st.builds(i.TierProposed, order=key, tier=st.just(tier()), model=blobs),
         st.builds(i.ParticipantsSelected, order=key, devices=some),
+        st.builds(i.SelectionPostponed, order=key, reason=reasons),
         st.builds(i.CohortReduced, order=key, model=blobs, optimizer_state=st.none() | blobs),
         st.builds(i.ModelAdjusted, order=key, model=blobs),
         st.builds(i.ModelsExchanged, order=key, model=blobs),
@@ -236,6 +237,13 @@ class Histories(RuleBasedStateMachine):
         orders = self.orders()
         if orders:
             self.step(answer(orders[choice % len(orders)]), settle=settle)
+
+    @precondition(lambda self: any(isinstance(order, c.SelectParticipants) for order in self.orders()))
+    @rule(reason=reasons)
+    def rounds_are_postponed(self, reason: str) -> None:
+        for order in self.orders():
+            if isinstance(order, c.SelectParticipants):
+                self.step(i.SelectionPostponed(order=order.key, reason=reason))
 
     @rule()
     def all_orders_are_answered(self) -> None:
@@ -437,13 +445,21 @@ class Histories(RuleBasedStateMachine):
                     assert len(order.models) > 1
 
     @invariant()
+    def whoever_can_select_is_asked_unless_nothing_changed_since_it_said_no(self) -> None:
+        asked = {order.group for order in self.orders() if isinstance(order, c.SelectParticipants)}
+        for name, group in self.machine.state.groups.items():
+            selects = group.phase is Phase.SELECTING and self.machine.state.reachable_count(group) >= MINIMUM
+            assert (name in asked) == (selects and group.waits_because is None)
+            assert group.waits_because is None or group.phase is Phase.SELECTING
+
+    @invariant()
     def blobs_that_commands_name_are_live(self) -> None:
         live = self.machine.live_blobs()
         for command in self.machine.outstanding():
             assert named_blobs(command) <= live
 
     def teardown(self) -> None:
-        """Let all devices fall silent, answer every order: the federation comes to its end."""
+        """Answer every order, and let devices do nothing but report: the federation comes to its end."""
         if self.machine.state.stage is Stage.UNOPENED:
             return
         self.settle()
@@ -454,8 +470,15 @@ class Histories(RuleBasedStateMachine):
             if self.machine.ended:
                 break
             orders = self.orders()
+            waiting = sorted(
+                device for group in state.groups.values() if group.waits_because is not None for device in group.members
+            )
             if orders:
                 self.step(answer(orders[0]))
+            elif waiting and self.machine.due_at is None:  # other hardware brings a postponed round on
+                known = state.devices[waiting[0]].profile
+                other = next(one for one in (profile(1e9), profile(2e9)) if one != known)
+                self.step(i.ReportHardware(device=waiting[0], profile=other))
             else:
                 assert self.machine.due_at is not None, f"nothing will ever happen again: {self.machine.state}"
                 self.now = self.machine.due_at

@@ -374,6 +374,18 @@ def test_the_example_is_right() -> None:
             id="unknown key of the store",
         ),
         pytest.param(
+            "[stop]\nrule = 'any'\nrules = [{ rule = 'rounds' }, { rule = 'plateau', patience = 0 }]",
+            "stop.rules.1.patience",
+            "option 'patience' of stop rule 'plateau' is 0, allowed is an integer of at least 1",
+            id="option of a rule within a rule",
+        ),
+        pytest.param(
+            "[selection]\nselector = 'conditions'\nbattery_min = 50",
+            "selection.battery_min",
+            "option 'battery_min' of selector 'conditions' is 50, allowed is a number of at least 0 and of at most 1",
+            id="a percentage for a ratio",
+        ),
+        pytest.param(
             "[security]\ninsecure = 1",
             "security.insecure",
             "option 'insecure' of [security] is 1, allowed is true or false",
