@@ -150,6 +150,12 @@ class SelectionPostponed(Answer, frozen=True, kw_only=True):
     reason: str
 
 
+class ModelAdjusted(Answer, frozen=True, kw_only=True):
+    """To `tierwise.core.commands.StandardiseModel`: the group's initial model with its static tensors."""
+
+    model: BlobHash
+
+
 class CohortReduced(Answer, frozen=True, kw_only=True):
     """To `tierwise.core.commands.ReduceCohort`: the group's next model and the server optimizer's state."""
 

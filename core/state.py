@@ -32,6 +32,8 @@ class Phase(StrEnum):
 
     TIERING = "tiering"
     """For the tier provider."""
+    OPENING = "opening"
+    """For three devices that can be reached: then its opening round begins."""
     SELECTING = "selecting"
     """For the selector; or, while the group is short, for devices to return."""
     COLLECTING = "collecting"
@@ -91,8 +93,13 @@ class CohortState:
 
     @property
     def fits(self) -> bool:
-        """Tell whether updates are wanted, not only evaluations."""
+        """Tell whether updates are wanted, not only what a device can measure."""
         return self.opened.purpose is Purpose.FIT
+
+    @property
+    def closing(self) -> bool:
+        """Tell whether it is a group's last, which makes nothing of what is accepted."""
+        return self.opened.purpose is Purpose.EVALUATE
 
 
 @dataclass(frozen=True, slots=True)

@@ -161,7 +161,11 @@ def _assign_tier(state: FederationState, event: e.TierAssigned, _at: float) -> N
     group = state.groups[event.group]
     group.tier = event.tier
     group.model = event.model
-    group.phase = Phase.SELECTING
+    group.phase = _beginning(state)
+
+
+def _beginning(state: FederationState) -> Phase:
+    return Phase.OPENING if state.opened.task.standardise else Phase.SELECTING
 
 
 # -- rounds
@@ -203,10 +207,11 @@ def _close_cohort(state: FederationState, event: e.CohortClosed, _at: float) -> 
 
 def _abandon(state: FederationState, event: e.RoundAbandoned, _at: float) -> None:
     group = state.groups[event.group]
+    describes = group.cohort is not None and group.cohort.opened.purpose is e.Purpose.DESCRIBE
     group.cohort = None
     group.abandoned_in_a_row += 1
     group.abandoned_because = event.reason
-    group.phase = Phase.SELECTING
+    group.phase = Phase.OPENING if describes else Phase.SELECTING
 
 
 def _close_round(state: FederationState, event: e.RoundClosed, at: float) -> None:
@@ -274,6 +279,14 @@ def _note_test(state: FederationState, event: e.ModelTested, _at: float) -> None
     group = state.groups[event.group]
     group.history[-1] = msgspec.structs.replace(group.history[-1], test=event.metrics)
     group.phase = Phase.CHECKING
+
+
+def _standardise(state: FederationState, event: e.ModelStandardised, _at: float) -> None:
+    group = state.groups[event.group]
+    group.model = event.model
+    group.abandoned_in_a_row = 0
+    group.cohort = None
+    group.phase = Phase.SELECTING
 
 
 def _note_stop(state: FederationState, event: e.StopChecked, _at: float) -> None:
@@ -349,6 +362,7 @@ _TRANSITIONS: Final[dict[type[e.Event], Callable[[FederationState, Any, float], 
     e.CohortClosed: _close_cohort,
     e.RoundAbandoned: _abandon,
     e.RoundClosed: _close_round,
+    e.ModelStandardised: _standardise,
     e.ModelExchanged: _exchange,
     e.ModelTested: _note_test,
     e.StopChecked: _note_stop,

@@ -19,7 +19,6 @@ THIS_PROGRAM: Final = "this program"
 """Stands for the distribution of a plugin that a program registers itself."""
 _PREFIX: Final = "tierwise_"
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]*")
-_NO_PARTS: Final = (Kind.LEARNER, Kind.AGGREGATOR)
 _TARGET: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
@@ -140,11 +139,6 @@ def _check_descriptor(descriptor: object, hook: str, kind: Kind, source: Source)
             "'-', '.' and '_', and begins with a letter or digit"
         )
     if isinstance(descriptor, PluginDescriptor):
-        if descriptor.parts in _NO_PARTS:
-            raise source.fault(
-                f"hook {hook} announces {descriptor.name!r} with parts of kind {str(descriptor.parts)!r}, which are "
-                "not made of options alone"
-            )
         for attribute, text in (("target", descriptor.target), ("options", descriptor.options)):
             if not _TARGET.fullmatch(text) and (text or attribute == "target"):
                 raise source.fault(

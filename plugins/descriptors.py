@@ -1,11 +1,8 @@
 """Descriptors: how a plugin is announced before anything of it is imported."""
 
 from enum import StrEnum
-from typing import Protocol, TypeVar
 
 import msgspec
-
-from tierwise.core.tiers import OptionValues
 
 
 class Kind(StrEnum):
@@ -43,47 +40,19 @@ class PluginDescriptor(msgspec.Struct, frozen=True, kw_only=True):
         ``forbid_unknown_fields=True`` and a default for every field. The class is then made as
         ``Class(options)`` (a learner as ``Class(options, task)``). Empty for a plugin without options, made as
         ``Class()`` (a learner as ``Class(task)``).
-    parts
-        The kind of plugins that it is made of, if its options name some. The class is then made as
-        ``Class(options, make)``: `MakePart` makes one of them.
     summary
         What it does, in one sentence, for ``tierwise plugins``.
+    composed
+        Whether it consists of other plugins, which its options name: the class is then made with one argument more, its
+        `tierwise.plugins.Parts`, behind all others.
     """
 
     kind: Kind
     name: str
     target: str
     options: str = ""
-    parts: Kind | None = None
     summary: str
-
-
-Part = TypeVar("Part", covariant=True)
-
-
-class MakePart(Protocol[Part]):
-    """Makes a plugin that another one's options name: given to the classes of descriptors with ``parts``."""
-
-    def __call__(self, name: str, options: OptionValues, key: str) -> Part:
-        """Return the plugin.
-
-        Parameters
-        ----------
-        name
-            Its name, of the kind that the descriptor tells.
-        options
-            Its options as plain values.
-        key
-            Where it stands in the options of who asks (``"rules.1"``), for messages.
-
-        Raises
-        ------
-        ConfigurationError
-            If there is none of this name, or an option is wrong; its key is that of the whole file.
-        PluginError
-            If it cannot be made.
-        """
-        ...
+    composed: bool = False
 
 
 class AggregatorDescriptor(msgspec.Struct, frozen=True, kw_only=True):

@@ -37,7 +37,8 @@ Every table and every key may be left out. A fault is a `ConfigurationError` tha
 value, what is allowed, and the nearest spelling; a file with several faults is refused with all of them, a line each.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -52,7 +53,7 @@ from tierwise.core.settings import EnrolmentSettings, FederationSettings, RoundS
 from tierwise.core.task import Task
 from tierwise.core.tiers import OptionValues
 from tierwise.plugins.manager import Plugins
-from tierwise.runtime.config_own_data import load_own_data, read_evaluation, read_exchange
+from tierwise.runtime.config_own_data import EVALUATION, PUBLIC, load_own_data, read_evaluation, read_exchange, settled
 from tierwise.runtime.config_tables import (
     CATALOGUE,
     EnrolmentTable,
@@ -66,7 +67,7 @@ from tierwise.runtime.config_tables import (
     TaskTable,
     UpdatesTable,
 )
-from tierwise.runtime.fleet.draw import draw_fleet, read_fleet
+from tierwise.runtime.fleet.draw import check_same_devices, draw_fleet, read_fleet
 from tierwise.runtime.own_data import OwnData
 from tierwise.runtime.policies import AggregatorChoice, Choice, Policies
 from tierwise.runtime.tables import Tables, read_toml
@@ -147,22 +148,44 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True):
             updates=UpdateSettings(**asdict(self.updates)),
         )
 
-    def profiles(self, folder: Path = Path()) -> dict[DeviceId, HardwareProfile]:
+    def profiles(self, folder: Path = Path(), named: Sequence[str] = ()) -> dict[DeviceId, HardwareProfile]:
         """Draw or read the fleet.
 
         Parameters
         ----------
         folder
             Where a relative path of the fleet's table starts: the folder of the configuration's file.
+        named
+            The devices that the data know; none where data are dealt out to however many there are.
 
         Raises
         ------
         ConfigurationError
-            If the table cannot be read or is wrong.
+            If the table cannot be read or is wrong, or the fleet is not of the devices that are named.
         """
         if self.fleet.hardware == CATALOGUE:
-            return {name: drawn.profile for name, drawn in draw_fleet(self.fleet.drawn, self.seed).items()}
-        return read_fleet(folder / self.fleet.hardware)
+            return self._drawn(named)
+        fleet = read_fleet(folder / self.fleet.hardware)
+        if named:
+            check_same_devices(named, fleet, str(folder / self.fleet.hardware))
+        return fleet
+
+    def _drawn(self, named: Sequence[str]) -> dict[DeviceId, HardwareProfile]:
+        wanted = self.fleet.devices
+        if named and wanted not in (None, len(named)):
+            raise ConfigurationError(
+                f"devices is {wanted}, and the data are of {len(named)}: leave devices out, or have the samples dealt "
+                "out by another partition in [data]",
+                key="fleet.devices",
+            )
+        drawn = draw_fleet(len(named) or self.fleet.drawn, self.seed)
+        return {DeviceId(name): one.profile for name, one in zip(named or drawn, drawn.values(), strict=True)}
+
+    def kinds(self) -> dict[DeviceId, str]:
+        """Return what each device of the fleet is sold as; empty unless the fleet is drawn from the catalogue."""
+        if self.fleet.hardware != CATALOGUE:
+            return {}
+        return {name: str(drawn.model.kind) for name, drawn in draw_fleet(self.fleet.drawn, self.seed).items()}
 
     def data_source(self, plugins: Plugins) -> DataSource:
         """Make the data source."""
@@ -206,7 +229,7 @@ def load_config(path: Path, plugins: Plugins | None = None) -> RunConfig:
             plugins.register_file(path.parent / name)
         except ConfigurationError as error:
             tables.fault(str(error), "plugins.modules")
-    return _parse(tables, str(path), plugins, own)
+    return _parse(tables, str(path), plugins, own, may_name_code=True)
 
 
 def parse_config(mapping: Mapping[str, object], source: str = "", plugins: Plugins | None = None) -> RunConfig:
@@ -224,8 +247,8 @@ def parse_config(mapping: Mapping[str, object], source: str = "", plugins: Plugi
     Raises
     ------
     ConfigurationError, PluginLoadError, PluginClashError
-        As `load_config`. Names under ``plugins.modules`` are refused: a mapping may come from anywhere, and must not
-        choose what this program runs.
+        As `load_config`. Names under ``plugins.modules``, and a data source's function, are refused: a mapping may come
+        from anywhere, and must not choose what this program runs.
     """
     tables = Tables(mapping, _KEYS, source)
     own = tables.table("plugins", PluginsTable)
@@ -235,15 +258,17 @@ def parse_config(mapping: Mapping[str, object], source: str = "", plugins: Plugi
             "Plugins.register_file(path)",
             "plugins.modules",
         )
-    return _parse(tables, source, plugins or Plugins.discover(), own)
+    return _parse(tables, source, plugins or Plugins.discover(), own, may_name_code=False)
 
 
-def _parse(tables: Tables, source: str, plugins: Plugins, own: PluginsTable) -> RunConfig:
+def _parse(tables: Tables, source: str, plugins: Plugins, own: PluginsTable, *, may_name_code: bool) -> RunConfig:
     exchange, public = read_exchange(tables, plugins)
+    test = read_evaluation(tables, plugins)
+    settle = partial(settled, tables, plugins, Path(source).parent, may_name_code)
     config = RunConfig(
         federation=tables.table("federation", FederationTable),
         plugins=own,
-        data=tables.choice("data", "source", plugins.data_source, Choice(name="digits")),
+        data=settle("data", tables.choice("data", "source", plugins.data_source, Choice(name="digits"))),
         task=tables.table("task", TaskTable),
         fleet=_read_fleet_table(tables, Path(source).parent),
         enrolment=tables.table("enrolment", EnrolmentTable),
@@ -257,8 +282,8 @@ def _parse(tables: Tables, source: str, plugins: Plugins, own: PluginsTable) -> 
             exchange=exchange,
             stop=tables.choice("stop", "rule", plugins.stop_rule, Policies().stop),
         ),
-        public=public,
-        evaluation=read_evaluation(tables, plugins),
+        public=None if public is None else settle(PUBLIC, public),
+        evaluation=None if test is None else settle(EVALUATION, test),
         mqtt=_read_mqtt(tables),
         store=tables.table("store", StoreTable),
         security=tables.table("security", SecurityTable),

@@ -16,14 +16,17 @@
 """
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Final, TypeVar
 
 import numpy as np
 
-from tierwise.core.errors import ConfigurationError
+from tierwise.core.errors import ConfigurationError, PluginError
 from tierwise.core.exchange import NO_EXCHANGE
 from tierwise.core.learning import Dataset, DataSource, reserved_of
+from tierwise.plugins.descriptors import Kind
 from tierwise.plugins.manager import Plugins
+from tierwise.plugins.paths import code_in
 from tierwise.runtime.own_data import OwnData
 from tierwise.runtime.policies import Choice
 from tierwise.runtime.tables import Tables, located
@@ -75,6 +78,34 @@ def _read_source(tables: Tables, values: dict[str, object], table: str, plugins:
         return Choice(name=RESERVED)
     tables.attempt(table, "source", lambda: plugins.data_source(name, values, where=table))
     return Choice(name=name, options=values)
+
+
+def settled(tables: Tables, plugins: Plugins, folder: Path, may_name_code: bool, table: str, chosen: Choice) -> Choice:
+    """Return the choice of a data source with its paths starting at the file's folder.
+
+    Parameters
+    ----------
+    tables
+        Where a fault is noted.
+    plugins
+        Where the source is looked up.
+    folder
+        Of the configuration's file.
+    may_name_code
+        Whether an option may name code that the source runs.
+    table, chosen
+        The table, and what it chooses; if that is a fault already, it is returned as it is.
+    """
+    if chosen.name == RESERVED:
+        return chosen
+    try:
+        code = code_in(chosen.options, plugins.options_type(Kind.DATA_SOURCE, chosen.name))
+        if code and not may_name_code:
+            tables.fault("only a configuration that is a file can name code that is run", f"{table}.{code[0]}")
+        options = plugins.placed(Kind.DATA_SOURCE, chosen.name, chosen.options, folder)
+    except PluginError:
+        return chosen
+    return Choice(name=chosen.name, options=options)
 
 
 def load_own_data(

@@ -1,6 +1,6 @@
 """Which plugins decide in a federation: chosen by name, then made."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -55,7 +55,7 @@ class Policies(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Team:
-    """The plugins of a federation, made; ``used`` says where each came from."""
+    """The plugins of a federation, made; ``used`` says where each came from, and behind them each of their parts."""
 
     grouping: GroupingPolicy
     tiers: TierProvider
@@ -133,11 +133,13 @@ def assemble(policies: Policies, plugins: Plugins) -> Team:
         Kind.SERVER_OPTIMIZER: aggregator.server_optimizer,
         Kind.STOP_RULE: policies.stop.name,
     }
+    noted: list[PluginUsed] = []
+    plugins = plugins.noting(noted)
     exchange = None
     if policies.exchange.name != NO_EXCHANGE:
         exchange = plugins.exchange(policies.exchange.name, policies.exchange.options, where="exchange")
         names[Kind.EXCHANGE] = policies.exchange.name
-    return Team(
+    team = Team(
         grouping=plugins.grouping_policy(policies.grouping.name, policies.grouping.options, where="grouping"),
         tiers=plugins.tier_provider(policies.tiers.name, policies.tiers.options, where="tiers"),
         selector=plugins.selector(policies.selection.name, policies.selection.options, where="selection"),
@@ -147,5 +149,7 @@ def assemble(policies: Policies, plugins: Plugins) -> Team:
         ),
         exchange=exchange,
         stop=plugins.stop_rule(policies.stop.name, policies.stop.options, where="stop"),
-        used=tuple(plugins.provenance(kind, name) for kind, name in names.items()),
+        used=(),
     )
+    whole = [plugins.provenance(kind, name) for kind, name in names.items()]
+    return replace(team, used=tuple(dict.fromkeys([*whole, *noted])))

@@ -39,6 +39,8 @@ class TargetCard(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
+    format
+        Of this file.
     file, sha256
         The safetensors file beside the card, and the hash of its bytes, which is the model's identity.
     device, federation
@@ -75,7 +77,15 @@ class TargetCard(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
-    """A model in the directory: its file, its card, and the hash of the file's bytes."""
+    """A model in the directory.
+
+    Attributes
+    ----------
+    file, card
+        The names of its file and of its card.
+    sha256
+        Of the file's bytes.
+    """
 
     file: _FileName
     card: _FileName
@@ -83,7 +93,17 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Current(msgspec.Struct, frozen=True, kw_only=True):
-    """The content of ``current.json``: the model in use, and the one to go back to."""
+    """The content of ``current.json``.
+
+    Attributes
+    ----------
+    format
+        Of this file.
+    current
+        The model in use.
+    previous
+        The one to go back to; None if there is none.
+    """
 
     format: Literal["tierwise.current.1"] = "tierwise.current.1"
     current: Kept

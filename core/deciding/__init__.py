@@ -52,6 +52,7 @@ _DECISIONS: Final[dict[type[i.Input], Callable[[FederationState, Any, float], tu
     i.ParticipantsSelected: answers.select_participants,
     i.SelectionPostponed: answers.postpone_round,
     i.CohortReduced: answers.reduce_cohort,
+    i.ModelAdjusted: answers.standardise_model,
     i.ModelsExchanged: answers.exchange_models,
     i.ModelMeasured: answers.report_test,
     i.StopRuled: answers.rule_stop,

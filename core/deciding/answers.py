@@ -128,6 +128,12 @@ def reduce_cohort(state: FederationState, given: i.CohortReduced, _now: float) -
     )
 
 
+def standardise_model(state: FederationState, given: i.ModelAdjusted, _now: float) -> tuple[e.Event, ...]:
+    """Take a group's initial model with the figures of its features."""
+    order = _answered(state, given, c.StandardiseModel)
+    return (e.ModelStandardised(group=order.group, cohort=order.cohort, model=given.model),)
+
+
 def exchange_models(state: FederationState, given: i.ModelsExchanged, _now: float) -> tuple[e.Event, ...]:
     """Take what a group learned from others."""
     order = _answered(state, given, c.ExchangeModels)
@@ -164,6 +170,7 @@ def note_plugin_failure(state: FederationState, given: i.PluginFailed, _now: flo
         case (
             c.ChooseTier()
             | c.SelectParticipants()
+            | c.StandardiseModel()
             | c.ReduceCohort()
             | c.ExchangeModels()
             | c.MeasureModel()

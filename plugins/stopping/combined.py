@@ -8,9 +8,10 @@ import msgspec
 from tierwise.core.errors import ConfigurationError, NeverStopsError
 from tierwise.core.stopping import ChecksTask, RoundRecord, StopRule
 from tierwise.core.task import Task
-from tierwise.plugins.descriptors import MakePart
+from tierwise.plugins.descriptors import Kind
+from tierwise.plugins.parts import KEYS, Parts
 
-_KEY: Final = "rule"
+_KEY: Final = KEYS[Kind.STOP_RULE]
 """Of a rule's table: its name; what else is in it are its options."""
 
 
@@ -38,8 +39,8 @@ class CombinedOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class _Combined:
-    def __init__(self, options: CombinedOptions, make: MakePart[StopRule]) -> None:
-        self._rules = [_made(rule, f"rules.{number}", make) for number, rule in enumerate(options.rules)]
+    def __init__(self, options: CombinedOptions, parts: Parts) -> None:
+        self._rules = [_made(rule, f"rules.{number}", parts) for number, rule in enumerate(options.rules)]
 
     def check_task(self, task: Task) -> None:
         """Let each rule look at the task; that one of them does not go with it is a mistake, whoever else stops."""
@@ -91,8 +92,8 @@ class AllRule(_Combined):
         return "; ".join(reasons) if len(reasons) == len(answers) else None
 
 
-def _made(rule: Mapping[str, Any], key: str, make: MakePart[StopRule]) -> StopRule:
-    return make(rule[_KEY], {name: value for name, value in rule.items() if name != _KEY}, key)
+def _made(rule: Mapping[str, Any], at: str, parts: Parts) -> StopRule:
+    return parts.stop_rule(rule[_KEY], {name: value for name, value in rule.items() if name != _KEY}, at=at)
 
 
 def _answer(

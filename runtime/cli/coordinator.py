@@ -27,7 +27,7 @@ from tierwise.runtime.cli.keeping import keep
 from tierwise.runtime.cli.logging import JsonLog, Level, Log, TextLog, listening
 from tierwise.runtime.cli.progress import Progress
 from tierwise.runtime.cli.running import run_until_told
-from tierwise.runtime.cli.tables import groups_table, unplaced_lines
+from tierwise.runtime.cli.tables import show_report
 from tierwise.runtime.config import RunConfig, load_config
 from tierwise.runtime.config_tables import FleetTable
 from tierwise.runtime.coordinator import Coordinator
@@ -229,7 +229,7 @@ class _Program:
         if self._json is not None:
             self._json.result("federation", {"report": msgspec.to_builtins(report)})
         else:
-            show_federation(report, self._out)
+            show_report(report, self._out)
         return report
 
     def _report(self, run: Run, *, interrupted: bool = False) -> Report:
@@ -241,23 +241,6 @@ class _Program:
             self._plugins.provenance(Kind.DATA_SOURCE, self._config.data.name),
             *(self._plugins.provenance(Kind.LEARNER, name) for name in sorted(learners)),
         )
-
-
-def show_federation(report: Report, directory: Path | None) -> None:
-    """Print a real federation's figures for people, and where its files are."""
-    console = present.output()
-    if report.interrupted:
-        console.print("interrupted; this is how far it came:")
-    if report.run.groups:
-        table = groups_table(report.run.groups)
-        for column in table.columns:
-            if column.header == "simulated time":
-                column.header = "time"
-        console.print(table)
-    for line in unplaced_lines(report.run.unplaced):
-        console.print(line, soft_wrap=True)
-    if directory is not None:
-        console.print(f"written to {directory}: result.json, {', '.join(report.files)}", soft_wrap=True)
 
 
 def _store(config: RunConfig, file: Path) -> Store:

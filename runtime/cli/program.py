@@ -77,6 +77,10 @@ COMMANDS: Final = {
         "tierwise.runtime.cli.report:report",
         "Make report.html, a page with charts, of a result that is there already.",
     ),
+    "data": LazyCommand(
+        "tierwise.runtime.cli.data:data",
+        "Show what a data source has, and the lines of a configuration that write its task down.",
+    ),
     "probe": LazyCommand(
         "tierwise.runtime.cli.probe:probe",
         "Measure this machine as a device of a federation is measured.",

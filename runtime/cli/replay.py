@@ -18,7 +18,7 @@ from tierwise.core.federation import Federation
 from tierwise.core.ids import BlobHash
 from tierwise.core.state import FederationState, GroupState, Phase, Stage
 from tierwise.runtime.cli.keeping import keep
-from tierwise.runtime.cli.sentences import tell
+from tierwise.runtime.cli.sentences import OTHERWISE, tell
 from tierwise.runtime.cli.tables import show_report
 from tierwise.runtime.figures import Run, finished_groups
 from tierwise.runtime.output import Report, claim, make_report
@@ -27,8 +27,11 @@ from tierwise.runtime.stores.sqlite import SqliteStore
 _ENDED = (Stage.FINISHED, Stage.FAILED)
 _WAITS = {
     Phase.TIERING: "for its tier",
+    Phase.OPENING: "for three devices that can be reached",
     Phase.SELECTING: "for the devices of its next round",
     Phase.REDUCING: "for the aggregator",
+    Phase.EXCHANGING: "for the exchange with other groups",
+    Phase.TESTING: "for the coordinator's test of its model",
     Phase.CHECKING: "for the stop rule",
     Phase.CLOSING: "for its closing evaluation",
 }
@@ -161,8 +164,8 @@ def _waits(group: GroupState, state: FederationState) -> str:
         return _WAITS.get(group.phase, f"({group.phase})")
     opened = group.cohort.opened
     fits = opened.purpose is e.Purpose.FIT
-    of = f"round {opened.round}" if fits else "the closing evaluation"
-    what = "updates" if fits else "evaluations"
+    of = f"round {opened.round}" if fits else f"the {OTHERWISE[opened.purpose]}"
+    what = "updates" if fits else "answers"
     return (
         f"for {len(group.cohort.waiting)} of {len(opened.participants)} {what} of {of}, "
         f"until {opened.deadline_at:,.3f} s"

@@ -21,7 +21,7 @@ from tierwise.runtime.figures import Run
 from tierwise.runtime.output import Report, claim, make_report
 from tierwise.runtime.simulation import run as simulation
 from tierwise.runtime.simulation.clock import SimulationStalledError
-from tierwise.runtime.simulation.fleet import DeviceSpec
+from tierwise.runtime.simulation.enlisting import enlist
 from tierwise.runtime.stores.memory import MemoryStore
 from tierwise.runtime.tables import located
 
@@ -90,15 +90,11 @@ class _Simulation:
 
     def _work(self, stop: StopToken, progress: Progress) -> None:
         progress.say("reading data")
-        profiles = self._config.profiles(self._file.parent)
         source = self._config.data_source(self._plugins)
         try:
-            settings = self._config.settings(source.task, len(profiles))
+            devices = enlist(self._config, source, self._file.parent)
+            settings = self._config.settings(source.task, len(devices))
             own = self._config.own_data(source, self._plugins)
-            devices = {
-                name: DeviceSpec(profile, source.load(part, len(profiles), self._config.seed))
-                for part, (name, profile) in enumerate(profiles.items())
-            }
         except ConfigurationError as error:
             raise located(error, str(self._file), "data") from error
         progress.say("waiting for devices")
@@ -115,7 +111,7 @@ class _Simulation:
 
     def _conclude(self, *, interrupted: bool = False) -> Report:
         """Write and show what there is."""
-        run = asyncio.run(Run.read(self._store))
+        run = asyncio.run(Run.read(self._store, self._config.kinds()))
         report = make_report(
             run,
             configuration=self._config,
@@ -129,7 +125,7 @@ class _Simulation:
         if self._as_json:
             click.echo(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
         else:
-            show_report(report, self._out)
+            show_report(report, self._out, simulated=True)
         return report
 
     def _also_used(self, run: Run) -> tuple[PluginUsed, ...]:

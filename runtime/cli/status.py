@@ -80,7 +80,7 @@ def _lines(standing: Standing) -> list[str]:
 
 def _row(group: GroupStanding, metrics: list[str]) -> list[str]:
     arrived = present.MISSING if group.wanted is None else f"{group.arrived} of {group.wanted}"
-    values = (group.metrics[name].value if name in group.metrics else None for name in metrics)
+    values = [present.metric(name, group.metrics[name].value if name in group.metrics else None) for name in metrics]
     return [
         group.group,
         group.tier or present.MISSING,
@@ -89,7 +89,7 @@ def _row(group: GroupStanding, metrics: list[str]) -> list[str]:
         present.count(group.round),
         group.phase if not group.reason else f"{group.phase}: {group.reason}",
         arrived,
-        *map(present.share, values),
+        *values,
         _clock(group.since),
     ]
 

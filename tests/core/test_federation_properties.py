@@ -22,7 +22,7 @@ from tierwise.core.ids import BlobHash, CohortId, DeviceId, GroupId
 from tierwise.core.metrics import Metric, add_metrics
 from tierwise.core.state import CohortState, Phase, Stage
 
-from .drive import DEADLINE_S, GRACE_S, HITS, TASK, TICKS_LIMIT, answer, blob, profile, settings, tier
+from .drive import DEADLINE_S, DESCRIPTION, GRACE_S, HITS, TASK, TICKS_LIMIT, answer, blob, profile, settings, tier
 
 DEVICES = [DeviceId(f"d{number}") for number in range(10)]
 STEPS_LIMIT = 1000
@@ -97,6 +97,7 @@ def wild_answers(order: str) -> st.SearchStrategy[i.Answer]:
         st.builds(i.ParticipantsSelected, order=key, devices=some),
         st.builds(i.SelectionPostponed, order=key, reason=reasons),
         st.builds(i.CohortReduced, order=key, model=blobs, optimizer_state=st.none() | blobs),
+        st.builds(i.ModelAdjusted, order=key, model=blobs),
         st.builds(i.ModelsExchanged, order=key, model=blobs),
         st.builds(i.ModelMeasured, order=key, metrics=metrics),
         st.builds(i.StopRuled, order=key, reason=st.none() | reasons),
@@ -107,8 +108,9 @@ def wild_answers(order: str) -> st.SearchStrategy[i.Answer]:
 def contribution(cohort: CohortState, device: DeviceId) -> i.Input:
     """Make what a cohort wants of a device."""
     opened = cohort.opened
-    if opened.purpose is e.Purpose.EVALUATE:
-        return i.SubmitEvaluation(device=device, cohort=opened.cohort, base=opened.model, metrics=HITS)
+    if opened.purpose is not e.Purpose.FIT:
+        metrics = HITS if opened.purpose is e.Purpose.EVALUATE else DESCRIPTION
+        return i.SubmitEvaluation(device=device, cohort=opened.cohort, base=opened.model, metrics=metrics)
     return i.SubmitUpdate(
         device=device,
         cohort=opened.cohort,
@@ -178,6 +180,7 @@ class Histories(RuleBasedStateMachine):
         forming=st.sampled_from([True, True, True, False]),
         exchanges=st.booleans(),
         tests=st.booleans(),
+        standardise=st.booleans(),
     )
     def open(
         self,
@@ -187,10 +190,11 @@ class Histories(RuleBasedStateMachine):
         forming: bool,
         exchanges: bool,
         tests: bool,
+        standardise: bool,
     ) -> None:
         if min_devices is None:
             window_s = 60.0
-        given = settings(min_devices=min_devices, window_s=window_s)
+        given = settings(min_devices=min_devices, window_s=window_s, standardise=standardise)
         self.step(i.OpenFederation(settings=given, exchanges=exchanges, tests=tests))
         for device in DEVICES[:joining]:
             self.join(device, 1e9)
@@ -318,11 +322,11 @@ class Histories(RuleBasedStateMachine):
 
     @invariant()
     def what_counts_is_what_was_accepted_once(self) -> None:
-        accepted: dict[CohortId, dict[DeviceId, e.UpdateAccepted]] = {}
+        accepted: dict[CohortId, dict[DeviceId, e.UpdateAccepted | e.EvaluationAccepted]] = {}
         survivors: dict[CohortId, tuple[DeviceId, ...]] = {}
         for event in self.events:
             match event:
-                case e.UpdateAccepted():
+                case e.UpdateAccepted() | e.EvaluationAccepted():
                     assert event.cohort not in survivors
                     assert event.device not in accepted.setdefault(event.cohort, {})
                     accepted[event.cohort][event.device] = event
@@ -496,7 +500,7 @@ def named_blobs(command: c.Command) -> set[BlobHash]:
             return {command.opened.model}
         case c.ExchangeModels():
             return {peer.model for peer in command.models.values()}
-        case c.MeasureModel():
+        case c.MeasureModel() | c.StandardiseModel():
             return {command.model}
         case c.PublishTarget():
             return {command.model}

@@ -54,3 +54,26 @@ def test_quantities_in_the_unit_of_their_name(name, value, text) -> None:
 def test_what_is_not_known() -> None:
     assert present.count(None) == present.share(None) == "–"
     assert (present.count(76810), present.share(0.94444)) == ("76,810", "0.944")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("accuracy", 0.90349, "0.903"),
+        ("auc", 1.0, "1.000"),
+        ("f1", -0.25, "-0.250"),
+        ("log_loss", 0.5321, "0.532"),
+        ("log_loss", 12.3456, "12.346"),
+        ("log_loss", 1234.5, "1,234"),
+        ("rmse", 53126.4, "53,126"),
+        ("rmse", 999.96, "1,000"),
+        ("rmse", 12.3456, "12.35"),
+        ("mae", 0.00412345, "0.004123"),
+        ("mae", 5.3e-9, "5.300e-09"),
+        ("mae", 0.0, "0.000"),
+        ("rmse", float("inf"), "inf"),
+        ("rmse", None, "–"),
+    ],
+)
+def test_metrics_by_their_kind(name, value, text) -> None:
+    assert present.metric(name, value) == text

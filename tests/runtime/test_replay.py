@@ -99,7 +99,8 @@ def test_a_finished_run_has_a_line_for_each_event_and_a_table(finished):
     assert "the federation has finished" in lines[len(records) - 1]
     table = lines[len(records) + 1 :]
     assert table[0].split()[:4] == ["group", "devices", "tier", "parameters"]
-    assert [line.split()[0] for line in table[2:]] == ["g1", "g2", "g3"]
+    assert [line.split()[0] for line in table[2:5]] == ["g1", "g2", "g3"]
+    assert any(line.startswith("all hold-outs ") for line in table)
     assert "not ended" not in out
 
 

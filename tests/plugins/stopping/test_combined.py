@@ -1,14 +1,12 @@
 """Stop rules made of others."""
 
-from collections.abc import Sequence
-
 import msgspec
 import pytest
 
-from tierwise.core.errors import ConfigurationError, NeverStopsError, PluginLoadError
-from tierwise.core.stopping import RoundRecord, StopRule
+from tierwise.core.errors import ConfigurationError, NeverStopsError
+from tierwise.core.stopping import StopRule
 from tierwise.core.task import Loss, Task
-from tierwise.plugins import Kind, PluginDescriptor, Plugins, hookimpl
+from tierwise.plugins import Plugins
 from tierwise.plugins.testing import TASK, check_stop_rule
 
 from .records import RECORD, with_metric
@@ -76,7 +74,7 @@ def test_faults_have_the_key_of_the_whole_file(name: str) -> None:
         "stop.rules.1.rules.1.seconds"
     )
     unknown = fault(name, SEVEN, {"rule": "plato"})
-    assert unknown.key == "stop.rules.1"
+    assert unknown.key == "stop.rules.1.rule"
     assert "there is no stop rule named 'plato' (did you mean 'plateau'?)" in str(unknown)
 
 
@@ -94,53 +92,3 @@ def test_each_rule_is_asked_about_the_task() -> None:
     with pytest.raises(ConfigurationError, match="stop rule 'plateau' waits for metric 'log_loss'") as caught:
         rule.check_task(Task(name="heat", features=2, loss=Loss.SQUARED_ERROR))
     assert caught.value.key == "rules.1.rules.1.metric"
-
-
-class LastOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``inner``: the rule that decides."""
-
-    inner: str = "rounds"
-
-
-class Twice:
-    """Of a policy pack: doubles the reason of another rule."""
-
-    def __init__(self, options: LastOptions, make) -> None:
-        self._inner = make(options.inner, {"rounds": 1}, "inner")
-
-    def check(self, history: Sequence[RoundRecord]) -> str | None:
-        reason = self._inner.check(history)
-        return reason and f"{reason}, {reason}"
-
-
-class Pack:
-    """Announces a rule that is made of another, the way a built-in does."""
-
-    def __init__(self, parts: Kind) -> None:
-        self.parts = parts
-
-    @hookimpl
-    def tierwise_stop_rules(self):
-        yield PluginDescriptor(
-            kind=Kind.STOP_RULE,
-            name="twice",
-            target=f"{__name__}:Twice",
-            options=f"{__name__}:LastOptions",
-            parts=self.parts,
-            summary=".",
-        )
-
-
-def test_a_policy_pack_has_rules_made_of_others_too() -> None:
-    plugins = Plugins.discover()
-    plugins.register(Pack(Kind.STOP_RULE))
-    assert plugins.stop_rule("twice").check([RECORD]) == "1 round, 1 round"
-    with pytest.raises(ConfigurationError) as caught:
-        plugins.stop_rule("any", {"rules": [{"rule": "twice", "inner": "nothing"}]}, where="stop")
-    assert caught.value.key == "stop.rules.0.inner"
-
-
-@pytest.mark.parametrize("kind", [Kind.LEARNER, Kind.AGGREGATOR])
-def test_parts_are_of_kinds_that_options_alone_make(kind: Kind) -> None:
-    with pytest.raises(PluginLoadError, match="which are not made of options alone"):
-        Plugins(Pack(kind))
