@@ -299,16 +299,16 @@ def tierwise_stop_rules() -> Iterable[PluginDescriptor]:
         name="any",
         target="tierwise.plugins.stopping.combined:AnyRule",
         options="tierwise.plugins.stopping.combined:CombinedOptions",
-        composed=True,
         summary="Stops as soon as one of several rules does.",
+        composed=True,
     )
     yield PluginDescriptor(
         kind=Kind.STOP_RULE,
         name="all",
         target="tierwise.plugins.stopping.combined:AllRule",
         options="tierwise.plugins.stopping.combined:CombinedOptions",
-        composed=True,
         summary="Stops when every one of several rules would.",
+        composed=True,
     )
 
 

@@ -230,6 +230,8 @@ class Agent:
                     self._tasks.start_soon(self._work, action.job, self._stop)
                 case do.StopJob():
                     self._stop.stop()
+                    if action.overdue:
+                        _LOG.warning("%s: the deadline is missed: its round ended before the work", action.cohort)
                 case do.KeepTarget():
                     self._keep(action)
                 case do.Leave():

@@ -36,6 +36,7 @@ from tierwise.runtime.figures import Run
 from tierwise.runtime.output import Report, claim, make_report
 from tierwise.runtime.own_data import OwnData
 from tierwise.runtime.stores.memory import MemoryStore
+from tierwise.runtime.straining import StrainWatch
 from tierwise.runtime.tables import located
 from tierwise.runtime.watching import Happening
 
@@ -50,7 +51,7 @@ from tierwise.runtime.watching import Happening
     "--out",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Write result.json, report.html, and each group's target model with a card. Created if need be.",
+    help="Write result.json with the event log, report.html, and target models with cards. Created if need be.",
 )
 @click.option(
     "--linger",
@@ -122,6 +123,7 @@ class _Program:
         self._console = present.messages()
         self._log: Log = self._json or TextLog(self._write)
         self._progress = Progress(self._console, config.federation.name)
+        self._strain = StrainWatch()
         self._store = _store(config, file)
         self._ended = False
 
@@ -180,8 +182,7 @@ class _Program:
         earlier = await _records(self._store)
         for record in earlier:
             self._progress.watch(record.event)
-        if earlier:
-            self._log.remark(f"going on where the store stands, after {len(earlier):,} records")
+            self._strain.watch(record.event)
         self._log.remark(
             f"connecting to the broker {link.settings.url} as the coordinator of {link.settings.federation}"
         )
@@ -198,6 +199,8 @@ class _Program:
             async with link.trust.remembered(), anyio.create_task_group() as tasks:
                 await tasks.start(self._follow, running.bus)  # before it does anything
                 async with running:
+                    if earlier:  # said when it is sure that the store is this coordinator's
+                        self._log.remark(f"going on where the store stands, after {len(earlier):,} records")
                     for device in self._release:
                         running.release_device(DeviceId(device))
                     await running.result()
@@ -220,6 +223,8 @@ class _Program:
             async for happening in happenings:
                 self._progress.watch(happening)
                 await anyio.to_thread.run_sync(self._log.happened, happening)
+                if (warning := self._strain.watch(happening)) is not None:
+                    self._log.remark(warning, Level.WARNING)
             if happenings.dropped:
                 self._log.remark(f"this log lacks {happenings.dropped} events: it was too slow", Level.WARNING)
 

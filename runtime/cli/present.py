@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 WIDTH: Final = 120
 """Columns of what goes into a file or a pipe, where nobody's terminal sets a width."""
 MISSING: Final = "–"
+_PREFIXES: Final = (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3), ("", 1.0), ("m", 1e-3), ("µ", 1e-6))
 
 
 def output() -> "Console":
@@ -86,11 +87,11 @@ def size(size_bytes: float) -> str:
 
 
 def scaled(value: float, unit: str) -> str:
-    """Write a quantity with an SI prefix and three digits: ``12.3 GFLOP/s``."""
-    for prefix, factor in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+    """Write a quantity with an SI prefix and three digits: ``12.3 GFLOP/s``, ``4.5 mJ``."""
+    for prefix, factor in _PREFIXES:
         if value >= 0.9995 * factor:
             return f"{_digits(value / factor)} {prefix}{unit}"
-    return f"{_digits(value)} {unit}"
+    return f"{_digits(value / 1e-6)} µ{unit}" if value else f"0 {unit}"
 
 
 def memory(size_bytes: float) -> str:

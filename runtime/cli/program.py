@@ -53,6 +53,10 @@ COMMANDS: Final = {
         "tierwise.runtime.cli.simulate:simulate",
         "Run a federation that a TOML file describes: simulated devices and time, real training.",
     ),
+    "explain": LazyCommand(
+        "tierwise.runtime.cli.explain:command",
+        "Say why each device of a fleet is in its group, and with which model, with the numbers.",
+    ),
     "coordinator": LazyCommand(
         "tierwise.runtime.cli.coordinator:coordinator",
         "Run a federation of real devices over an MQTT broker.",

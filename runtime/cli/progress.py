@@ -58,6 +58,7 @@ class Progress:
         self._title = title
         self._groups: dict[GroupId, _GroupProgress] = {}
         self._tell: Callable[[str], None] | None = None
+        self._open = False
         self._remark = ""
         self._metric = "metric"
         self._tests = False
@@ -65,21 +66,27 @@ class Progress:
     @contextmanager
     def shown(self) -> Iterator[None]:
         """Show what is watched, as long as the context lasts."""
-        if self._console.is_terminal:
-            with Live(get_renderable=self._table, console=self._console, refresh_per_second=8, transient=True):
-                yield
-            return
-        self._tell = lambda line: self._console.print(line, soft_wrap=True)
+        self._open = True
         try:
-            yield
+            if self._console.is_terminal:
+                with Live(get_renderable=self._table, console=self._console, refresh_per_second=8, transient=True):
+                    yield
+            else:
+                self._tell = lambda line: self._console.print(line, soft_wrap=True)
+                yield
         finally:
-            self._tell = None  # whoever was abandoned says nothing more
+            self._tell, self._open = None, False  # whoever was abandoned says nothing more
 
     def say(self, remark: str) -> None:
         """Show what is going on before there are groups."""
         self._remark = remark
         if self._tell is not None:
             self._tell(remark)
+
+    def warn(self, text: str) -> None:
+        """Show a warning, which stays."""
+        if self._open:
+            self._console.print(f"warning: {text}", style="yellow", soft_wrap=True)
 
     def watch(self, event: e.Event | e.Notice) -> None:
         """Take note of an event."""

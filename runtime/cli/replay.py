@@ -12,7 +12,7 @@ import msgspec
 import psutil
 
 from tierwise.core import events as e
-from tierwise.core.errors import StoreError
+from tierwise.core.errors import ConfigurationError, StoreError
 from tierwise.core.events import Record
 from tierwise.core.federation import Federation
 from tierwise.core.ids import BlobHash
@@ -61,7 +61,7 @@ class _Found:
     "--out",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Write result.json, report.html, and each group's target model with a card. Created if need be.",
+    help="Write result.json with the event log, report.html, and target models with cards. Created if need be.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document, result.json with the event log.")
 @click.pass_context
@@ -77,6 +77,7 @@ def replay(ctx: click.Context, store: Path, out: Path | None, as_json: bool) -> 
     A damaged log is shown as far as it can be read, and then the damage is told, with exit code 1. How the federation
     itself ended makes no difference to the exit code.
     """
+    _check(store)
     if out is not None:
         claim(out)
     found = anyio.run(_find, store, out is not None)
@@ -95,6 +96,22 @@ def replay(ctx: click.Context, store: Path, out: Path | None, as_json: bool) -> 
     if found.damage is not None:
         raise found.damage
     ctx.exit(0)
+
+
+def _check(path: Path) -> None:
+    """Refuse what is no store, but what goes with one: it would be told as a damaged one."""
+    if path.suffix == ".toml":
+        raise ConfigurationError(
+            "is a configuration, and replay reads the store of a federation: name the file that is its store.path, or "
+            f"try `tierwise status {path}`",
+            source=str(path),
+        )
+    if path.suffix == ".json":
+        raise ConfigurationError(
+            "is a result, which has the event log already, under `events`; replay reads the store of a federation, the "
+            "file that a configuration has as its store.path",
+            source=str(path),
+        )
 
 
 async def _find(path: Path, with_models: bool) -> _Found:
@@ -122,7 +139,7 @@ def _show(found: _Found, report: Report, out: Path | None, *, as_json: bool) -> 
     click.echo()
     for line in _standing(found):
         click.echo(line)
-    show_report(msgspec.structs.replace(report, interrupted=False), out)
+    show_report(msgspec.structs.replace(report, interrupted=False), out, time="time")
 
 
 def _lines(records: Sequence[Record]) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """What happens in a federation, in a sentence each: for logs that people read."""
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -9,6 +10,19 @@ from tierwise.core.bus import SubscriberFailed
 from tierwise.core.metrics import Metrics, read_metrics
 from tierwise.runtime.cli import present
 
+_INPUTS: Final = {
+    "envelope": "a message",
+    "EnrolDevice": "the hello",
+    "ReportHardware": "the hardware profile",
+    "SubmitUpdate": "an update",
+    "SubmitEvaluation": "an evaluation",
+    "DeclineTask": "a refusal",
+    "LoseDevice": "the loss",
+    "ReportFault": "a fault",
+    "ReleaseDevice": "the release",
+    "RemoveDevice": "the removal",
+}
+"""What the machine is asked to judge of a device, by the name of its class."""
 NAMES_SHOWN: Final = 5
 """Of a list of devices; with more, the rest is counted."""
 
@@ -33,7 +47,7 @@ def tell(happening: e.Event | e.Notice) -> str:
             return f"the federation has failed: {reason}"
         case e.InputRejected(reason=reason):
             of = "" if happening.device is None else f" of {happening.device}"
-            return f"rejected {happening.input}{of}: {reason}"
+            return f"{_input(happening.input)}{of} was not taken: {reason}"
         case SubscriberFailed():
             return f"{happening.subscriber} failed on {happening.event_type}: {happening.error}"
         case _:
@@ -41,6 +55,7 @@ def tell(happening: e.Event | e.Notice) -> str:
                 _of_device(happening)
                 or _of_trouble(happening)
                 or _of_group(happening)
+                or _of_model(happening)
                 or _of_round(happening)
                 or type(happening).__name__
             )
@@ -82,29 +97,30 @@ def _of_group(happening: e.Event | e.Notice) -> str | None:
     match happening:
         case e.TierAssigned(group=group, tier=tier):
             return f"{group}: tier {tier.name}, {tier.cost.parameters:,} parameters"
-        case e.ModelStandardised(group=group):
-            return f"{group}: its model knows the mean and deviation of each feature"
-        case e.ModelExchanged(group=group, teachers=teachers):
-            others = ", ".join(f"{name} (version {version})" for name, version in teachers.items() if name != group)
-            return f"{group}: learned from {others}"
-        case e.ModelTested(group=group, version=version):
-            return f"{group}: version {version} on the test set{_metrics(happening.metrics)}"
         case e.GroupShort(group=group, reachable=reachable):
             return f"{group}: only {_devices(reachable)} can be reached"
         case e.GroupRecovered(group=group):
             return f"{group}: enough devices again"
         case e.GroupMerged(source=source, target=target, devices=devices):
             return f"{source}: merged into {target}, with {_devices(len(devices))}"
-        case e.ModelExchanged(group=group, version=version, teachers=teachers):
-            others = sorted(set(teachers) - {group})
-            return f"{group}: version {version} learned from {', '.join(others) or 'no other group'}"
-        case e.ModelTested(group=group, version=version):
-            return f"{group}: version {version} on the coordinator's test set{_metrics(happening.metrics)}"
         case e.StopChecked(group=group, reason=reason):
             return f"{group}: {'goes on' if reason is None else f'stops: {reason}'}"
         case e.GroupFinished(group=group, reason=reason):
             ended = "failed" if happening.failed else "finished"
             return f"{group}: {ended} with version {happening.version}: {reason}{_metrics(happening.metrics)}"
+        case _:
+            return None
+
+
+def _of_model(happening: e.Event | e.Notice) -> str | None:
+    match happening:
+        case e.ModelStandardised(group=group):
+            return f"{group}: its model knows the mean and deviation of each feature"
+        case e.ModelExchanged(group=group, version=version, teachers=teachers):
+            others = sorted(set(teachers) - {group})
+            return f"{group}: version {version} learned from {', '.join(others) or 'no other group'}"
+        case e.ModelTested(group=group, version=version):
+            return f"{group}: version {version} on the coordinator's test set{_metrics(happening.metrics)}"
         case _:
             return None
 
@@ -175,6 +191,11 @@ def _received(message: m.Message) -> str | None:
 
 
 # -- the pieces
+
+
+def _input(name: str) -> str:
+    words = re.sub(r"(?<!^)(?=[A-Z])", " ", name).lower()
+    return _INPUTS.get(name, f"what a plugin answered ({words})")
 
 
 def _waiting(opened: e.FederationOpened) -> str:

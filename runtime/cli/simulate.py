@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from tierwise.core import events as e
 from tierwise.core.errors import ConfigurationError, FederationError
 from tierwise.core.events import PluginUsed
 from tierwise.core.learning import StopToken
@@ -23,6 +24,7 @@ from tierwise.runtime.simulation import run as simulation
 from tierwise.runtime.simulation.clock import SimulationStalledError
 from tierwise.runtime.simulation.enlisting import enlist
 from tierwise.runtime.stores.memory import MemoryStore
+from tierwise.runtime.straining import StrainWatch
 from tierwise.runtime.tables import located
 
 
@@ -37,7 +39,7 @@ from tierwise.runtime.tables import located
     "--out",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Write result.json, report.html, and each group's target model with a card. Created if need be.",
+    help="Write result.json with the event log, report.html, and target models with cards. Created if need be.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document, result.json without the event log.")
 @click.pass_context
@@ -98,6 +100,13 @@ class _Simulation:
         except ConfigurationError as error:
             raise located(error, str(self._file), "data") from error
         progress.say("waiting for devices")
+        strain = StrainWatch()
+
+        def watch(event: e.Event | e.Notice) -> None:
+            progress.watch(event)
+            if (warning := strain.watch(event)) is not None:
+                progress.warn(warning)
+
         simulation.simulate(
             settings,
             devices,
@@ -105,7 +114,7 @@ class _Simulation:
             plugins=self._plugins,
             store=self._store,
             stop=stop,
-            watch=progress.watch,
+            watch=watch,
             own=own,
         )
 

@@ -550,14 +550,14 @@ def test_a_required_option_and_no_options_at_all(install):
 
         @hookimpl
         def tierwise_data_sources():
-            return [PluginDescriptor(kind=Kind.DATA_SOURCE, name="csv", target="path_pack:Source",
+            return [PluginDescriptor(kind=Kind.DATA_SOURCE, name="tape", target="path_pack:Source",
                                      options="path_pack:Options", summary=".")]
         """,
     )
     plugins = Plugins.discover()
     with pytest.raises(ConfigurationError) as caught:
-        plugins.data_source("csv", {}, where="data")
-    assert str(caught.value) == "data.path: data source 'csv' needs the option 'path': a text"
+        plugins.data_source("tape", {}, where="data")
+    assert str(caught.value) == "data.path: data source 'tape' needs the option 'path': a text"
     with pytest.raises(ConfigurationError) as caught:
         plugins.selector("all", {"share": 1}, where="selection")
     assert str(caught.value) == (

@@ -1,12 +1,14 @@
 """Stop rules made of others."""
 
+from collections.abc import Sequence
+
 import msgspec
 import pytest
 
 from tierwise.core.errors import ConfigurationError, NeverStopsError
-from tierwise.core.stopping import StopRule
+from tierwise.core.stopping import RoundRecord, StopRule
 from tierwise.core.task import Loss, Task
-from tierwise.plugins import Plugins
+from tierwise.plugins import Kind, Parts, PluginDescriptor, Plugins, hookimpl
 from tierwise.plugins.testing import TASK, check_stop_rule
 
 from .records import RECORD, with_metric
@@ -92,3 +94,44 @@ def test_each_rule_is_asked_about_the_task() -> None:
     with pytest.raises(ConfigurationError, match="stop rule 'plateau' waits for metric 'log_loss'") as caught:
         rule.check_task(Task(name="heat", features=2, loss=Loss.SQUARED_ERROR))
     assert caught.value.key == "rules.1.rules.1.metric"
+
+
+class LastOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``inner``: the rule that decides."""
+
+    inner: str = "rounds"
+
+
+class Twice:
+    """Of a policy pack: doubles the reason of another rule."""
+
+    def __init__(self, options: LastOptions, parts: Parts) -> None:
+        self._inner = parts.stop_rule(options.inner, {"rounds": 1}, at="inner")
+
+    def check(self, history: Sequence[RoundRecord]) -> str | None:
+        reason = self._inner.check(history)
+        return reason and f"{reason}, {reason}"
+
+
+class Pack:
+    """Announces a rule that is made of another, the way a built-in does."""
+
+    @hookimpl
+    def tierwise_stop_rules(self):
+        yield PluginDescriptor(
+            kind=Kind.STOP_RULE,
+            name="twice",
+            target=f"{__name__}:Twice",
+            options=f"{__name__}:LastOptions",
+            summary=".",
+            composed=True,
+        )
+
+
+def test_a_policy_pack_has_rules_made_of_others_too() -> None:
+    plugins = Plugins.discover()
+    plugins.register(Pack())
+    assert plugins.stop_rule("twice").check([RECORD]) == "1 round, 1 round"
+    with pytest.raises(ConfigurationError) as caught:
+        plugins.stop_rule("any", {"rules": [{"rule": "twice", "inner": "nothing"}]}, where="stop")
+    assert caught.value.key == "stop.rules.0.inner.rule"
