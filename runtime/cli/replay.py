@@ -139,7 +139,7 @@ def _show(found: _Found, report: Report, out: Path | None, *, as_json: bool) -> 
     click.echo()
     for line in _standing(found):
         click.echo(line)
-    show_report(msgspec.structs.replace(report, interrupted=False), out, time="time")
+    show_report(msgspec.structs.replace(report, interrupted=False), out)
 
 
 def _lines(records: Sequence[Record]) -> Iterator[str]:
