@@ -82,6 +82,12 @@ def test_rules_within_rules_are_compared_too() -> None:
     assert refusal(opened(before), chosen(ruled(rounds))).startswith("stop.rules is [")
 
 
+def test_another_plugins_options_are_not_told_beside_its_name() -> None:
+    target, plateau = (Policies(stop=Choice(name=name)) for name in ("target", "plateau"))  # both have a metric
+    (told,) = refusal(opened(target), chosen(plateau)).splitlines()
+    assert told.startswith("stop.rule is 'plateau', the store's federation was opened with 'target'")
+
+
 def test_what_is_allowed_may_differ_if_it_is_harmless() -> None:
     state, longer = opened(Policies()), chosen(Policies(stop=Choice(name="rounds", options={"rounds": 50})))
     assert compare(state, longer, ["stop.rounds"]) is True
