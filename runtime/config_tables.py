@@ -119,6 +119,7 @@ class RoundsTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     energy_j: Annotated[float, Meta(gt=0)] | None = None
     grace_s: _Seconds = 60.0
     evaluation_deadline_s: _Seconds | None = None
+    abandoned_limit: _Count = 3
 
 
 class UpdatesTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

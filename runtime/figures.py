@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from tierwise.core import events as e
 from tierwise.core.edges import Store
 from tierwise.core.events import PluginUsed, Record
 from tierwise.core.federation import Federation
@@ -107,8 +106,7 @@ class Run:
     @property
     def plugins(self) -> tuple[PluginUsed, ...]:
         """Which plugins decided, and where they came from."""
-        opened = next((record.event for record in self.records if isinstance(record.event, e.FederationOpened)), None)
-        return opened.plugins if opened else ()
+        return self.state.plugins
 
 
 def finished_groups(state: FederationState) -> dict[GroupId, GroupState]:

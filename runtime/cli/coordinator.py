@@ -71,10 +71,23 @@ FAREWELL_S: Final = 5.0
     metavar="DEVICE",
     help="Take a device out of quarantine, where it is because it kept sending what could not be used. Repeatable.",
 )
+@click.option(
+    "--allow-change",
+    multiple=True,
+    metavar="KEY",
+    help="Go on though the file has another value than the store's federation: of stop.…, selection.…, or "
+    "aggregation.server_optimizer.…; a key or a whole table. Repeatable.",
+)
 @click.option("--log-json", is_flag=True, help="Print a JSON object a line for all that happens, and for the result.")
 @click.pass_context
 def coordinator(
-    ctx: click.Context, file: Path, out: Path | None, linger: float, release: tuple[str, ...], log_json: bool
+    ctx: click.Context,
+    file: Path,
+    out: Path | None,
+    linger: float,
+    release: tuple[str, ...],
+    allow_change: tuple[str, ...],
+    log_json: bool,
 ) -> None:
     """Run a federation of devices, which `tierwise agent` makes of machines.
 
@@ -88,7 +101,7 @@ def coordinator(
     config = load_config(file, plugins)
     if out is not None:
         claim(out)
-    ctx.exit(_Program(file, config, plugins, _Options(out, linger, release, log_json)).run())
+    ctx.exit(_Program(file, config, plugins, _Options(out, linger, release, allow_change, log_json)).run())
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +109,7 @@ class _Options:
     out: Path | None
     linger_s: float
     release: Sequence[str]
+    may_change: Sequence[str]
     log_json: bool
 
 
@@ -109,6 +123,7 @@ class _Program:
         self._out = options.out
         self._linger_s = options.linger_s
         self._release = options.release
+        self._may_change = options.may_change
         self._json = JsonLog() if options.log_json else None
         self._console = present.messages()
         self._log: Log = self._json or TextLog(self._write)
@@ -184,6 +199,7 @@ class _Program:
             plugins=self._plugins,
             store=self._store,
             own=own,
+            may_change=self._may_change,
         )
         with unwrapped():
             async with link.trust.remembered(), anyio.create_task_group() as tasks:
