@@ -1,7 +1,8 @@
 """The code blocks of the pages: what there is, and what each one is for.
 
 A block is run or checked by its language. A line ``<!-- fragment: REASON -->`` before one says that it cannot stand
-alone, and why; it is only parsed then.
+alone, and why; it is only parsed then. Of a shell's block ``<!-- run -->`` says that it is run, and not only looked
+through; a block of text that follows it is then what it prints.
 """
 
 import re
@@ -13,9 +14,9 @@ ROOT = Path(__file__).parent.parent
 PAGES = sorted(
     [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")]
 )
+_MARK = r"^ *<!-- (?:fragment: (?P<reason>.+?)|(?P<run>run)) -->\n+"
 _BLOCK = re.compile(
-    r"(?:^ *<!-- fragment: (?P<reason>.+?) -->\n+)?^(?P<indent> *)```(?P<language>\S*)\n(?P<text>.*?)^(?P=indent)```$",
-    re.DOTALL | re.MULTILINE,
+    rf"(?:{_MARK})?^(?P<indent> *)```(?P<language>\S*)\n(?P<text>.*?)^(?P=indent)```$", re.DOTALL | re.MULTILINE
 )
 _BEGINNING = r"(?:^|[;&|(]|\b(?:do|then|else|if|time|exec)\b)\s*"
 """Of a command in a line of a shell's."""
@@ -31,6 +32,8 @@ class Block:
     text: str
     reason: str
     """Why it cannot stand alone; empty if it can."""
+    run: bool
+    """Whether it is a shell's block that is run."""
 
     def __str__(self) -> str:
         return f"{self.page.relative_to(ROOT)}:{self.line}"
@@ -49,7 +52,7 @@ def blocks(page: Path, *languages: str) -> list[Block]:
     for match in _BLOCK.finditer(text):
         body = re.sub(f"^{match['indent']}", "", match["text"], flags=re.MULTILINE)
         line = text.count("\n", 0, match.start("language")) + 1
-        found.append(Block(page, line, match["language"], body, match["reason"] or ""))
+        found.append(Block(page, line, match["language"], body, match["reason"] or "", match["run"] is not None))
     return [block for block in found if not languages or block.language in languages]
 
 

@@ -1,6 +1,7 @@
 """What the documentation and the examples say is run."""
 
 import functools
+import json
 import logging
 import re
 import subprocess
@@ -15,8 +16,7 @@ from tests.runtime import helpers
 from tests.runtime.broker import needs_mosquitto, running
 from tests.runtime.mqtt import ends
 from tierwise import runtime
-from tierwise.plugins import Plugins
-from tierwise.plugins.testing import check_server_optimizer
+from tierwise.runtime.cli.program import run
 
 ROOT = Path(__file__).parent.parent
 SMALL = {
@@ -29,27 +29,6 @@ SMALL = {
 def blocks(page: Path, language: str) -> list[str]:
     """Return a page's code blocks of a language."""
     return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
-
-
-def test_the_plugin_of_the_how_to_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    page = blocks(ROOT / "docs/howto/write-a-plugin.md", "python")
-    files = {block.splitlines()[0].removeprefix("# "): block for block in page if block.startswith("# my_pack/")}
-    assert sorted(files) == ["my_pack/__init__.py", "my_pack/clipped.py", "my_pack/momentum.py"]
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
-    monkeypatch.syspath_prepend(tmp_path)
-    import my_pack  # type: ignore[import-not-found]
-    from my_pack.clipped import ClippedMeanReducer, ClippedOptions  # type: ignore[import-not-found]
-
-    plugins = Plugins.discover()
-    plugins.register(my_pack)
-    assert plugins.aggregator("clipped").reducer == "clipped-mean"
-    (check,) = [block for block in page if "check_reducer(" in block]
-    exec(check, {"ClippedMeanReducer": ClippedMeanReducer, "ClippedOptions": ClippedOptions})
-    from my_pack.momentum import MomentumOptimizer, MomentumOptions  # type: ignore[import-not-found]
-
-    check_server_optimizer(MomentumOptimizer(MomentumOptions()))
 
 
 def test_the_embedded_federation_runs() -> None:
@@ -133,6 +112,60 @@ def test_the_commands_of_the_readme_work(tmp_path: Path) -> None:
     models = {path.read_bytes() for path in tmp_path.glob("digits/*.safetensors")}
     own = [path.read_bytes() for path in tmp_path.glob("models/device-*/*.safetensors")]
     assert (len(own), set(own)) == (9, models)
+
+
+GROUPINGS = ROOT / "docs/howto/choose-a-grouping.md"
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert run(arguments) == 0
+    return "\n".join(line.rstrip() for line in capsys.readouterr().out.splitlines())
+
+
+def test_the_output_in_the_how_to_on_groupings_is_what_comes_out(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    shown = blocks(GROUPINGS, "text")
+    assert len(shown) == 2
+    for block in shown:
+        command, _, output = block.partition("\n")
+        assert printed(capsys, *command.removeprefix("$ tierwise ").split()) == output.rstrip("\n")
+
+
+def test_the_how_to_on_groupings_compares_what_they_do(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    example = (ROOT / "examples/deadline.toml").read_text()
+    before, _, rest = example.partition("[grouping]")
+    after = rest[rest.index("[tiers]") :]
+    rows = re.findall(r"^\| `\w+` \| [^|]+ \| [^|]+ \| \d+ \| \d+ \|$", GROUPINGS.read_text(), re.MULTILINE)
+    tables = blocks(GROUPINGS, "toml")
+    assert len(tables) == len(rows) == 4
+    for table, row in zip(tables, rows, strict=True):
+        (tmp_path / "run.toml").write_text(f"{before}{table}\n{after}")
+        found = json.loads(printed(capsys, "explain", str(tmp_path / "run.toml"), "--json"))
+        groups = found["groups"]
+        cells = (
+            f"`{found['policy']}`",
+            ", ".join(str(len(group["devices"])) for group in groups),
+            ", ".join(group["tier"] for group in groups),
+            str(sum(group["carry_more"] for group in groups)),
+            str(len(found["unplaced"])),
+        )
+        assert row == f"| {' | '.join(cells)} |"
+
+
+def test_the_example_on_deadlines_runs_as_it_was_predicted(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Who is said to carry its tier delivers in every round; the two who are not, in none."""
+    out = tmp_path / "deadline"
+    assert run(["simulate", str(ROOT / "examples/deadline.toml"), "--out", str(out)]) == 0
+    assert "g1: tier mlp-8 asks too much of 2 of its 8 devices" in capsys.readouterr().err
+    events = [record["event"] for record in json.loads((out / "result.json").read_bytes())["events"]]
+    closed = [event for event in events if event["event"] == "round-closed"]
+    assert {group: [e["devices"] for e in closed if e["group"] == group] for group in ("g1", "g2", "g3")} == {
+        "g1": [6] * 10,
+        "g2": [39] * 10,
+        "g3": [13] * 10,
+    }
 
 
 def test_what_the_guarantees_rest_on_is_there() -> None:

@@ -36,7 +36,7 @@ def mine() -> Iterator[ModuleType]:
 
 
 def test_each_plugin_keeps_its_contract(mine) -> None:
-    check_probe(mine.IdleProbe())
+    check_probe(mine.UptimeProbe())
     check_grouping_policy(mine.WidestGapPolicy(mine.WidestGapOptions()))
     check_learner(mine.FourierLearner(mine.FourierOptions(), TASK))
     check_tier_provider(mine.FourierTiers(mine.FourierTiersOptions()))
@@ -49,7 +49,8 @@ def test_a_simulation_uses_all_of_the_file(tmp_path: Path) -> None:
     from_file = {(one["kind"], one["name"]) for one in report["plugins"] if one["distribution"] == "mine.py"}
     assert from_file == {("grouping policy", "widest-gap"), ("tier provider", "fourier"), ("learner", "fourier")}
     groups = report["run"]["groups"]
-    assert [(group["group"], group["devices"]) for group in groups] == [("g1", 4), ("g2", 4), ("g3", 4)]
+    assert [(group["group"], group["devices"]) for group in groups] == [("g1", 4), ("g2", 4), ("g3", 3)]
+    assert report["run"]["unplaced"] == {"desk-4": "was switched on 40 s ago, 300 s are needed"}
     assert [group["tier"] for group in groups] == ["fourier-128", "fourier-512", "fourier-512"]
     for group in groups:
         assert group["metrics"]["accuracy"]["value"] > 0.8
@@ -78,6 +79,6 @@ def test_coordinator_and_agents_use_it_over_a_broker(tmp_path: Path) -> None:
         for line in coordinator.lines()
         if line.get("event") == "hardware-reported"
     }
-    assert "idle_cpu_count" in reported
+    assert "uptime_s" in reported
     result = json.loads((tmp_path / "out/result.json").read_text())
     assert [group["tier"] for group in result["run"]["groups"]] == ["fourier-512"]

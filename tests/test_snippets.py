@@ -2,7 +2,10 @@
 
 import ast
 import json
+import os
+import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -13,6 +16,7 @@ import pytest
 
 from tests import snippets
 from tests.snippets import Block, blocks
+from tierwise.plugins import Plugins
 from tierwise.runtime.cli.program import COMMANDS, program
 from tierwise.runtime.config import load_config
 
@@ -31,28 +35,66 @@ def test_the_blocks_are_found() -> None:
         assert 2 * len(blocks(page)) == sum(line.lstrip().startswith("```") for line in text.splitlines()), page
     for block in found:
         assert block.language in LANGUAGES, f"{block} is in {block.language!r}"
-    reasons = [block for block in found if block.reason]
-    assert len(reasons) == sum(page.read_text("utf-8").count("<!-- fragment: ") for page in snippets.PAGES)
+    marks = [block for block in found if block.reason or block.run]
+    comments = sum(len(re.findall("<!-- (?:fragment: |run)", page.read_text("utf-8"))) for page in snippets.PAGES)
+    assert len(marks) == comments
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("page", [param for param in PAGES if blocks(param.values[0], "python", "toml")])
-def test_python_and_configurations_work(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A page's blocks are one program: files that it names are written, the rest is run in order in one namespace."""
+def test_a_page_works_from_its_first_block_to_its_last(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its blocks are one program: files that it names are written, the rest is run in order in one namespace."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     before = set(sys.modules)
     names: dict[str, object] = {"__name__": "page"}
+    printed = ""
     try:
-        for block in blocks(page, "python", "toml"):
-            _write(block)
+        for block in blocks(page):
+            if block.language in ("python", "toml"):
+                _write(block)
             if block.language == "toml":
-                _configuration(block)
-            else:
+                _configuration(block, names.get("plugins"))
+            elif block.language == "python":
                 _python(block, names)
+            elif block.run:
+                printed = _shell(block)
+            elif block.language == "text" and printed:
+                assert _shape(block.text) == _shape(printed), block
+                printed = ""
     finally:
         for name in set(sys.modules) - before:
             if not name.startswith("tierwise."):
                 del sys.modules[name]
+
+
+def _shell(block: Block) -> str:
+    """Run commands in the page's folder, which has the examples in it; return what they print."""
+    if not Path("examples").exists():
+        shutil.copytree(snippets.ROOT / "examples", "examples")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-ec", block.text],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PATH": path, "COLUMNS": "120"},
+        timeout=250,
+        check=False,
+    )
+    assert done.returncode == 0, f"{block}: {done.stderr}"
+    return done.stdout
+
+
+def _shape(text: str) -> list[str]:
+    """Return a text's lines without what another processor computes otherwise: their digits, and the columns' widths.
+
+    A line ``…`` on a page stands for any number of others, so only the lines before it count.
+    """
+    kept = text.partition("\n…\n")[0]
+    lines = [" ".join(re.sub(r"[\d.,]*\d", "#", line).replace("─", "").split()) for line in kept.splitlines()]
+    return [re.sub(r"\b(?:ms|µs|s)\b", "s", line) for line in lines if line]
 
 
 def _write(block: Block) -> None:
@@ -61,13 +103,14 @@ def _write(block: Block) -> None:
         Path(block.file).write_text(block.text)
 
 
-def _configuration(block: Block) -> None:
+def _configuration(block: Block, plugins: object) -> None:
+    """Read it as a program would: with the plugins that the page has made, if it has."""
     if block.reason or Path(block.file).name == "pyproject.toml":
         tomllib.loads(block.text)
         return
     path = Path(Path(block.file or "page.toml").name)
     path.write_text(block.text)
-    load_config(path)
+    load_config(path, plugins if isinstance(plugins, Plugins) else None)
 
 
 def _python(block: Block, names: dict[str, object]) -> None:

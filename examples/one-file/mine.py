@@ -3,18 +3,20 @@
 federation.toml, beside it, names this file; an agent takes it as ``--plugins mine.py``.
 """
 
-import os
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Annotated
 
 import msgspec
 import numpy as np
 import polars as pl
+import psutil
 from numpy.typing import NDArray
 
 from tierwise.core.framing import frame
 from tierwise.core.grouping import MINIMUM, Grouping
-from tierwise.core.hardware import HardwareEnvelope
+from tierwise.core.hardware import HardwareEnvelope, Unmeasured
 from tierwise.core.ids import DeviceId, TierName
 from tierwise.core.learning import Dataset, Fit, FitBudget, StopToken
 from tierwise.core.measuring import check_metrics, measure_classes
@@ -32,7 +34,7 @@ Positive = Annotated[int, msgspec.Meta(ge=1)]
 @hookimpl
 def tierwise_probes() -> Iterable[PluginDescriptor]:
     yield PluginDescriptor(
-        kind=Kind.PROBE, name="idle", target=f"{__name__}:IdleProbe", summary="How many cores have nothing to do."
+        kind=Kind.PROBE, name="uptime", target=f"{__name__}:UptimeProbe", summary="How long the device has been on."
     )
 
 
@@ -43,7 +45,7 @@ def tierwise_grouping_policies() -> Iterable[PluginDescriptor]:
         name="widest-gap",
         target=f"{__name__}:WidestGapPolicy",
         options=f"{__name__}:WidestGapOptions",
-        summary="Cuts the fleet where neighbours differ most in arithmetic to spare.",
+        summary="Cuts the fleet where neighbours differ most; leaves out who was switched on just now.",
     )
 
 
@@ -72,15 +74,11 @@ def tierwise_tier_providers() -> Iterable[PluginDescriptor]:
 # -- the probe
 
 
-class IdleProbe:
-    """Quantity: ``idle_cpu_count``, the cores less the average load of the last minute."""
+class UptimeProbe:
+    """Quantity: ``uptime_s``, the seconds since the device was switched on."""
 
-    async def measure(self) -> dict[str, float]:
-        try:
-            load, _, _ = os.getloadavg()
-        except (AttributeError, OSError):
-            return {}  # what cannot be measured here is left out
-        return {"idle_cpu_count": max((os.cpu_count() or 1) - load, 0.0)}
+    async def measure(self) -> Mapping[str, float | Unmeasured]:
+        return {"uptime_s": max(time.time() - psutil.boot_time(), 0.0)}
 
 
 # -- the grouping policy
@@ -93,31 +91,44 @@ class WidestGapOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     ----------
     groups
         How many groups there are at the most.
+    uptime_s
+        Seconds that a device must have been on to be placed; those that do not tell are placed.
     """
 
     groups: Positive = 3
+    uptime_s: Annotated[float, msgspec.Meta(ge=0)] = 300.0
 
 
 class WidestGapPolicy:
-    """Sorts the devices by what they have to spare, and cuts where two neighbours differ by the largest factor."""
+    """Sorts the devices by arithmetic, and cuts where two neighbours differ by the largest factor."""
 
     def __init__(self, options: WidestGapOptions) -> None:
-        self._groups = options.groups
+        self._options = options
 
     def group(self, fleet: pl.DataFrame, offers: Sequence[Tier], limits: RoundLimits) -> Grouping:
-        # A device that nobody asked is taken to be idle.
-        idle = pl.col("idle_cpu_count") if "idle_cpu_count" in fleet.columns else pl.lit(None, pl.Float64)
-        share = (idle / pl.col("cpu_count")).fill_null(1.0).fill_nan(1.0).clip(0.01, 1.0)
-        spare = (pl.col("cpu_flops") * share).clip(lower_bound=1.0)
-        ordered = fleet.select("device", spare.log().alias("spare")).sort("spare", "device")
-        gaps = np.diff(ordered["spare"].to_numpy())
+        uptime = pl.col("uptime_s") if "uptime_s" in fleet.columns else pl.lit(None, pl.Float64)
+        steady = (uptime >= self._options.uptime_s).fill_null(True)
+        log_flops = pl.col("cpu_flops").clip(lower_bound=1.0).log()
+        placed = fleet.filter(steady).select("device", log_flops).sort("cpu_flops", "device")
+        reasons = {
+            DeviceId(device): f"was switched on {seconds:.0f} s ago, {self._options.uptime_s:g} s are needed"
+            for device, seconds in fleet.filter(~steady).select("device", uptime).iter_rows()
+        }
+        devices = [DeviceId(device) for device in placed["device"]]
+        if len(devices) < MINIMUM:
+            reason = f"only {len(devices)} devices are steady, a group needs {MINIMUM}"
+            return Grouping(groups=(), unplaced=reasons | dict.fromkeys(devices, reason))
+        ends = [0, *self._cuts(np.diff(placed["cpu_flops"].to_numpy())), len(devices)]
+        return Grouping(groups=tuple(tuple(sorted(devices[a:b])) for a, b in pairwise(ends)), unplaced=reasons)
+
+    def _cuts(self, gaps: NDArray[np.float64]) -> list[int]:
+        """Return before which rows to cut: at the widest gaps that leave enough devices on both sides."""
         cuts: list[int] = []
         for row in np.argsort(-gaps, kind="stable") + 1:
-            ends = sorted([0, *cuts, int(row), len(ordered)])
-            if len(cuts) < self._groups - 1 and np.diff(ends).min() >= MINIMUM:
+            ends = sorted([0, *cuts, int(row), len(gaps) + 1])
+            if len(cuts) < self._options.groups - 1 and min(b - a for a, b in pairwise(ends)) >= MINIMUM:
                 cuts.append(int(row))
-        parts = np.split(ordered["device"].to_numpy(), sorted(cuts))
-        return Grouping(groups=tuple(tuple(DeviceId(device) for device in sorted(part)) for part in parts))
+        return sorted(cuts)
 
 
 # -- the model

@@ -27,14 +27,16 @@ from tierwise.runtime.cli.keeping import keep
 from tierwise.runtime.cli.logging import JsonLog, Level, Log, TextLog, listening
 from tierwise.runtime.cli.progress import Progress
 from tierwise.runtime.cli.running import run_until_told
-from tierwise.runtime.cli.tables import groups_table, unplaced_lines
+from tierwise.runtime.cli.tables import show_report
 from tierwise.runtime.config import RunConfig, load_config
 from tierwise.runtime.config_tables import FleetTable
 from tierwise.runtime.coordinator import Coordinator
 from tierwise.runtime.exceptions import unwrapped
 from tierwise.runtime.figures import Run
 from tierwise.runtime.output import Report, claim, make_report
+from tierwise.runtime.own_data import OwnData
 from tierwise.runtime.stores.memory import MemoryStore
+from tierwise.runtime.straining import StrainWatch
 from tierwise.runtime.tables import located
 from tierwise.runtime.watching import Happening
 
@@ -106,21 +108,22 @@ class _Program:
         self._console = present.messages()
         self._log: Log = self._json or TextLog(self._write)
         self._progress = Progress(self._console, config.federation.name)
+        self._strain = StrainWatch()
         self._store = _store(config, file)
         self._ended = False
 
     def run(self) -> int:
         """Run it, show it, keep it; return what to exit with."""
-        settings = self._settings()
+        settings, own = self._settings()
         link = coordinator_link(self._config, self._file, getattr(self._store, "incoming", None))
         try:
             with listening(self._log):
                 self._remark_on_file(link)
                 if self._json is None and self._console.is_terminal:
                     with self._progress.shown():
-                        run_until_told(lambda: self._serve(settings, link))
+                        run_until_told(lambda: self._serve(settings, own, link))
                 else:
-                    run_until_told(lambda: self._serve(settings, link))
+                    run_until_told(lambda: self._serve(settings, own, link))
         except Interrupted as interrupted:
             if not self._ended:
                 if not interrupted.abandoned:
@@ -138,10 +141,10 @@ class _Program:
 
     # -- before
 
-    def _settings(self) -> FederationSettings:
+    def _settings(self) -> tuple[FederationSettings, OwnData]:
         source = self._config.data_source(self._plugins)
         try:
-            return self._config.settings(source.task, None)
+            return self._config.settings(source.task, None), self._config.own_data(source, self._plugins)
         except ConfigurationError as error:
             raise located(error, str(self._file)) from error
 
@@ -160,12 +163,11 @@ class _Program:
 
     # -- while it runs
 
-    async def _serve(self, settings: FederationSettings, link: CoordinatorLink) -> None:
+    async def _serve(self, settings: FederationSettings, own: OwnData, link: CoordinatorLink) -> None:
         earlier = await _records(self._store)
         for record in earlier:
             self._progress.watch(record.event)
-        if earlier:
-            self._log.remark(f"going on where the store stands, after {len(earlier):,} records")
+            self._strain.watch(record.event)
         self._log.remark(
             f"connecting to the broker {link.settings.url} as the coordinator of {link.settings.federation}"
         )
@@ -175,11 +177,14 @@ class _Program:
             policies=self._config.policies,
             plugins=self._plugins,
             store=self._store,
+            own=own,
         )
         with unwrapped():
             async with link.trust.remembered(), anyio.create_task_group() as tasks:
                 await tasks.start(self._follow, running.bus)  # before it does anything
                 async with running:
+                    if earlier:  # said when it is sure that the store is this coordinator's
+                        self._log.remark(f"going on where the store stands, after {len(earlier):,} records")
                     for device in self._release:
                         running.release_device(DeviceId(device))
                     await running.result()
@@ -202,6 +207,8 @@ class _Program:
             async for happening in happenings:
                 self._progress.watch(happening)
                 await anyio.to_thread.run_sync(self._log.happened, happening)
+                if (warning := self._strain.watch(happening)) is not None:
+                    self._log.remark(warning, Level.WARNING)
             if happenings.dropped:
                 self._log.remark(f"this log lacks {happenings.dropped} events: it was too slow", Level.WARNING)
 
@@ -227,7 +234,7 @@ class _Program:
         if self._json is not None:
             self._json.result("federation", {"report": msgspec.to_builtins(report)})
         else:
-            show_federation(report, self._out)
+            show_report(report, self._out)
         return report
 
     def _report(self, run: Run, *, interrupted: bool = False) -> Report:
@@ -239,23 +246,6 @@ class _Program:
             self._plugins.provenance(Kind.DATA_SOURCE, self._config.data.name),
             *(self._plugins.provenance(Kind.LEARNER, name) for name in sorted(learners)),
         )
-
-
-def show_federation(report: Report, directory: Path | None) -> None:
-    """Print a real federation's figures for people, and where its files are."""
-    console = present.output()
-    if report.interrupted:
-        console.print("interrupted; this is how far it came:")
-    if report.run.groups:
-        table = groups_table(report.run.groups)
-        for column in table.columns:
-            if column.header == "simulated time":
-                column.header = "time"
-        console.print(table)
-    for line in unplaced_lines(report.run.unplaced):
-        console.print(line, soft_wrap=True)
-    if directory is not None:
-        console.print(f"written to {directory}: result.json, {', '.join(report.files)}", soft_wrap=True)
 
 
 def _store(config: RunConfig, file: Path) -> Store:

@@ -13,10 +13,12 @@ from tierwise.runtime.cli import present
 from tierwise.runtime.cli.plugin_files import find_plugins, plugin_files
 
 _KINDS = {kind.value.replace(" ", "-"): kind for kind in Kind}
+_SHOWN = {kind: name for name, kind in _KINDS.items()}
+"""A kind as it is said on the command line, and shown there."""
 
 
 class _KindChoice(click.Choice[str]):
-    """Takes a kind as the table shows it, too: ``stop rule``."""
+    """Takes a kind as messages and the JSON document spell it, too: ``stop rule``."""
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         return super().convert(value.replace(" ", "-"), param, ctx)
@@ -88,12 +90,12 @@ def _listed(found: Plugins, descriptor: AnyDescriptor, with_options: bool) -> Li
 def _table(listed: list[ListedPlugin]) -> Table:
     table = present.table("kind", "name", "from", "what it does")
     for one in listed:
-        table.add_row(one.kind.value, one.name, f"{one.distribution} {one.version}".rstrip(), one.summary)
+        table.add_row(_SHOWN[one.kind], one.name, f"{one.distribution} {one.version}".rstrip(), one.summary)
     return table
 
 
 def _options_table(one: ListedPlugin) -> Table:
-    table = present.table("option", "default", "allowed", "what it is", title=f"{one.kind.value} {one.name}")
+    table = present.table("option", "default", "allowed", "what it is", title=f"{_SHOWN[one.kind]} {one.name}")
     for option in one.options or ():
         default = present.MISSING if option.default is None else msgspec.json.encode(option.default).decode()
         table.add_row(option.name, default, option.allowed, option.meaning)

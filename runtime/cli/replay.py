@@ -12,13 +12,13 @@ import msgspec
 import psutil
 
 from tierwise.core import events as e
-from tierwise.core.errors import StoreError
+from tierwise.core.errors import ConfigurationError, StoreError
 from tierwise.core.events import Record
 from tierwise.core.federation import Federation
 from tierwise.core.ids import BlobHash
 from tierwise.core.state import FederationState, GroupState, Phase, Stage
 from tierwise.runtime.cli.keeping import keep
-from tierwise.runtime.cli.sentences import tell
+from tierwise.runtime.cli.sentences import OTHERWISE, tell
 from tierwise.runtime.cli.tables import show_report
 from tierwise.runtime.figures import Run, finished_groups
 from tierwise.runtime.output import Report, claim, make_report
@@ -27,8 +27,11 @@ from tierwise.runtime.stores.sqlite import SqliteStore
 _ENDED = (Stage.FINISHED, Stage.FAILED)
 _WAITS = {
     Phase.TIERING: "for its tier",
+    Phase.OPENING: "for three devices that can be reached",
     Phase.SELECTING: "for the devices of its next round",
     Phase.REDUCING: "for the aggregator",
+    Phase.EXCHANGING: "for the exchange with other groups",
+    Phase.TESTING: "for the coordinator's test of its model",
     Phase.CHECKING: "for the stop rule",
     Phase.CLOSING: "for its closing evaluation",
 }
@@ -74,6 +77,7 @@ def replay(ctx: click.Context, store: Path, out: Path | None, as_json: bool) -> 
     A damaged log is shown as far as it can be read, and then the damage is told, with exit code 1. How the federation
     itself ended makes no difference to the exit code.
     """
+    _check(store)
     if out is not None:
         claim(out)
     found = anyio.run(_find, store, out is not None)
@@ -92,6 +96,22 @@ def replay(ctx: click.Context, store: Path, out: Path | None, as_json: bool) -> 
     if found.damage is not None:
         raise found.damage
     ctx.exit(0)
+
+
+def _check(path: Path) -> None:
+    """Refuse what is no store, but what goes with one: it would be told as a damaged one."""
+    if path.suffix == ".toml":
+        raise ConfigurationError(
+            "is a configuration, and replay reads the store of a federation: name the file that is its store.path, or "
+            f"try `tierwise status {path}`",
+            source=str(path),
+        )
+    if path.suffix == ".json":
+        raise ConfigurationError(
+            "is a result, which has the event log already, under `events`; replay reads the store of a federation, the "
+            "file that a configuration has as its store.path",
+            source=str(path),
+        )
 
 
 async def _find(path: Path, with_models: bool) -> _Found:
@@ -155,12 +175,14 @@ def _standing(found: _Found) -> Iterator[str]:
 def _waits(group: GroupState, state: FederationState) -> str:
     if group.short_until is not None:
         return f"for devices to return: {state.reachable_count(group)} of {len(group.members)} can be reached"
+    if group.waits_because is not None:
+        return f"for devices: {group.waits_because}"
     if group.cohort is None or group.phase is not Phase.COLLECTING:
         return _WAITS.get(group.phase, f"({group.phase})")
     opened = group.cohort.opened
     fits = opened.purpose is e.Purpose.FIT
-    of = f"round {opened.round}" if fits else "the closing evaluation"
-    what = "updates" if fits else "evaluations"
+    of = f"round {opened.round}" if fits else f"the {OTHERWISE[opened.purpose]}"
+    what = "updates" if fits else "answers"
     return (
         f"for {len(group.cohort.waiting)} of {len(opened.participants)} {what} of {of}, "
         f"until {opened.deadline_at:,.3f} s"

@@ -20,9 +20,9 @@ from tierwise.core.hardware import DEFAULTS
 from tierwise.core.ids import DeviceId
 from tierwise.runtime.broker import check_installed
 from tierwise.runtime.cli import present
-from tierwise.runtime.cli.coordinator import show_federation
 from tierwise.runtime.cli.progress import Progress
 from tierwise.runtime.cli.running import run_until_told
+from tierwise.runtime.cli.tables import show_report
 from tierwise.runtime.demo.crew import Crew, Member
 from tierwise.runtime.fleet.catalogue import DeviceModel, device_models
 from tierwise.runtime.output import Report, claim
@@ -110,7 +110,7 @@ def demonstrate(out: Path | None, *, as_json: bool) -> int:
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
     else:
-        show_federation(report, out)
+        show_report(report, out)
         show.print(
             f"\n{len(delivered)} of {DEVICES} devices have their group's target model on their disk, with the hash "
             "that the coordinator has for it."

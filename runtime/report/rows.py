@@ -192,6 +192,8 @@ def read_rounds(records: Iterable[Record]) -> tuple[RoundRow, ...]:
                 delivered[cohort] += 1
             case e.RoundClosed(cohort=cohort):
                 end(cohort, RoundEnd.CLOSED)
+            case e.ModelStandardised(cohort=cohort):
+                end(cohort, RoundEnd.CLOSED)
             case e.RoundAbandoned(cohort=cohort, reason=reason):
                 end(cohort, RoundEnd.ABANDONED, reason)
             case e.GroupFinished(group=group) if group in evaluating:

@@ -7,7 +7,8 @@ import msgspec
 
 from tierwise.core.tiers import Tier
 from tierwise.runtime.cli import present
-from tierwise.runtime.figures import GroupFigures, Run
+from tierwise.runtime.figures import Run
+from tierwise.runtime.group_figures import GroupFigures
 from tierwise.runtime.output import Report
 from tierwise.runtime.report.drawing import titled
 from tierwise.runtime.report.markup import folded, paragraph, table
@@ -27,7 +28,7 @@ def groups_table(run: Run, groups: Sequence[GroupFigures]) -> str:
             present.count(group.parameters),
             present.count(group.rounds),
             present.count(group.abandoned),
-            *(present.share(group.metrics[name].value if name in group.metrics else None) for name in metrics),
+            *(present.metric(name, group.metrics[name].value if name in group.metrics else None) for name in metrics),
             *_traffic(run, group),
             present.duration(group.simulated_s),
             (group.reason or present.MISSING) if group.finished else "not finished",

@@ -100,8 +100,25 @@ def test_a_finished_run_has_a_line_for_each_event_and_a_table(finished):
     assert "the federation has finished" in lines[len(records) - 1]
     table = lines[len(records) + 1 :]
     assert table[0].split()[:4] == ["group", "devices", "tier", "parameters"]
-    assert [line.split()[0] for line in table[2:]] == ["g1", "g2", "g3"]
+    assert [line.split()[0] for line in table[2:5]] == ["g1", "g2", "g3"]
+    assert any(line.startswith("all hold-outs ") for line in table)
     assert "not ended" not in out
+    assert "simulated" not in out  # a store is that of a real run
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("run.toml", "is a configuration, and replay reads the store of a federation: name the file that is its"),
+        ("result.json", "is a result, which has the event log already, under `events`; replay reads the store of a"),
+    ],
+)
+def test_what_goes_with_a_store_is_not_told_as_a_damaged_one(tmp_path, name, said):
+    path = tmp_path / name
+    path.write_text("x")
+    code, out, err = replay(path)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: {path}: {said}")
 
 
 def test_reading_changes_nothing(finished):
@@ -242,7 +259,7 @@ def test_where_there_is_no_store(tmp_path, name):
 
 
 def test_what_is_no_store(tmp_path):
-    path = tmp_path / "run.toml"
+    path = tmp_path / "run.txt"
     path.write_text("[federation]\n" * 100)
     code, out, err = replay(path)
     assert (code, out) == (1, "")
