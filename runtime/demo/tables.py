@@ -167,7 +167,7 @@ def _percent(value: float) -> str:
 
 
 def _bytes(value: float) -> str:
-    return present.scaled(value, "B")
+    return present.size(value)
 
 
 TARGET_LABEL: Final = "time to the target"
