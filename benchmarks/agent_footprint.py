@@ -8,7 +8,7 @@ Python with this transport can take.
 - *RSS*: the process's resident memory; pages of libraries that it shares with others count in full.
 - *PSS*: those pages count in part, by how many share them; it is what one more agent costs a machine.
 - *started*: from the start of the interpreter until the coordinator has the agent's hello, and of that, the time in
-  which the processor's speed is measured (0.1 s by default, set by the option of the probe).
+  which its hardware is measured (0.2 s: of that 0.125 s the processor's speed, set by an option of the probe).
 """
 
 import argparse

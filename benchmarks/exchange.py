@@ -1,7 +1,7 @@
-"""What an exchange gives: groups that learn alone, groups that learn from each other, and every device in every tier.
+"""What an exchange gives: groups that learn alone, that learn from others, and every device in every tier.
 
-Fashion-MNIST, 60 devices of 150 samples each, with classes drawn from a Dirichlet distribution (0.3), three groups of 20
-devices with multi-layer perceptrons of 16, 64 and 256 hidden units, 30 rounds of one epoch of plain gradient descent.
+Fashion-MNIST, 60 devices of 150 samples each, with classes drawn from a Dirichlet distribution (0.3), in three groups
+with multi-layer perceptrons of 16, 64 and 256 hidden units, 30 rounds of one epoch of plain gradient descent.
 The coordinator holds 600 more samples without labels. Accuracy is that of the groups' models on the 10,000 test images,
 the mean of the last three rounds, of the three tiers. Runs of one seed share devices, data and starting weights:
 
@@ -21,7 +21,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from report import Row, arguments, compared, report
 
 from tierwise.core import events as e
 from tierwise.core.hardware import HardwareProfile
@@ -30,6 +29,7 @@ from tierwise.core.learning import Dataset, LocalData
 from tierwise.core.metrics import read_metric
 from tierwise.core.settings import EnrolmentSettings, FederationSettings, RoundSettings
 from tierwise.core.task import Task
+from tierwise.core.tiers import Tier
 from tierwise.plugins import Plugins
 from tierwise.runtime.own_data import OwnData
 from tierwise.runtime.policies import Choice, Policies
@@ -70,13 +70,9 @@ def deal(train: Dataset, seed: int) -> tuple[dict[DeviceId, LocalData], Dataset]
 def run(data: dict[DeviceId, LocalData], widths: tuple[int, ...], own: OwnData, seed: int, exchange: Choice) -> float:
     """Return the mean accuracy of the last rounds, over the tiers."""
     options = {"hidden": [[width] for width in widths], "learning_rate": 0.05}
-    # The memory of each group's devices is just enough for its tier.
-    sizes = [tier.cost.memory_bytes for tier in Plugins.discover().tier_provider("mlp", options).offers(TASK)]
-    per_group = len(data) // len(widths)
-    devices = {
-        name: DeviceSpec(HardwareProfile.declared(memory_bytes=float(sizes[number // per_group])), local)
-        for number, (name, local) in enumerate(data.items())
-    }
+    tiers = Plugins.discover().tier_provider("mlp", options).offers(TASK)
+    profiles = [hardware_for(tier) for tier in tiers for _ in range(len(data) // len(tiers))]
+    devices = {name: DeviceSpec(profile, local) for profile, (name, local) in zip(profiles, data.items(), strict=True)}
     settings = FederationSettings(
         name="exchange",
         task=TASK,
@@ -95,11 +91,22 @@ def run(data: dict[DeviceId, LocalData], widths: tuple[int, ...], own: OwnData, 
     for record in simulation.records:
         if isinstance(record.event, e.ModelTested):
             figure = read_metric(record.event.metrics, "accuracy")
-            assert figure is not None and figure.value is not None
+            assert figure is not None
+            assert figure.value is not None
             tested.setdefault(record.event.group, []).append(figure.value)
     tiers = {group.tier.name for group in simulation.result.groups}
     assert len(tiers) == len(widths), f"the groups have {tiers}"
     return statistics.mean(statistics.mean(values[-LAST:]) for values in tested.values())
+
+
+def hardware_for(tier: Tier) -> HardwareProfile:
+    """Return hardware with just the memory for a tier, and on which its round takes as long as any other tier's."""
+    return HardwareProfile.declared(
+        memory_bytes=float(tier.cost.memory_bytes),
+        cpu_flops=tier.cost.fit_flops_per_sample * 1e4,
+        uplink_bytes_per_s=float(tier.cost.bytes),
+        downlink_bytes_per_s=float(tier.cost.bytes),
+    )
 
 
 def accuracies(seed: int, train: Dataset, test: Dataset) -> Iterator[tuple[str, float]]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tierwise.core.ids import DeviceId, GroupId, TierName
     from tierwise.core.learning import Dataset, DataSource, Fit, FitBudget, Learner, LocalData, StopToken
     from tierwise.core.metrics import Metric, Metrics
-    from tierwise.core.selection import Selector
+    from tierwise.core.selection import Postponed, Selector
     from tierwise.core.settings import EnrolmentSettings, FederationSettings, RoundSettings, UpdateSettings
     from tierwise.core.stopping import RoundRecord, StopRule
     from tierwise.core.task import Task
@@ -38,7 +38,7 @@ _HOMES: Final = {
     "ids": ("DeviceId", "GroupId", "TierName"),
     "learning": ("DataSource", "Dataset", "Fit", "FitBudget", "Learner", "LocalData", "StopToken"),
     "metrics": ("Metric", "Metrics"),
-    "selection": ("Selector",),
+    "selection": ("Postponed", "Selector"),
     "settings": ("EnrolmentSettings", "FederationSettings", "RoundSettings", "UpdateSettings"),
     "stopping": ("RoundRecord", "StopRule"),
     "task": ("Task",),
@@ -77,6 +77,7 @@ __all__ = [
     "Need",
     "Notice",
     "OptimizerState",
+    "Postponed",
     "Prediction",
     "Probe",
     "Quantity",

@@ -31,9 +31,13 @@ class StartJob:
 
 @dataclass(frozen=True, slots=True)
 class StopJob:
-    """Stop the running job; what it still says is ignored."""
+    """Stop the running job; what it still says is ignored.
+
+    ``overdue`` tells that its round is over, and had been for it: the device was too slow.
+    """
 
     cohort: CohortId
+    overdue: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,7 +142,7 @@ class AgentMachine:
             return self._leave(AgentStage.DISMISSED, self._farewell.reason)
         actions: list[Action] = []
         if self._running is not None and now >= self._running.until:
-            actions += self._stop_running()
+            actions += self._stop_running(overdue=True)
             self._told_at = now  # what comes next is announced about now
         if self._settings.retry_s is not None:
             for insistence in self._insisting():
@@ -263,7 +263,7 @@ class AgentMachine:
         if self._running is not None and self._running.job.cohort == message.cohort:
             self._running.until = now + message.deadline_in_s  # a coordinator that was away has as much time left
             return ()
-        stopped = self._stop_running()  # an older round of this group is over
+        stopped = self._stop_running(overdue=True)  # an older round of this group is over
         if message.participants is not None and self.device not in message.participants:
             return stopped
         job = Job(
@@ -359,12 +359,12 @@ class AgentMachine:
         delivery = None if self._delivering is None else self._delivering[1]
         return [insistence for insistence in (self._greeting, delivery) if insistence is not None]
 
-    def _stop_running(self) -> tuple[Action, ...]:
+    def _stop_running(self, *, overdue: bool = False) -> tuple[Action, ...]:
         if self._running is None:
             return ()
         cohort = self._running.job.cohort
         self._running = None
-        return (StopJob(cohort),)
+        return (StopJob(cohort, overdue),)
 
     def _take_running(self, cohort: CohortId) -> Job | None:
         """Return the job that was running, whose cohort has its answer now."""

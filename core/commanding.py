@@ -15,6 +15,7 @@ from tierwise.core.events import UpdateAccepted
 from tierwise.core.grouping import MINIMUM
 from tierwise.core.hardware import HardwareProfile
 from tierwise.core.ids import DeviceId, GroupId
+from tierwise.core.metrics import add_metrics
 from tierwise.core.seeds import derive_seed
 from tierwise.core.state import CohortState, FederationState, GroupState, Phase, Stage
 
@@ -49,8 +50,10 @@ def _group_order(state: FederationState, name: GroupId, group: GroupState) -> c.
                 envelope=group.envelope,
                 seed=derive_seed(state.opened.seed, "initial", name),
             )
-        case Phase.SELECTING:
+        case Phase.SELECTING if group.waits_because is None:
             return _select_participants(state, name, group)
+        case Phase.REDUCING if group.cohort is not None and not group.cohort.fits:
+            return _standardise_model(name, group, group.cohort)
         case Phase.REDUCING if group.cohort is not None and group.model is not None:
             return c.ReduceCohort(
                 key=f"reduce/{group.cohort.opened.cohort}",
@@ -68,6 +71,17 @@ def _group_order(state: FederationState, name: GroupId, group: GroupState) -> c.
         case Phase.CHECKING:
             return c.CheckStop(key=f"check-stop/{name}/{group.version}", group=name, history=tuple(group.history))
     return None
+
+
+def _standardise_model(name: GroupId, group: GroupState, cohort: CohortState) -> c.StandardiseModel:
+    assert group.model is not None
+    return c.StandardiseModel(
+        key=f"standardise/{cohort.opened.cohort}",
+        group=name,
+        cohort=cohort.opened.cohort,
+        model=group.model,
+        sums=add_metrics(cohort.accepted[device].metrics for device in cohort.survivors or ()),
+    )
 
 
 def _exchange_models(state: FederationState, name: GroupId, group: GroupState) -> c.ExchangeModels:

@@ -11,6 +11,7 @@ import msgspec
 from tierwise.core.events import RoundOpened
 from tierwise.core.hardware import HardwareEnvelope, HardwareProfile
 from tierwise.core.ids import BlobHash, CohortId, DeviceId, GroupId, ModelVersion
+from tierwise.core.metrics import Metrics
 from tierwise.core.stopping import RoundRecord
 from tierwise.core.tiers import Tier
 
@@ -74,6 +75,15 @@ class ReduceCohort(Order, frozen=True, kw_only=True):
     model: BlobHash
     optimizer_state: BlobHash | None
     contributions: tuple[Contribution, ...]
+
+
+class StandardiseModel(Order, frozen=True, kw_only=True):
+    """Put the mean and deviation of each feature into a group's initial model, from the survivors' sums."""
+
+    group: GroupId
+    cohort: CohortId
+    model: BlobHash
+    sums: Metrics
 
 
 class PeerModel(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@
 
     TierwiseError
     ├── ConfigurationError        what the caller asked for cannot be: names the key, the value, what is allowed
+    │   └── NeverStopsError       a stop rule that cannot end a group, as it turns out while the group learns
     ├── PluginError               a plugin is broken, missing or clashes: names plugin, distribution and remedy
     │   ├── PluginLoadError       its module cannot be imported, or its hook has a wrong signature
     │   ├── PluginClashError      two distributions offer one name
@@ -26,6 +27,7 @@ A text names the thing, the value, and the way out.
 
 import difflib
 from collections.abc import Iterable
+from typing import Self
 
 
 class TierwiseError(Exception):
@@ -46,10 +48,19 @@ class ConfigurationError(TierwiseError):
     """
 
     def __init__(self, message: str, *, key: str = "", source: str = "") -> None:
+        self.message = message
         self.key = key
         self.source = source
         where = ": ".join(part for part in (source, key) if part)
         super().__init__(f"{where}: {message}" if where else message)
+
+    def below(self, table: str) -> Self:
+        """Return the same error with its key in a table: ``metric`` below ``stop`` is ``stop.metric``."""
+        return type(self)(self.message, key=f"{table}.{self.key}" if self.key else table, source=self.source)
+
+
+class NeverStopsError(ConfigurationError):
+    """A stop rule that cannot end a group, as it turns out while the group learns."""
 
 
 class PluginError(TierwiseError):

@@ -31,7 +31,15 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True, tag_field="notice"):
 
 
 class PluginUsed(msgspec.Struct, frozen=True, kw_only=True):
-    """A plugin that a run uses, and where it came from."""
+    """A plugin that a run uses, and where it came from.
+
+    Attributes
+    ----------
+    kind, name
+        Which one: ``stop rule``, ``rounds``.
+    distribution, version
+        The installed package that has it.
+    """
 
     kind: str
     name: str
@@ -42,6 +50,8 @@ class PluginUsed(msgspec.Struct, frozen=True, kw_only=True):
 class Purpose(StrEnum):
     """What a cohort is asked for."""
 
+    DESCRIBE = "describe"
+    """To sum up its features, in the opening round of a federation that standardises them."""
     FIT = "fit"
     """To evaluate the model on the hold-out, then to train it."""
     EVALUATE = "evaluate"
@@ -192,6 +202,13 @@ class RoundOpened(Event, frozen=True, kw_only=True, tag="round-opened"):
     seed: int
 
 
+class RoundPostponed(Event, frozen=True, kw_only=True, tag="round-postponed"):
+    """Too few of a group's devices may take part now; the selector is asked again when its devices change."""
+
+    group: GroupId
+    reason: str
+
+
 class UpdateAccepted(Event, frozen=True, kw_only=True, tag="update-accepted"):
     """A device's update counts; ``metrics`` are of the model that it started from.
 
@@ -277,6 +294,14 @@ class ModelTested(Event, frozen=True, kw_only=True, tag="model-tested"):
     group: GroupId
     version: ModelVersion
     metrics: Metrics
+
+
+class ModelStandardised(Event, frozen=True, kw_only=True, tag="model-standardised"):
+    """A group's initial model has the mean and deviation of each feature now, which its opening round found."""
+
+    group: GroupId
+    cohort: CohortId
+    model: BlobHash
 
 
 class StopChecked(Event, frozen=True, kw_only=True, tag="stop-checked"):

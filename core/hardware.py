@@ -52,7 +52,7 @@ DEFAULTS: Final[Mapping[str, float]] = {
 }
 """What is assumed of a device whose probes do not tell."""
 POWER: Final = "power_w"
-"""Electrical power at full load. Nothing is assumed of it, and it is the one quantity of which less is better."""
+"""Electrical power at full load. Nothing is assumed of it; of what costs are predicted from, it alone is a burden."""
 
 QUANTITIES: Final = (
     "cpu_count",

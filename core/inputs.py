@@ -144,6 +144,18 @@ class ParticipantsSelected(Answer, frozen=True, kw_only=True):
     devices: tuple[DeviceId, ...]
 
 
+class ModelAdjusted(Answer, frozen=True, kw_only=True):
+    """To `tierwise.core.commands.StandardiseModel`: the group's initial model with its static tensors."""
+
+    model: BlobHash
+
+
+class SelectionPostponed(Answer, frozen=True, kw_only=True):
+    """To `tierwise.core.commands.SelectParticipants`, too: too few may take part now, and why."""
+
+    reason: str
+
+
 class CohortReduced(Answer, frozen=True, kw_only=True):
     """To `tierwise.core.commands.ReduceCohort`: the group's next model and the server optimizer's state."""
 

@@ -48,7 +48,15 @@ def add_metrics(parts: Iterable[Metrics]) -> Metrics:
 
 
 class MetricFigure(msgspec.Struct, frozen=True, kw_only=True):
-    """A metric as people read it: its value (None over no samples), and how many samples it is over."""
+    """A metric as people read it.
+
+    Attributes
+    ----------
+    value
+        The metric; None over no samples.
+    count
+        How many samples it is over.
+    """
 
     value: float | None
     count: int

@@ -42,9 +42,12 @@ class RoundSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         Passes over a device's training samples in one fit.
     max_samples
         Samples processed in a fit at the most, over all epochs.
-    traffic_bytes, energy_j
-        What a round may cost a device beside time, as in `RoundLimits`: they bound the tier that it is given. None for
-        any.
+    traffic_bytes
+        Bytes that a round's model may move for a device, down and up; like the deadline it bounds the tier that a
+        device carries. None for any.
+    energy_j
+        Joules that a round may take of a device: its power at full load for as long as it computes. It bounds the tier
+        too; a device whose ``power_w`` is not known is not judged by it. None for any.
     grace_s
         Seconds that a group with fewer than three reachable devices waits before it is merged.
     evaluation_deadline_s

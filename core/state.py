@@ -32,6 +32,8 @@ class Phase(StrEnum):
 
     TIERING = "tiering"
     """For the tier provider."""
+    OPENING = "opening"
+    """For three devices that can be reached: then its opening round begins."""
     SELECTING = "selecting"
     """For the selector; or, while the group is short, for devices to return."""
     COLLECTING = "collecting"
@@ -91,8 +93,22 @@ class CohortState:
 
     @property
     def fits(self) -> bool:
-        """Tell whether updates are wanted, not only evaluations."""
+        """Tell whether updates are wanted, not only what a device can measure."""
         return self.opened.purpose is Purpose.FIT
+
+    @property
+    def closing(self) -> bool:
+        """Tell whether it is a group's last, which makes nothing of what is accepted."""
+        return self.opened.purpose is Purpose.EVALUATE
+
+
+@dataclass(frozen=True, slots=True)
+class Postponement:
+    """A round that waits for willing devices."""
+
+    revision: int
+    """Of the group, when the selector found too few."""
+    reason: str
 
 
 @dataclass(slots=True)
@@ -117,6 +133,8 @@ class GroupState:
     """What it exchanges with: the latest models when its round closed, its own among them, weakest group first."""
     round: RoundNumber = field(default=RoundNumber(0))
     """The number of the round opened last."""
+    postponed: Postponement | None = None
+    """The selector's latest answer about the next round, if it found too few."""
     cohort: CohortState | None = None
     history: list[RoundRecord] = field(default_factory=list)
     abandoned_in_a_row: int = 0
@@ -128,6 +146,12 @@ class GroupState:
     failed: bool = False
     metrics: Metrics = field(default_factory=dict)
     """Of the target model, from the closing evaluation."""
+
+    @property
+    def waits_because(self) -> str | None:
+        """Why its next round waits until its devices change; None if it does not."""
+        current = self.postponed is not None and self.postponed.revision == self.revision
+        return self.postponed.reason if self.postponed is not None and current else None
 
     @property
     def active(self) -> bool:

@@ -1,12 +1,13 @@
 """Stop rules: when a group's federation ends."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
 from tierwise.core.ids import ModelVersion, RoundNumber
 from tierwise.core.metrics import Metrics
+from tierwise.core.task import Task
 
 
 class RoundRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,6 +29,11 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True):
         The sum of their weights.
     download_bytes, upload_bytes
         Traffic of all participants together: the model to each, the updates that were accepted.
+    participants
+        How many devices were to take part, so that each moved ``download_bytes / participants`` and, if its update
+        counts, ``upload_bytes / devices``.
+    energy_j
+        Predicted joules of the devices whose updates count and whose power is known, together; None if none's is.
     test
         Metrics of the model that the round made, on the coordinator's own test set; empty without one.
     """
@@ -41,6 +47,8 @@ class RoundRecord(msgspec.Struct, frozen=True, kw_only=True):
     samples: int
     download_bytes: int
     upload_bytes: int
+    participants: int = 0
+    energy_j: float | None = None
     test: Metrics = {}
 
 
@@ -56,5 +64,26 @@ class StopRule(Protocol):
         ----------
         history
             The group's closed rounds, the first one first; at least one.
+
+        Raises
+        ------
+        NeverStopsError
+            If the history shows that it can never stop the group: that ends the group, with this reason, instead of
+            letting it run for ever.
+        """
+        ...
+
+
+@runtime_checkable
+class ChecksTask(Protocol):
+    """What a stop rule may have besides: it goes with some tasks only, and can say so before anything starts."""
+
+    def check_task(self, task: Task) -> None:
+        """Look at what the devices will report.
+
+        Raises
+        ------
+        ConfigurationError
+            If the rule could never stop a group that learns this.
         """
         ...

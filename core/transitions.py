@@ -4,15 +4,16 @@ Two rules for this file. A transition is total: it never fails on an event that 
 nothing. And it reads nothing but the event, its time and the state: the same events give the same state.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import msgspec
 
 from tierwise.core import events as e
 from tierwise.core.ids import BlobHash, CohortId, DeviceId, GroupId, ModelVersion
-from tierwise.core.state import CohortState, DeviceState, FederationState, GroupState, Phase, Stage
+from tierwise.core.state import CohortState, DeviceState, FederationState, GroupState, Phase, Postponement, Stage
 from tierwise.core.stopping import RoundRecord
+from tierwise.core.tiers import Cost
 
 
 def transition(state: FederationState, event: e.Event, at: float) -> None:
@@ -160,7 +161,11 @@ def _assign_tier(state: FederationState, event: e.TierAssigned, _at: float) -> N
     group = state.groups[event.group]
     group.tier = event.tier
     group.model = event.model
-    group.phase = Phase.SELECTING
+    group.phase = _beginning(state)
+
+
+def _beginning(state: FederationState) -> Phase:
+    return Phase.OPENING if state.opened.task.standardise else Phase.SELECTING
 
 
 # -- rounds
@@ -170,7 +175,13 @@ def _open_round(state: FederationState, event: e.RoundOpened, at: float) -> None
     group = state.groups[event.group]
     group.round = event.round
     group.phase = Phase.COLLECTING
+    group.postponed = None
     group.cohort = CohortState(opened=event, opened_at=at, waiting=set(event.participants))
+
+
+def _postpone(state: FederationState, event: e.RoundPostponed, _at: float) -> None:
+    group = state.groups[event.group]
+    group.postponed = Postponement(revision=group.revision, reason=event.reason)
 
 
 def _accept(state: FederationState, event: e.UpdateAccepted | e.EvaluationAccepted, _at: float) -> None:
@@ -196,10 +207,11 @@ def _close_cohort(state: FederationState, event: e.CohortClosed, _at: float) -> 
 
 def _abandon(state: FederationState, event: e.RoundAbandoned, _at: float) -> None:
     group = state.groups[event.group]
+    describes = group.cohort is not None and group.cohort.opened.purpose is e.Purpose.DESCRIBE
     group.cohort = None
     group.abandoned_in_a_row += 1
     group.abandoned_because = event.reason
-    group.phase = Phase.SELECTING
+    group.phase = Phase.OPENING if describes else Phase.SELECTING
 
 
 def _close_round(state: FederationState, event: e.RoundClosed, at: float) -> None:
@@ -218,6 +230,8 @@ def _close_round(state: FederationState, event: e.RoundClosed, at: float) -> Non
             samples=event.samples,
             download_bytes=group.tier.cost.bytes * len(cohort.opened.participants),
             upload_bytes=sum(one.size_bytes for one in sent if isinstance(one, e.UpdateAccepted)),
+            participants=len(cohort.opened.participants),
+            energy_j=_energy_j(state, group.tier.cost, sent),
         )
     )
     group.version = event.version
@@ -227,6 +241,21 @@ def _close_round(state: FederationState, event: e.RoundClosed, at: float) -> Non
     group.cohort = None
     group.peers = _models(state) if state.exchanges else {}
     group.phase = Phase.EXCHANGING if len(group.peers) > 1 else _after_exchange(state)
+
+
+def _energy_j(
+    state: FederationState, cost: Cost, sent: Iterable[e.UpdateAccepted | e.EvaluationAccepted]
+) -> float | None:
+    """Predict what a round cost the devices, in joules, as far as their power is known."""
+    known = []
+    for one in sent:
+        device = state.devices.get(one.device)  # it may have been removed since
+        if isinstance(one, e.UpdateAccepted) and device is not None and device.profile is not None:
+            fitted = state.opened.rounds.budget.samples(one.samples)
+            evaluated = max((metric.count for metric in one.metrics.values()), default=0)
+            known.append(cost.predict(device.profile, fit_samples=fitted, evaluate_samples=evaluated).energy_j)
+    told = [energy_j for energy_j in known if energy_j is not None]
+    return sum(told) if told else None
 
 
 def _models(state: FederationState) -> dict[GroupId, tuple[ModelVersion, BlobHash]]:
@@ -250,6 +279,14 @@ def _note_test(state: FederationState, event: e.ModelTested, _at: float) -> None
     group = state.groups[event.group]
     group.history[-1] = msgspec.structs.replace(group.history[-1], test=event.metrics)
     group.phase = Phase.CHECKING
+
+
+def _standardise(state: FederationState, event: e.ModelStandardised, _at: float) -> None:
+    group = state.groups[event.group]
+    group.model = event.model
+    group.abandoned_in_a_row = 0
+    group.cohort = None
+    group.phase = Phase.SELECTING
 
 
 def _note_stop(state: FederationState, event: e.StopChecked, _at: float) -> None:
@@ -285,6 +322,7 @@ def _finish_group(state: FederationState, event: e.GroupFinished, _at: float) ->
     group.cohort = None
     group.peers = {}
     group.short_until = None
+    group.postponed = None
     group.ending = event.reason
     group.failed = event.failed
     group.metrics = event.metrics
@@ -317,12 +355,14 @@ _TRANSITIONS: Final[dict[type[e.Event], Callable[[FederationState, Any, float], 
     e.DeviceUnplaced: _leave_unplaced,
     e.TierAssigned: _assign_tier,
     e.RoundOpened: _open_round,
+    e.RoundPostponed: _postpone,
     e.UpdateAccepted: _accept,
     e.EvaluationAccepted: _accept,
     e.TaskDeclined: _decline,
     e.CohortClosed: _close_cohort,
     e.RoundAbandoned: _abandon,
     e.RoundClosed: _close_round,
+    e.ModelStandardised: _standardise,
     e.ModelExchanged: _exchange,
     e.ModelTested: _note_test,
     e.StopChecked: _note_stop,

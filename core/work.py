@@ -14,6 +14,7 @@ from tierwise.core.framing import to_bytes, unframe
 from tierwise.core.ids import BlobHash, CohortId
 from tierwise.core.learning import FitBudget, Learner, LocalData, StopToken
 from tierwise.core.metrics import Metrics
+from tierwise.core.standardising import describe
 from tierwise.core.tiers import Tier
 from tierwise.core.weights import Role, Weights
 
@@ -73,9 +74,9 @@ class JobDone:
     Attributes
     ----------
     metrics
-        Of the model that came, on the hold-out.
+        Of the model that came, on the hold-out; or the sums of the training samples' features.
     trained
-        None after an evaluation.
+        None where no training was asked for.
     """
 
     metrics: Metrics
@@ -98,6 +99,8 @@ def perform(job: Job, learner: Learner, data: LocalData, stop: StopToken) -> Job
         raise DeviceError(f"the model that came for cohort {job.cohort} does not have the hash {job.base[:12]!r}")
     base = unframe(job.model)
     job.tier.layout.require(base.layout, "the model that came")
+    if job.purpose is Purpose.DESCRIBE:
+        return JobDone(describe(data.train))
     start = base if job.local is None else base.replaced(job.local)
     metrics = learner.evaluate(start, data.holdout)
     if job.purpose is Purpose.EVALUATE:

@@ -99,6 +99,22 @@ def tierwise_tier_providers() -> Iterable[PluginDescriptor]:
         options="tierwise.plugins.tiers.mlp:MlpLadderOptions",
         summary="Offers multi-layer perceptrons in a ladder of widths.",
     )
+    yield PluginDescriptor(
+        kind=Kind.TIER_PROVIDER,
+        name="ladder",
+        target="tierwise.plugins.tiers.ladder:LadderTierProvider",
+        options="tierwise.plugins.tiers.ladder:LadderOptions",
+        summary="Offers any learners' models, in the order in which they are named.",
+        composed=True,
+    )
+    yield PluginDescriptor(
+        kind=Kind.TIER_PROVIDER,
+        name="warm",
+        target="tierwise.plugins.tiers.warm:WarmTierProvider",
+        options="tierwise.plugins.tiers.warm:WarmOptions",
+        summary="Offers another provider's tiers, and starts from the target models of an earlier federation.",
+        composed=True,
+    )
 
 
 @hookimpl
@@ -110,6 +126,20 @@ def tierwise_learners() -> Iterable[PluginDescriptor]:
         target="tierwise.plugins.learners.mlp:MlpLearner",
         options="tierwise.plugins.learners.mlp:MlpOptions",
         summary="Trains a multi-layer perceptron with NumPy alone.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.LEARNER,
+        name="sklearn-linear",
+        target="tierwise.plugins.learners.sklearn_linear:SklearnLinearLearner",
+        options="tierwise.plugins.learners.sklearn_linear:SklearnLinearOptions",
+        summary="Trains a logistic or linear regression with scikit-learn.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.LEARNER,
+        name="sklearn-mlp",
+        target="tierwise.plugins.learners.sklearn_mlp:SklearnMlpLearner",
+        options="tierwise.plugins.learners.sklearn_mlp:SklearnMlpOptions",
+        summary="Trains a multi-layer perceptron with scikit-learn.",
     )
 
 
@@ -128,6 +158,13 @@ def tierwise_selectors() -> Iterable[PluginDescriptor]:
         target="tierwise.plugins.selection.random:RandomSelector",
         options="tierwise.plugins.selection.random:RandomOptions",
         summary="Some of the devices take part, drawn anew for every round.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.SELECTOR,
+        name="conditions",
+        target="tierwise.plugins.selection.conditions:ConditionsSelector",
+        options="tierwise.plugins.selection.conditions:ConditionsOptions",
+        summary="Devices take part when they are on the mains, charged, idle, unmetered or cool enough.",
     )
 
 
@@ -236,6 +273,43 @@ def tierwise_stop_rules() -> Iterable[PluginDescriptor]:
         options="tierwise.plugins.stopping.time:TimeOptions",
         summary="Stops after some seconds of federation time.",
     )
+    yield PluginDescriptor(
+        kind=Kind.STOP_RULE,
+        name="plateau",
+        target="tierwise.plugins.stopping.plateau:PlateauRule",
+        options="tierwise.plugins.stopping.plateau:PlateauOptions",
+        summary="Stops when a metric has not improved for some rounds.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.STOP_RULE,
+        name="traffic",
+        target="tierwise.plugins.stopping.budgets:TrafficRule",
+        options="tierwise.plugins.stopping.budgets:TrafficOptions",
+        summary="Stops before a group, or a device, has moved more bytes than it may.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.STOP_RULE,
+        name="energy",
+        target="tierwise.plugins.stopping.budgets:EnergyRule",
+        options="tierwise.plugins.stopping.budgets:EnergyOptions",
+        summary="Stops before a group has taken more energy than it may.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.STOP_RULE,
+        name="any",
+        target="tierwise.plugins.stopping.combined:AnyRule",
+        options="tierwise.plugins.stopping.combined:CombinedOptions",
+        summary="Stops as soon as one of several rules does.",
+        composed=True,
+    )
+    yield PluginDescriptor(
+        kind=Kind.STOP_RULE,
+        name="all",
+        target="tierwise.plugins.stopping.combined:AllRule",
+        options="tierwise.plugins.stopping.combined:CombinedOptions",
+        summary="Stops when every one of several rules would.",
+        composed=True,
+    )
 
 
 @hookimpl
@@ -247,6 +321,27 @@ def tierwise_data_sources() -> Iterable[PluginDescriptor]:
         target="tierwise.plugins.data.digits:DigitsSource",
         options="tierwise.plugins.data.digits:DigitsOptions",
         summary="scikit-learn's 1,797 handwritten digits, dealt out evenly or with skewed classes or sizes.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.DATA_SOURCE,
+        name="callable",
+        target="tierwise.plugins.data.callable:CallableSource",
+        options="tierwise.plugins.data.callable:CallableOptions",
+        summary="What a Python function of your own returns: arrays, or a mapping from devices to arrays.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.DATA_SOURCE,
+        name="csv",
+        target="tierwise.plugins.data.tables:CsvSource",
+        options="tierwise.plugins.data.tables:CsvOptions",
+        summary="CSV files: one for each device, or all rows dealt out or given to whom a column says.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.DATA_SOURCE,
+        name="parquet",
+        target="tierwise.plugins.data.tables:ParquetSource",
+        options="tierwise.plugins.data.tables:ParquetOptions",
+        summary="Parquet files: one for each device, or all rows dealt out or given to whom a column says.",
     )
     yield PluginDescriptor(
         kind=Kind.DATA_SOURCE,

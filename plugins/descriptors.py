@@ -42,6 +42,9 @@ class PluginDescriptor(msgspec.Struct, frozen=True, kw_only=True):
         ``Class()`` (a learner as ``Class(task)``).
     summary
         What it does, in one sentence, for ``tierwise plugins``.
+    composed
+        Whether it consists of other plugins, which its options name: the class is then made with one argument more, its
+        `tierwise.plugins.Parts`, behind all others.
     """
 
     kind: Kind
@@ -49,6 +52,7 @@ class PluginDescriptor(msgspec.Struct, frozen=True, kw_only=True):
     target: str
     options: str = ""
     summary: str
+    composed: bool = False
 
 
 class AggregatorDescriptor(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,6 +3,7 @@
 All state is in an instance of `Plugins`: two federations in one program can have different plugins.
 """
 
+import copy
 import os
 import sys
 from collections.abc import Sequence
@@ -37,6 +38,8 @@ from tierwise.plugins._file import import_file
 from tierwise.plugins._source import THIS_PROGRAM, Source, announced, check_hooks, load, name_of
 from tierwise.plugins.descriptors import AggregatorDescriptor, AnyDescriptor, Kind, PluginDescriptor
 from tierwise.plugins.options import read_options
+from tierwise.plugins.parts import Parts
+from tierwise.plugins.paths import from_folder
 
 TRACE: Final = "TIERWISE_TRACE_PLUGINS"
 """Environment variable; ``1`` prints every call of a hook to standard error."""
@@ -56,6 +59,7 @@ class Plugins:
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
         self._found: dict[tuple[Kind, str], tuple[AnyDescriptor, Source]] = {}
+        self._used: list[PluginUsed] | None = None
         if os.environ.get(TRACE) == "1":
             self._manager.add_hookcall_monitoring(_print_call, lambda *_: None)
         for plugin in plugins:
@@ -268,6 +272,50 @@ class Plugins:
                 )
         return descriptor
 
+    def placed(self, kind: Kind, name: str, options: OptionValues, folder: Path) -> OptionValues:
+        """Return a plugin's options, those that are relative paths starting at a folder: the one of their file.
+
+        Raises
+        ------
+        UnknownPluginError, PluginLoadError
+            As when it is made; what is wrong with the options is told then.
+        """
+        return from_folder(options, self.options_type(kind, name), folder)
+
+    def options_type(self, kind: Kind, name: str) -> type[msgspec.Struct]:
+        """Return the type of a plugin's options; one without fields if it has none."""
+        found, source = self._lookup(kind, name)
+        descriptor = cast("PluginDescriptor", found)
+        if not descriptor.options:
+            return _NoOptions
+        subject = f"{kind} {name!r}"
+        loaded: Any = load(descriptor.options, f"the options type of {subject}", source)
+        if not issubclass(loaded, msgspec.Struct):
+            raise PluginLoadError(
+                f"{subject} of {source}: its options type {descriptor.options!r} is not a msgspec Struct. "
+                f"{source.remedy}"
+            )
+        return cast("type[msgspec.Struct]", loaded)
+
+    def noting(self, used: list[PluginUsed]) -> "Plugins":
+        """Return the same plugins; each that is made by what is returned, and each part of it, is noted in ``used``."""
+        noting = copy.copy(self)
+        noting._used = used  # noqa: SLF001  (it is one of us)
+        return noting
+
+    def options(self, kind: Kind, name: str, values: OptionValues, *, where: str = "") -> msgspec.Struct:
+        """Read a plugin's options as it is done when it is made; it is noted likewise, and not made.
+
+        Raises
+        ------
+        UnknownPluginError, PluginLoadError, ConfigurationError
+            As when it is made.
+        """
+        options = read_options(values, self.options_type(kind, name), subject=f"{kind} {name!r}", where=where)
+        if self._used is not None:
+            self._used.append(self.provenance(kind, name))
+        return options
+
     def _names(self, kind: Kind) -> list[str]:
         return [descriptor.name for descriptor in self.descriptors(kind)]
 
@@ -281,17 +329,11 @@ class Plugins:
         found, source = self._lookup(kind, name)
         descriptor = cast("PluginDescriptor", found)
         subject = f"{kind} {name!r}"
-        options_type: Any = _NoOptions
-        if descriptor.options:
-            options_type = load(descriptor.options, f"the options type of {subject}", source)
-            if not issubclass(options_type, msgspec.Struct):
-                raise PluginLoadError(
-                    f"{subject} of {source}: its options type {descriptor.options!r} is not a msgspec "
-                    f"Struct. {source.remedy}"
-                )
-        options = read_options(values or {}, options_type, subject=subject, where=where)
+        options = self.options(kind, name, values or {}, where=where)
         made = load(descriptor.target, subject, source)
         given = (options, *arguments) if descriptor.options else arguments
+        if descriptor.composed:
+            given = (*given, Parts(self, where))
         try:
             return made(*given)
         except TierwiseError:

@@ -35,6 +35,15 @@ def from_folder(values: Mapping[str, object], kind: type[msgspec.Struct], folder
     return {name: _joined(value, marks.get(name, {}), folder) for name, value in values.items()}
 
 
+def code_in(values: Mapping[str, object], kind: type[msgspec.Struct]) -> list[str]:
+    """Return the names of the options that are set to code."""
+    return [
+        field.encode_name
+        for field in fields(kind)
+        if values.get(field.encode_name) and _mark(inspect.type_info(field.type)) == CODE_FROM_THE_FOLDER
+    ]
+
+
 def _mark(kind: inspect.Type) -> dict[str, Any]:
     return kind.extra or {} if isinstance(kind, inspect.Metadata) else {}
 

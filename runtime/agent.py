@@ -30,6 +30,7 @@ from tierwise.core.work import Job, perform
 from tierwise.plugins.manager import Plugins
 from tierwise.runtime.compute import ThreadCompute
 from tierwise.runtime.exceptions import unwrapped
+from tierwise.runtime.learners import Learners
 from tierwise.runtime.own_hardware import OwnHardware
 from tierwise.runtime.probing import Probing, Reading
 
@@ -123,7 +124,7 @@ class Agent:
         self._plugins = plugins or Plugins.discover()
         self._compute = compute or ThreadCompute(workers=1)
         self._settings = _paced(settings or AgentSettings(), device)
-        self._learners: dict[str, Learner] = {}
+        self._learners: Learners | None = None
         self._stop = StopToken()
         self._wake = anyio.Event()
         self._left = anyio.Event()
@@ -229,6 +230,8 @@ class Agent:
                     self._tasks.start_soon(self._work, action.job, self._stop)
                 case do.StopJob():
                     self._stop.stop()
+                    if action.overdue:
+                        _LOG.warning("%s: the deadline is missed: its round ended before the work", action.cohort)
                 case do.KeepTarget():
                     self._keep(action)
                 case do.Leave():
@@ -253,11 +256,11 @@ class Agent:
         await self._act(self._machine.job_failed(cohort, reason))
 
     def _learner(self, tier: Tier) -> Learner:
-        if tier.name not in self._learners:
-            assignment = self._machine.assignment if self._machine is not None else None
+        if self._learners is None:
+            assignment = None if self._machine is None else self._machine.assignment
             task = self._task if assignment is None or assignment.task is None else assignment.task
-            self._learners[tier.name] = self._plugins.learner(tier.learner, tier.options, task)
-        return self._learners[tier.name]
+            self._learners = Learners(self._plugins, task)
+        return self._learners(tier)
 
     def _keep(self, kept: do.KeepTarget) -> None:
         assert self._machine is not None

@@ -37,7 +37,8 @@ Every table and every key may be left out. A fault is a `ConfigurationError` tha
 value, what is allowed, and the nearest spelling; a file with several faults is refused with all of them, a line each.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -52,6 +53,7 @@ from tierwise.core.settings import EnrolmentSettings, FederationSettings, RoundS
 from tierwise.core.task import Task
 from tierwise.core.tiers import OptionValues
 from tierwise.plugins.manager import Plugins
+from tierwise.runtime.config_own_data import EVALUATION, PUBLIC, load_own_data, read_evaluation, read_exchange, settled
 from tierwise.runtime.config_tables import (
     CATALOGUE,
     EnrolmentTable,
@@ -65,7 +67,8 @@ from tierwise.runtime.config_tables import (
     TaskTable,
     UpdatesTable,
 )
-from tierwise.runtime.fleet.draw import draw_fleet, read_fleet
+from tierwise.runtime.fleet.draw import check_same_devices, draw_fleet, read_fleet
+from tierwise.runtime.own_data import OwnData
 from tierwise.runtime.policies import AggregatorChoice, Choice, Policies
 from tierwise.runtime.tables import Tables, read_toml
 
@@ -80,7 +83,10 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True):
     data
         The data source, by name, and its options.
     policies
-        The tables ``[grouping]``, ``[tiers]``, ``[selection]``, ``[aggregation]`` and ``[stop]``.
+        The tables ``[grouping]``, ``[tiers]``, ``[selection]``, ``[aggregation]``, ``[exchange]`` and ``[stop]``.
+    public, evaluation
+        The data sources of what the coordinator holds, by name, and their options: ``[exchange.public]``, None for what
+        ``[data]`` sets apart; ``[evaluation]``, None for no test set.
     """
 
     federation: FederationTable = FederationTable()
@@ -92,6 +98,8 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True):
     rounds: RoundsTable = RoundsTable()
     updates: UpdatesTable = UpdatesTable()
     policies: Policies = Policies()
+    public: Choice | None = None
+    evaluation: Choice | None = None
     mqtt: MqttTable = MqttTable()
     store: StoreTable = StoreTable()
     security: SecurityTable = SecurityTable()
@@ -140,26 +148,59 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True):
             updates=UpdateSettings(**asdict(self.updates)),
         )
 
-    def profiles(self, folder: Path = Path()) -> dict[DeviceId, HardwareProfile]:
+    def profiles(self, folder: Path = Path(), named: Sequence[str] = ()) -> dict[DeviceId, HardwareProfile]:
         """Draw or read the fleet.
 
         Parameters
         ----------
         folder
             Where a relative path of the fleet's table starts: the folder of the configuration's file.
+        named
+            The devices that the data know; none where data are dealt out to however many there are.
 
         Raises
         ------
         ConfigurationError
-            If the table cannot be read or is wrong.
+            If the table cannot be read or is wrong, or the fleet is not of the devices that are named.
         """
         if self.fleet.hardware == CATALOGUE:
-            return {name: drawn.profile for name, drawn in draw_fleet(self.fleet.drawn, self.seed).items()}
-        return read_fleet(folder / self.fleet.hardware)
+            return self._drawn(named)
+        fleet = read_fleet(folder / self.fleet.hardware)
+        if named:
+            check_same_devices(named, fleet, str(folder / self.fleet.hardware))
+        return fleet
+
+    def _drawn(self, named: Sequence[str]) -> dict[DeviceId, HardwareProfile]:
+        wanted = self.fleet.devices
+        if named and wanted not in (None, len(named)):
+            raise ConfigurationError(
+                f"devices is {wanted}, and the data are of {len(named)}: leave devices out, or have the samples dealt "
+                "out by another partition in [data]",
+                key="fleet.devices",
+            )
+        drawn = draw_fleet(len(named) or self.fleet.drawn, self.seed)
+        return {DeviceId(name): one.profile for name, one in zip(named or drawn, drawn.values(), strict=True)}
+
+    def kinds(self) -> dict[DeviceId, str]:
+        """Return what each device of the fleet is sold as; empty unless the fleet is drawn from the catalogue."""
+        if self.fleet.hardware != CATALOGUE:
+            return {}
+        return {name: str(drawn.model.kind) for name, drawn in draw_fleet(self.fleet.drawn, self.seed).items()}
 
     def data_source(self, plugins: Plugins) -> DataSource:
         """Make the data source."""
         return plugins.data_source(self.data.name, self.data.options, where="data")
+
+    def own_data(self, data: DataSource, plugins: Plugins) -> OwnData:
+        """Read what the coordinator itself holds, beside ``data``, which the devices have.
+
+        Raises
+        ------
+        ConfigurationError
+            If samples cannot be had, or are of other data than the devices'.
+        """
+        exchange = self.policies.exchange
+        return load_own_data(data, exchange, self.public, self.evaluation, plugins, self.seed)
 
 
 def load_config(path: Path, plugins: Plugins | None = None) -> RunConfig:
@@ -188,7 +229,7 @@ def load_config(path: Path, plugins: Plugins | None = None) -> RunConfig:
             plugins.register_file(path.parent / name)
         except ConfigurationError as error:
             tables.fault(str(error), "plugins.modules")
-    return _parse(tables, str(path), plugins, own)
+    return _parse(tables, str(path), plugins, own, may_name_code=True)
 
 
 def parse_config(mapping: Mapping[str, object], source: str = "", plugins: Plugins | None = None) -> RunConfig:
@@ -206,8 +247,8 @@ def parse_config(mapping: Mapping[str, object], source: str = "", plugins: Plugi
     Raises
     ------
     ConfigurationError, PluginLoadError, PluginClashError
-        As `load_config`. Names under ``plugins.modules`` are refused: a mapping may come from anywhere, and must not
-        choose what this program runs.
+        As `load_config`. Names under ``plugins.modules``, and a data source's function, are refused: a mapping may come
+        from anywhere, and must not choose what this program runs.
     """
     tables = Tables(mapping, _KEYS, source)
     own = tables.table("plugins", PluginsTable)
@@ -217,14 +258,17 @@ def parse_config(mapping: Mapping[str, object], source: str = "", plugins: Plugi
             "Plugins.register_file(path)",
             "plugins.modules",
         )
-    return _parse(tables, source, plugins or Plugins.discover(), own)
+    return _parse(tables, source, plugins or Plugins.discover(), own, may_name_code=False)
 
 
-def _parse(tables: Tables, source: str, plugins: Plugins, own: PluginsTable) -> RunConfig:
+def _parse(tables: Tables, source: str, plugins: Plugins, own: PluginsTable, *, may_name_code: bool) -> RunConfig:
+    exchange, public = read_exchange(tables, plugins)
+    test = read_evaluation(tables, plugins)
+    settle = partial(settled, tables, plugins, Path(source).parent, may_name_code)
     config = RunConfig(
         federation=tables.table("federation", FederationTable),
         plugins=own,
-        data=tables.choice("data", "source", plugins.data_source, Choice(name="digits")),
+        data=settle("data", tables.choice("data", "source", plugins.data_source, Choice(name="digits"))),
         task=tables.table("task", TaskTable),
         fleet=_read_fleet_table(tables, Path(source).parent),
         enrolment=tables.table("enrolment", EnrolmentTable),
@@ -235,8 +279,11 @@ def _parse(tables: Tables, source: str, plugins: Plugins, own: PluginsTable) -> 
             tiers=tables.choice("tiers", "provider", plugins.tier_provider, Policies().tiers),
             selection=tables.choice("selection", "selector", plugins.selector, Policies().selection),
             aggregation=_read_aggregation(tables, plugins),
+            exchange=exchange,
             stop=tables.choice("stop", "rule", plugins.stop_rule, Policies().stop),
         ),
+        public=None if public is None else settle(PUBLIC, public),
+        evaluation=None if test is None else settle(EVALUATION, test),
         mqtt=_read_mqtt(tables),
         store=tables.table("store", StoreTable),
         security=tables.table("security", SecurityTable),
@@ -338,6 +385,8 @@ _KEYS: Final[dict[str, tuple[str, ...]]] = {
     "tiers": ("provider",),
     "selection": ("selector",),
     "aggregation": ("aggregator", "reducer", "server_optimizer"),
+    "exchange": ("policy", "public"),
+    "evaluation": ("source",),
     "stop": ("rule",),
     "mqtt": _fields(MqttTable),
     "store": _fields(StoreTable),

@@ -55,13 +55,18 @@ class TaskTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     metrics
         What devices report on their hold-out; none for the usual ones: of classes ``accuracy`` and ``log_loss``, and
         there is ``auc``; of numbers ``rmse`` and ``mae``. Tables with little place show the first one.
+    standardise
+        Whether models bring features to a mean of 0 and a variance of 1 first. Each group finds both together, in an
+        opening round in which devices tell sums and sums of squares of their features, and its model carries them.
     """
 
     metrics: tuple[_Text, ...] = ()
+    standardise: bool = False
 
     def applied(self, task: Task) -> Task:
         """Return a data source's task with what this table says."""
-        return msgspec.structs.replace(task, metrics=self.metrics) if self.metrics else task
+        metrics = self.metrics or task.metrics
+        return msgspec.structs.replace(task, metrics=metrics, standardise=self.standardise or task.standardise)
 
 
 class FleetTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

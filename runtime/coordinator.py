@@ -43,7 +43,14 @@ from tierwise.runtime.spool import Spool
 from tierwise.runtime.stores.memory import MemoryStore
 from tierwise.runtime.watching import EventStream, Happening
 
-_FREEING: Final = (e.RoundClosed, e.ModelExchanged, e.RoundAbandoned, e.GroupFinished, e.DeviceRemoved)
+_FREEING: Final = (
+    e.RoundClosed,
+    e.ModelStandardised,
+    e.ModelExchanged,
+    e.RoundAbandoned,
+    e.GroupFinished,
+    e.DeviceRemoved,
+)
 """Events after which blobs may no longer be needed."""
 HELD_BACK_S: Final = 0.02
 """How soon to ask again whether a deadline, which waits for what came before it, has passed."""

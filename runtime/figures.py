@@ -1,6 +1,6 @@
 """A run's figures, read from its event log: the same for one that ended, that failed, and that was interrupted."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -10,53 +10,11 @@ from tierwise.core.edges import Store
 from tierwise.core.events import PluginUsed, Record
 from tierwise.core.federation import Federation
 from tierwise.core.framing import to_bytes
-from tierwise.core.ids import BlobHash, CohortId, DeviceId, GroupId, ModelVersion, TierName
-from tierwise.core.metrics import MetricFigure, read_metrics
+from tierwise.core.ids import BlobHash, DeviceId, GroupId
 from tierwise.core.state import FederationState, GroupState, Phase
+from tierwise.runtime.evaluation import Evaluation, evaluated_models, evaluations
+from tierwise.runtime.group_figures import GroupFigures, group_figures, tally_up
 from tierwise.runtime.simulation.run import Simulation
-
-
-class GroupFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """A group, as far as it came.
-
-    Attributes
-    ----------
-    group, rank
-        0 is the weakest group's rank.
-    devices
-        How many are in it; 0 when they went to another group.
-    contributed
-        How many of those that were ever in it have an update in one of its models.
-    tier, parameters
-        Of its model; None if the tier provider has not answered.
-    rounds, abandoned
-        Closed rounds, and those that made no model.
-    metrics
-        From the closing evaluation; empty when there was none.
-    simulated_s
-        From the start of its first round to its end, or to the end of the log, in seconds.
-    finished
-        Whether its model is final.
-    failed
-        Whether it ended because something went wrong.
-    reason
-        Why it ended; empty while it has not.
-    """
-
-    group: GroupId
-    rank: int
-    devices: int
-    contributed: int
-    tier: TierName | None
-    parameters: int | None
-    rounds: int
-    abandoned: int
-    version: ModelVersion
-    metrics: dict[str, MetricFigure]
-    simulated_s: float
-    finished: bool
-    failed: bool
-    reason: str
 
 
 class RunFigures(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,14 +28,32 @@ class RunFigures(msgspec.Struct, frozen=True, kw_only=True):
         Why a device is in no group.
     failure
         Why there are no target models; None if there are, or might have been.
+    metric
+        The task's first metric; empty before there is a task.
+    rounds, abandoned
+        Of all groups together.
+    download_bytes, upload_bytes
+        Traffic of all closed rounds.
     simulated_s
         Federation time of the last record, in seconds.
+    evaluation
+        How good the models are over the whole federation, with each group's latest evaluated model; None before any
+        was evaluated. Groups that were merged into another are left out: their devices are there.
+    history
+        The same after each round: the last entry is ``evaluation``.
     """
 
     groups: tuple[GroupFigures, ...]
     unplaced: dict[DeviceId, str]
     failure: str | None
+    metric: str
+    rounds: int
+    abandoned: int
+    download_bytes: int
+    upload_bytes: int
     simulated_s: float
+    evaluation: Evaluation | None
+    history: tuple[Evaluation, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,25 +68,28 @@ class Run:
         The federation's, at its end.
     targets
         The target models' frames, of the groups that have one.
+    kinds
+        What each device is sold as, if that is known: then figures by class of devices are by kind.
     """
 
     records: Sequence[Record]
     state: FederationState
     targets: dict[BlobHash, bytes]
+    kinds: Mapping[DeviceId, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, simulation: Simulation) -> "Run":
+    def of(cls, simulation: Simulation, kinds: Mapping[DeviceId, str] | None = None) -> "Run":
         """Take a simulation that has ended."""
         targets = {group.identity: to_bytes(group.model) for group in simulation.result.groups}
-        return cls(simulation.records, _replayed(simulation.records), targets)
+        return cls(simulation.records, _replayed(simulation.records), targets, kinds or {})
 
     @classmethod
-    async def read(cls, store: Store) -> "Run":
+    async def read(cls, store: Store, kinds: Mapping[DeviceId, str] | None = None) -> "Run":
         """Take what is in a store, wherever the run stopped."""
         records = await store.records()
         state = _replayed(records)
         blobs = sorted({group.model for group in finished_groups(state).values() if group.model is not None})
-        return cls(records, state, {blob: bytes(await store.get(blob)) for blob in blobs})
+        return cls(records, state, {blob: bytes(await store.get(blob)) for blob in blobs}, kinds or {})
 
     @classmethod
     def replayed(cls, records: Sequence[Record]) -> "Run":
@@ -120,7 +99,7 @@ class Run:
     @property
     def figures(self) -> RunFigures:
         """Count it all up."""
-        return read_figures(self.records, self.state)
+        return read_figures(self.records, self.state, self.kinds)
 
     @property
     def plugins(self) -> tuple[PluginUsed, ...]:
@@ -134,7 +113,9 @@ def finished_groups(state: FederationState) -> dict[GroupId, GroupState]:
     return {name: group for name, group in state.groups.items() if group.phase is Phase.FINISHED}
 
 
-def read_figures(records: Sequence[Record], state: FederationState) -> RunFigures:
+def read_figures(
+    records: Sequence[Record], state: FederationState, kinds: Mapping[DeviceId, str] | None = None
+) -> RunFigures:
     """Count up a log.
 
     Parameters
@@ -143,62 +124,28 @@ def read_figures(records: Sequence[Record], state: FederationState) -> RunFigure
         The log from its beginning.
     state
         The federation's at its end.
+    kinds
+        As `Run.kinds`.
     """
-    tallies = _tally(records)
+    tally = tally_up(records)
     end = records[-1].at if records else 0.0
+    models = evaluated_models(records)
+    metric = state.settings.task.metrics[0] if state.settings else ""
+    staying = [name for name in state.groups if name not in tally.merged]
+    history = evaluations(models, staying, metric, tally.profiles, kinds)
+    groups = tuple(group_figures(name, group, tally, models, end) for name, group in state.groups.items())
     return RunFigures(
-        groups=tuple(_group_figures(name, group, tallies.get(name), end) for name, group in state.groups.items()),
+        groups=groups,
         unplaced={name: one.unplaced for name, one in sorted(state.devices.items()) if one.unplaced is not None},
         failure=state.failure,
+        metric=metric,
+        rounds=sum(group.rounds for group in groups),
+        abandoned=sum(group.abandoned for group in groups),
+        download_bytes=sum(group.download_bytes for group in groups),
+        upload_bytes=sum(group.upload_bytes for group in groups),
         simulated_s=end,
-    )
-
-
-@dataclass(slots=True)
-class _Tally:
-    """What the state of a group does not keep."""
-
-    opened_at: float
-    ended_at: float | None = None
-    abandoned: int = 0
-    contributors: set[DeviceId] = field(default_factory=set)
-
-
-def _tally(records: Iterable[Record]) -> dict[GroupId, _Tally]:
-    tallies: dict[GroupId, _Tally] = {}
-    survivors: dict[CohortId, tuple[DeviceId, ...]] = {}
-    for record in records:
-        match record.event:
-            case e.RoundOpened(group=group):
-                tallies.setdefault(group, _Tally(record.at))
-            case e.CohortClosed(cohort=cohort, survivors=devices):
-                survivors[cohort] = devices
-            case e.RoundClosed(group=group, cohort=cohort):
-                tallies[group].contributors.update(survivors[cohort])
-            case e.RoundAbandoned(group=group):
-                tallies[group].abandoned += 1
-            case e.GroupFinished(group=group):
-                tallies.setdefault(group, _Tally(record.at)).ended_at = record.at
-    return tallies
-
-
-def _group_figures(name: GroupId, group: GroupState, tally: _Tally | None, end: float) -> GroupFigures:
-    tally = tally or _Tally(end)
-    return GroupFigures(
-        group=name,
-        rank=group.rank,
-        devices=len(group.members),
-        contributed=len(tally.contributors),
-        tier=group.tier.name if group.tier else None,
-        parameters=group.tier.cost.parameters if group.tier else None,
-        rounds=len(group.history),
-        abandoned=tally.abandoned,
-        version=group.version,
-        metrics=read_metrics(group.metrics),
-        simulated_s=(end if tally.ended_at is None else tally.ended_at) - tally.opened_at,
-        finished=group.phase is Phase.FINISHED,
-        failed=group.failed,
-        reason=group.ending or "" if group.phase is Phase.FINISHED else "",
+        evaluation=history[-1] if history else None,
+        history=history,
     )
 
 

@@ -2,6 +2,7 @@
 
 from tierwise.core.ids import TierName
 from tierwise.core.learning import Learner
+from tierwise.core.standardising import standardising
 from tierwise.core.task import Task
 from tierwise.core.tiers import Tier
 from tierwise.plugins.manager import Plugins
@@ -32,5 +33,7 @@ class Learners:
             If it cannot be made.
         """
         if tier.name not in self._made:
-            self._made[tier.name] = self._plugins.learner(tier.learner, tier.options, self._task)
+            learner = self._plugins.learner(tier.learner, tier.options, self._task)
+            standardise = self._task.standardise
+            self._made[tier.name] = standardising(learner, self._task.features) if standardise else learner
         return self._made[tier.name]

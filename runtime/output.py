@@ -21,13 +21,14 @@ from tierwise.core.errors import ConfigurationError, StoreError
 from tierwise.core.events import PluginUsed, record_of
 from tierwise.core.hardware import HardwareEnvelope
 from tierwise.core.ids import BlobHash, GroupId, ModelVersion, TierName
-from tierwise.core.metrics import MetricFigure, read_metrics
+from tierwise.core.metrics import MetricFigure
 from tierwise.core.state import GroupState
 from tierwise.core.task import Task
 from tierwise.core.tiers import Cost, OptionValues, Tier
 from tierwise.core.weights import Layout
 from tierwise.ext import KERNELS
 from tierwise.runtime.figures import Run, RunFigures, finished_groups
+from tierwise.runtime.group_figures import GroupFigures
 
 RESULT: Final = "result.json"
 REPORT: Final = "report.html"
@@ -41,7 +42,7 @@ class Versions(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     tierwise, python, numpy
-        Versions.
+        The version of each.
     platform
         Operating system and processor architecture.
     kernels
@@ -71,8 +72,12 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
+    format
+        Of this file.
     file, sha256
         The safetensors file beside the card, and the hash of its bytes, which is the model's identity.
+    group, tier
+        Whose model it is, and the name of its size.
     task
         What the model is for; features are divided by its scale before they reach the model.
     learner, options
@@ -87,8 +92,12 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
         How many rounds made it.
     metrics
         On the hold-outs of the group's devices.
+    test
+        On the coordinator's own test set; empty without one.
     reason, failed
         Why the group ended, and whether that was because something went wrong.
+    seed
+        The federation's.
     """
 
     format: str = CARD_FORMAT
@@ -105,6 +114,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     devices: int
     rounds: ModelVersion
     metrics: dict[str, MetricFigure]
+    test: dict[str, MetricFigure] = {}
     reason: str
     failed: bool
     seed: int
@@ -115,6 +125,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
+    format
+        Of this file.
     interrupted
         Whether the run was cut short: groups that had not finished have no target model.
     seed
@@ -127,6 +139,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         What the run was told.
     plugins
         Which ones the run used, and where they came from.
+    versions
+        What it was computed with.
     files
         The target models, their cards, and the page if there is one.
     """
@@ -234,11 +248,12 @@ def write_result(directory: Path, run: Run, report: Report, page: bytes | None =
     """
     claim(directory)
     earlier = _earlier(directory)
+    figures = {group.group: group for group in report.run.groups}
     files: list[str] = []
     try:
         for name, group in finished_groups(run.state).items():
             if group.tier is not None and group.model is not None:
-                files += _write_model(directory, name, group, group.tier, group.model, run)
+                files += _write_model(directory, figures[name], group, group.tier, group.model, run)
         if page is not None:
             _replace(directory / REPORT, page)
             files.append(REPORT)
@@ -278,14 +293,14 @@ def load_result(directory: Path) -> tuple[Run, Report]:
 
 
 def _write_model(
-    directory: Path, name: GroupId, group: GroupState, tier: Tier, model: BlobHash, run: Run
+    directory: Path, figures: GroupFigures, group: GroupState, tier: Tier, model: BlobHash, run: Run
 ) -> tuple[str, str]:
     assert run.state.settings is not None
-    stem = re.sub(r"[^A-Za-z0-9._-]", "_", f"{name}-{tier.name[:100]}")
+    stem = re.sub(r"[^A-Za-z0-9._-]", "_", f"{figures.group}-{tier.name[:100]}")
     card = Card(
         file=f"{stem}.safetensors",
         sha256=model,
-        group=name,
+        group=figures.group,
         tier=tier.name,
         task=run.state.settings.task,
         learner=tier.learner,
@@ -295,7 +310,8 @@ def _write_model(
         hardware=group.envelope.detailed(()),  # a model's card tells of no single device
         devices=len(group.members),
         rounds=group.version,
-        metrics=read_metrics(group.metrics),
+        metrics=figures.metrics,
+        test=figures.test,
         reason=group.ending or "",
         failed=group.failed,
         seed=run.state.settings.seed,

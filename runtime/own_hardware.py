@@ -66,7 +66,7 @@ class OwnHardware:
             The quantities that have changed, None for one that is not known any more; empty if there is nothing to
             report.
         """
-        known = {name: now for name, now in (reading.quantities | link).items() if not self._is_declared(name)}
+        known = {name: now for name, now in {**reading.quantities, **link}.items() if not self._is_declared(name)}
         changed: dict[str, float | None] = {
             name: now
             for name, now in known.items()

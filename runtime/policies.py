@@ -1,6 +1,6 @@
 """Which plugins decide in a federation: chosen by name, then made."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -11,7 +11,7 @@ from tierwise.core.exchange import NO_EXCHANGE, Exchange
 from tierwise.core.grouping import GroupingPolicy
 from tierwise.core.learning import Predictor
 from tierwise.core.selection import Selector
-from tierwise.core.stopping import StopRule
+from tierwise.core.stopping import ChecksTask, StopRule
 from tierwise.core.task import Task
 from tierwise.core.tiers import OptionValues, TierProvider
 from tierwise.plugins.descriptors import Kind
@@ -55,7 +55,7 @@ class Policies(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Team:
-    """The plugins of a federation, made; ``used`` says where each came from."""
+    """The plugins of a federation, made; ``used`` says where each came from, and behind them each of their parts."""
 
     grouping: GroupingPolicy
     tiers: TierProvider
@@ -73,8 +73,14 @@ def check_team(team: Team, task: Task, own: OwnData, plugins: Plugins) -> None:
     Raises
     ------
     ConfigurationError
-        If a learner cannot do what the task wants, or the exchange does not have what it needs.
+        If a learner cannot do what the task wants, the stop rule waits for a metric that it does not have, or the
+        exchange does not have what it needs.
     """
+    if isinstance(team.stop, ChecksTask):
+        try:
+            team.stop.check_task(task)
+        except ConfigurationError as error:
+            raise error.below("stop") from error
     try:
         offers = team.tiers.offers(task)
     except ConfigurationError:
@@ -127,11 +133,13 @@ def assemble(policies: Policies, plugins: Plugins) -> Team:
         Kind.SERVER_OPTIMIZER: aggregator.server_optimizer,
         Kind.STOP_RULE: policies.stop.name,
     }
+    noted: list[PluginUsed] = []
+    plugins = plugins.noting(noted)
     exchange = None
     if policies.exchange.name != NO_EXCHANGE:
         exchange = plugins.exchange(policies.exchange.name, policies.exchange.options, where="exchange")
         names[Kind.EXCHANGE] = policies.exchange.name
-    return Team(
+    team = Team(
         grouping=plugins.grouping_policy(policies.grouping.name, policies.grouping.options, where="grouping"),
         tiers=plugins.tier_provider(policies.tiers.name, policies.tiers.options, where="tiers"),
         selector=plugins.selector(policies.selection.name, policies.selection.options, where="selection"),
@@ -141,5 +149,7 @@ def assemble(policies: Policies, plugins: Plugins) -> Team:
         ),
         exchange=exchange,
         stop=plugins.stop_rule(policies.stop.name, policies.stop.options, where="stop"),
-        used=tuple(plugins.provenance(kind, name) for kind, name in names.items()),
+        used=(),
     )
+    whole = [plugins.provenance(kind, name) for kind, name in names.items()]
+    return replace(team, used=tuple(dict.fromkeys([*whole, *noted])))

@@ -105,8 +105,7 @@ class Probing:
         with anyio.move_on_after(limit_s) as scope:
             answer = await answered
             # The profile goes on without what cannot be measured here.
-            failed = isinstance(answer, BaseException)
-            self._answers[name] = f"{type(answer).__name__}: {answer}".rstrip(": ") if failed else answer
+            self._answers[name] = _named(answer) if isinstance(answer, BaseException) else answer
         if scope.cancelled_caught:
             self._hung[name] = thread
             self._answers[name] = f"it has not answered within {limit_s:.1f} s"
@@ -123,6 +122,10 @@ class Probing:
         for quantity in reading.quantities:
             reading.unmeasured.pop(quantity, None)  # another probe knows it
         return reading
+
+
+def _named(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".rstrip(": ")
 
 
 def _note(reading: Reading, quantity: str, value: float | Unmeasured) -> None:

@@ -27,7 +27,9 @@ from tierwise.core.grouping import Grouping
 from tierwise.core.hardware import HardwareProfile, fleet_table
 from tierwise.core.ids import BlobHash, DeviceId, GroupId
 from tierwise.core.metrics import Metrics
+from tierwise.core.selection import Postponed
 from tierwise.core.settings import FederationSettings
+from tierwise.core.standardising import standardised, with_statics
 from tierwise.core.weights import Buffer, Weights
 from tierwise.plugins.descriptors import Kind
 from tierwise.runtime.aggregating import aggregate
@@ -82,7 +84,10 @@ class Runners:
         self._spool = spool
         self._compute = compute
         self._judge = judge
-        self._names = {use.kind: f"{use.kind} {use.name!r} ({use.distribution} {use.version})" for use in team.used}
+        self._names: dict[str, str] = {}
+        for use in team.used:  # of a kind the whole plugin comes first, then parts of it; each tier has its own learner
+            if use.kind != Kind.LEARNER:
+                self._names.setdefault(use.kind, f"{use.kind} {use.name!r} ({use.distribution} {use.version})")
 
     async def start(self, bus: EventBus, tasks: TaskGroup) -> None:
         """Subscribe to all orders; the runners live as long as ``tasks`` and the bus."""
@@ -92,6 +97,7 @@ class Runners:
             (c.ChooseTier, Kind.TIER_PROVIDER, self._choose_tier),
             (c.SelectParticipants, Kind.SELECTOR, self._select),
             (c.ReduceCohort, Kind.AGGREGATOR, self._reduce),
+            (c.StandardiseModel, Kind.LEARNER, self._standardise),
             (c.ExchangeModels, Kind.EXCHANGE, self._exchange),
             (c.MeasureModel, Kind.LEARNER, self._measure),
             (c.CheckStop, Kind.STOP_RULE, self._check_stop),
@@ -138,11 +144,16 @@ class Runners:
         tier = await self._compute.run(partial(provider.choose, task, order.envelope, self._settings.rounds.limits))
         weights = await self._compute.run(partial(provider.initial, task, tier, order.seed))
         tier.layout.require(weights.layout, f"the initial model of tier {tier.name!r}")
+        if task.standardise:
+            tier, weights = with_statics(tier, weights, task.features)
         return i.TierProposed(order=order.key, tier=tier, model=await self._write(partial(to_bytes, weights), writing))
 
     async def _select(self, order: c.SelectParticipants, _writing: Writing) -> i.Answer:
         select = partial(self._team.selector.select, order.candidates, seed=order.seed)
-        return i.ParticipantsSelected(order=order.key, devices=tuple(await self._compute.run(select)))
+        selected = await self._compute.run(select)
+        if isinstance(selected, Postponed):
+            return i.SelectionPostponed(order=order.key, reason=selected.reason)
+        return i.ParticipantsSelected(order=order.key, devices=tuple(selected))
 
     async def _reduce(self, order: c.ReduceCohort, writing: Writing) -> i.Answer:
         model = unframe(await self._store.get(order.model))
@@ -169,6 +180,10 @@ class Runners:
             model=await self._write(partial(to_bytes, after), writing),
             optimizer_state=await self._write(partial(arrays_to_bytes, next_state), writing) if next_state else None,
         )
+
+    async def _standardise(self, order: c.StandardiseModel, writing: Writing) -> i.Answer:
+        after = standardised(unframe(await self._store.get(order.model)), order.sums)
+        return i.ModelAdjusted(order=order.key, model=await self._write(partial(to_bytes, after), writing))
 
     async def _exchange(self, order: c.ExchangeModels, writing: Writing) -> i.Answer:
         frames = {name: await self._store.get(peer.model) for name, peer in order.models.items()}

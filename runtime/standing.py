@@ -10,6 +10,7 @@ import psutil
 from tierwise.core import events as e
 from tierwise.core.events import Record
 from tierwise.core.federation import Federation
+from tierwise.core.hardware import HardwareProfile
 from tierwise.core.ids import DeviceId, GroupId, ModelVersion, RoundNumber, TierName
 from tierwise.core.metrics import MetricFigure, Metrics, read_metrics
 from tierwise.core.state import FederationState, GroupState, Phase, Stage
@@ -33,8 +34,10 @@ class GroupStanding(msgspec.Struct, frozen=True, kw_only=True):
         The latest that are known: of a round's model, or of the target model.
     since
         Since when, by the clock; where the coordinator was down in between, that long too late.
-    reason, failed
-        Why it ended.
+    reason
+        Why it ended, or why its next round waits for devices.
+    failed
+        Whether it ended because something went wrong.
     """
 
     group: GroupId
@@ -69,6 +72,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
         Enrolled ones, and how many of those can take part.
     quarantined
         Devices that kept sending what could not be used, and what that was.
+    hardware
+        What each device reported last; None for one that has reported nothing yet.
     """
 
     federation: str
@@ -85,6 +90,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     reachable: int
     unplaced: tuple[DeviceId, ...]
     quarantined: dict[DeviceId, str]
+    hardware: dict[DeviceId, HardwareProfile | None]
     groups: tuple[GroupStanding, ...]
     failure: str | None
 
@@ -126,6 +132,7 @@ async def read_standing(path: Path) -> Standing:
         quarantined={
             name: one.quarantined for name, one in sorted(state.devices.items()) if one.quarantined is not None
         },
+        hardware={name: one.profile for name, one in sorted(state.devices.items())},
         groups=tuple(
             _group(name, group, state, records, written and written - timedelta(seconds=at - since.get(name, at)))
             for name, group in state.groups.items()
@@ -169,7 +176,7 @@ def _group(
         arrived=None if cohort is None else len(cohort.accepted),
         metrics=read_metrics(group.metrics or _latest_metrics(name, records)),
         since=since,
-        reason=group.ending or "",
+        reason=group.ending or group.waits_because or "",
         failed=group.failed,
     )
 

@@ -40,7 +40,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 def located(error: ConfigurationError, source: str, key: str = "") -> ConfigurationError:
     """Return an error with the file that is at fault, and the key if the error names none."""
-    if error.source:
+    if error.source or not (source or key):
         return error
     if error.key:
         told = ConfigurationError(str(error), source=source)  # its text begins with the key

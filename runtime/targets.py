@@ -14,6 +14,7 @@ deleted. So there is always one to go back to, and a small disk does not fill up
 import contextlib
 import hashlib
 import os
+import re
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +31,8 @@ from tierwise.core.weights import Layout
 from tierwise.runtime.agent import Target
 
 CURRENT: Final = "current.json"
+_PART: Final = re.compile(r"\.g.+\.(safetensors|json)\.[0-9]+\.part|\.current\.json\.[0-9]+\.part")
+"""Where a file is written before it is moved to its name; the number is the process's."""
 
 _FileName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\.(safetensors|json)$")]
 
@@ -39,6 +42,8 @@ class TargetCard(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
+    format
+        Of this file.
     file, sha256
         The safetensors file beside the card, and the hash of its bytes, which is the model's identity.
     device, federation
@@ -75,7 +80,15 @@ class TargetCard(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
-    """A model in the directory: its file, its card, and the hash of the file's bytes."""
+    """A model in the directory.
+
+    Attributes
+    ----------
+    file, card
+        The names of its file and of its card.
+    sha256
+        Of the file's bytes.
+    """
 
     file: _FileName
     card: _FileName
@@ -83,7 +96,17 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Current(msgspec.Struct, frozen=True, kw_only=True):
-    """The content of ``current.json``: the model in use, and the one to go back to."""
+    """The content of ``current.json``.
+
+    Attributes
+    ----------
+    format
+        Of this file.
+    current
+        The model in use.
+    previous
+        The one to go back to; None if there is none.
+    """
 
     format: Literal["tierwise.current.1"] = "tierwise.current.1"
     current: Kept
@@ -105,6 +128,8 @@ class TargetDirectory:
     def claim(self) -> None:
         """Make sure that a model can be written, before time is spent on learning one; create the directory.
 
+        What an agent was writing when it was killed is removed: the directory is one agent's.
+
         Raises
         ------
         ConfigurationError
@@ -116,6 +141,7 @@ class TargetDirectory:
             self.path.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.path):
                 pass
+            _sweep(self.path)
         except OSError as error:
             raise ConfigurationError(f"cannot be written to: {error.strerror}", source=str(self.path)) from error
         self.current()
@@ -237,6 +263,12 @@ class TargetDirectory:
 
 def _pretty(value: msgspec.Struct) -> bytes:
     return msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n"
+
+
+def _sweep(directory: Path) -> None:
+    for path in directory.iterdir():
+        if _PART.fullmatch(path.name):
+            path.unlink(missing_ok=True)
 
 
 def _replace(path: Path, data: bytes) -> None:

@@ -1,6 +1,7 @@
 """What the documentation and the examples say is run."""
 
 import functools
+import json
 import logging
 import re
 import subprocess
@@ -15,6 +16,7 @@ from tests.runtime import helpers
 from tests.runtime.broker import needs_mosquitto, running
 from tests.runtime.mqtt import ends
 from tierwise import runtime
+from tierwise.runtime.cli.program import run
 
 ROOT = Path(__file__).parent.parent
 SMALL = {
@@ -110,6 +112,60 @@ def test_the_commands_of_the_readme_work(tmp_path: Path) -> None:
     models = {path.read_bytes() for path in tmp_path.glob("digits/*.safetensors")}
     own = [path.read_bytes() for path in tmp_path.glob("models/device-*/*.safetensors")]
     assert (len(own), set(own)) == (9, models)
+
+
+GROUPINGS = ROOT / "docs/howto/choose-a-grouping.md"
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert run(arguments) == 0
+    return "\n".join(line.rstrip() for line in capsys.readouterr().out.splitlines())
+
+
+def test_the_output_in_the_how_to_on_groupings_is_what_comes_out(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    shown = blocks(GROUPINGS, "text")
+    assert len(shown) == 2
+    for block in shown:
+        command, _, output = block.partition("\n")
+        assert printed(capsys, *command.removeprefix("$ tierwise ").split()) == output.rstrip("\n")
+
+
+def test_the_how_to_on_groupings_compares_what_they_do(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    example = (ROOT / "examples/deadline.toml").read_text()
+    before, _, rest = example.partition("[grouping]")
+    after = rest[rest.index("[tiers]") :]
+    rows = re.findall(r"^\| `\w+` \| [^|]+ \| [^|]+ \| \d+ \| \d+ \|$", GROUPINGS.read_text(), re.MULTILINE)
+    tables = blocks(GROUPINGS, "toml")
+    assert len(tables) == len(rows) == 4
+    for table, row in zip(tables, rows, strict=True):
+        (tmp_path / "run.toml").write_text(f"{before}{table}\n{after}")
+        found = json.loads(printed(capsys, "explain", str(tmp_path / "run.toml"), "--json"))
+        groups = found["groups"]
+        cells = (
+            f"`{found['policy']}`",
+            ", ".join(str(len(group["devices"])) for group in groups),
+            ", ".join(group["tier"] for group in groups),
+            str(sum(group["carry_more"] for group in groups)),
+            str(len(found["unplaced"])),
+        )
+        assert row == f"| {' | '.join(cells)} |"
+
+
+def test_the_example_on_deadlines_runs_as_it_was_predicted(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Who is said to carry its tier delivers in every round; the two who are not, in none."""
+    out = tmp_path / "deadline"
+    assert run(["simulate", str(ROOT / "examples/deadline.toml"), "--out", str(out)]) == 0
+    assert "g1: tier mlp-8 asks too much of 2 of its 8 devices" in capsys.readouterr().err
+    events = [record["event"] for record in json.loads((out / "result.json").read_bytes())["events"]]
+    closed = [event for event in events if event["event"] == "round-closed"]
+    assert {group: [e["devices"] for e in closed if e["group"] == group] for group in ("g1", "g2", "g3")} == {
+        "g1": [6] * 10,
+        "g2": [39] * 10,
+        "g3": [13] * 10,
+    }
 
 
 def test_what_the_guarantees_rest_on_is_there() -> None:

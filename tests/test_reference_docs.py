@@ -1,8 +1,10 @@
 """The reference is what the code says: no page is out of date, and nothing is missing from one."""
 
+import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -10,6 +12,7 @@ import click
 from tierwise.plugins import Kind, Plugins, builtin
 from tierwise.plugins.describing import listed_options
 from tierwise.runtime.cli.program import COMMANDS, program
+from tierwise.runtime.cli.program import run as cli
 from tierwise.runtime.config import known_keys
 
 ROOT = Path(__file__).parent.parent
@@ -62,6 +65,38 @@ def test_every_table_and_key_is_there() -> None:
         told = section(text, f"`[{table}]`")
         for key in keys:
             assert f"`{key}`" in told or f"`[{table}.{key}]`" in told
+
+
+def test_every_field_of_a_result_is_there(tmp_path: Path) -> None:
+    """Of one that was written: what is in the file, the page tells."""
+    text = page("result.md")
+    told = set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE))
+    config = tmp_path / "run.toml"
+    config.write_text("[fleet]\ndevices = 6\n[grouping]\ngroups = 2\n[stop]\nrounds = 2\n")
+    assert cli(["simulate", str(config), "--out", str(tmp_path / "out")]) == 0
+    documents = [json.loads(path.read_text()) for path in (tmp_path / "out").glob("*.json")]
+    assert len(documents) == 3
+    found = {name for document in documents for name in fields_in(document)}
+    assert {"classes", "worst_tenth", "hidden", "sha256", "kernels", "closed_at"} <= found
+    assert found - told == {"events"}
+    assert "under `events` the event log" in text
+
+
+BY_NAME = {"metrics", "test", "unplaced"}
+"""Objects whose keys are names of a run's, below which fields come again."""
+ELSEWHERE = {"configuration", "events", "layout", "task", "hardware", "options", "figures"}
+"""What other pages tell, or classes that the page names."""
+
+
+def fields_in(value: object) -> Iterator[str]:
+    if isinstance(value, list):
+        for one in value:
+            yield from fields_in(one)
+    elif isinstance(value, dict):
+        for name, one in value.items():
+            yield name
+            if name not in ELSEWHERE:
+                yield from fields_in(list(one.values()) if name in BY_NAME else one)
 
 
 def test_every_environment_variable_is_there() -> None:

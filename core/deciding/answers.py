@@ -76,6 +76,12 @@ def select_participants(state: FederationState, given: i.ParticipantsSelected, n
     return (open_round(state, order.group, e.Purpose.FIT, chosen, deadline_at),)
 
 
+def postpone_round(state: FederationState, given: i.SelectionPostponed, _now: float) -> tuple[e.Event, ...]:
+    """Let a round wait until the group's devices change."""
+    order = _answered(state, given, c.SelectParticipants)
+    return (e.RoundPostponed(group=order.group, reason=given.reason),)
+
+
 def open_round(
     state: FederationState,
     name: GroupId,
@@ -122,6 +128,12 @@ def reduce_cohort(state: FederationState, given: i.CohortReduced, _now: float) -
     )
 
 
+def standardise_model(state: FederationState, given: i.ModelAdjusted, _now: float) -> tuple[e.Event, ...]:
+    """Take a group's initial model with the figures of its features."""
+    order = _answered(state, given, c.StandardiseModel)
+    return (e.ModelStandardised(group=order.group, cohort=order.cohort, model=given.model),)
+
+
 def exchange_models(state: FederationState, given: i.ModelsExchanged, _now: float) -> tuple[e.Event, ...]:
     """Take what a group learned from others."""
     order = _answered(state, given, c.ExchangeModels)
@@ -158,6 +170,7 @@ def note_plugin_failure(state: FederationState, given: i.PluginFailed, _now: flo
         case (
             c.ChooseTier()
             | c.SelectParticipants()
+            | c.StandardiseModel()
             | c.ReduceCohort()
             | c.ExchangeModels()
             | c.MeasureModel()

@@ -78,14 +78,16 @@ def _group_consequence(state: FederationState, name: GroupId, group: GroupState,
     if group.phase is Phase.COLLECTING and group.cohort is not None:
         if group.cohort.waiting and now < group.cohort.opened.deadline_at:
             return ()
-        if group.cohort.fits:
-            return _close_cohort(name, group, group.cohort)
-        return _close_evaluation(name, group, group.cohort)
-    if group.phase is Phase.SELECTING and group.abandoned_in_a_row >= ABANDONED_LIMIT:
+        if group.cohort.closing:
+            return _close_evaluation(name, group, group.cohort)
+        return _close_cohort(name, group, group.cohort)
+    if group.phase in (Phase.OPENING, Phase.SELECTING) and group.abandoned_in_a_row >= ABANDONED_LIMIT:
         reason = (
             f"{group.abandoned_in_a_row} rounds in a row were abandoned, the last because {group.abandoned_because}"
         )
         return (finish_group(name, group, reason, failed=True),)
+    if group.phase is Phase.OPENING:
+        return _open_description(state, name, group, now)
     if group.phase is Phase.CLOSING:
         return _open_evaluation(state, name, group, now)
     return ()
@@ -96,11 +98,19 @@ def _close_cohort(name: GroupId, group: GroupState, cohort: CohortState) -> tupl
     if len(survivors) >= MINIMUM:
         return (e.CohortClosed(group=name, cohort=cohort.opened.cohort, survivors=survivors),)
     invited = len(cohort.opened.participants)
-    reason = f"{len(survivors)} of {invited} updates came in time, at least {MINIMUM} are needed"
+    what = "updates" if cohort.fits else "descriptions"
+    reason = f"{len(survivors)} of {invited} {what} came in time, at least {MINIMUM} are needed"
     if cohort.declined:
         device = min(cohort.declined)
         reason += f"; {len(cohort.declined)} declined, {device!r} because of {cohort.declined[device]}"
     return abandon_round(name, group, reason)
+
+
+def _open_description(state: FederationState, name: GroupId, group: GroupState, now: float) -> tuple[e.Event, ...]:
+    reachable = tuple(sorted(state.reachable(group)))
+    if len(reachable) < MINIMUM:
+        return ()
+    return (open_round(state, name, e.Purpose.DESCRIBE, reachable, now + state.opened.rounds.deadline_s),)
 
 
 def _open_evaluation(state: FederationState, name: GroupId, group: GroupState, now: float) -> tuple[e.Event, ...]:

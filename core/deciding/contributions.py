@@ -1,6 +1,7 @@
 """What participants send back: updates, evaluations, and the word that nothing will come."""
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
 from tierwise.core import events as e
@@ -9,11 +10,14 @@ from tierwise.core.deciding.devices import known_device, refuse_quarantined
 from tierwise.core.deciding.rejected import Rejected
 from tierwise.core.ids import BlobHash, CohortId, DeviceId
 from tierwise.core.metrics import Metrics
+from tierwise.core.standardising import names_of_sums
 from tierwise.core.state import CohortState, FederationState, Phase
 
 SAMPLES_LIMIT: Final = 2**31 - 1
 """An update's weight at the most, whatever the settings say: more is a mistake, or a device that wants to outvote the
 rest."""
+NAMES_LIMIT: Final = 10
+"""Names that a reason lists."""
 REASON_LIMIT: Final = 500
 """Characters of a reason that are kept: what a device says, and says wrong, has any length."""
 
@@ -22,14 +26,14 @@ def submit_update(state: FederationState, given: i.SubmitUpdate, now: float) -> 
     """Accept an update once, in time, from the right base."""
     cohort = _open_cohort(state, given, now)
     if not cohort.fits:
-        raise Rejected(e.Refusal.MALFORMED, f"cohort {given.cohort} wants an evaluation, not an update")
+        raise Rejected(e.Refusal.MALFORMED, f"cohort {given.cohort} wants measurements, not an update")
     most = min(state.opened.updates.max_samples or SAMPLES_LIMIT, SAMPLES_LIMIT)
     if not 1 <= given.samples <= most:
         raise Rejected(
             e.Refusal.MALFORMED,
             f"device {given.device!r} gives its update a weight of {given.samples} samples, 1 to {most} are allowed",
         )
-    _check_metrics(state, given.device, given.metrics)
+    _check_metrics(state.opened.task.sums, given.device, given.metrics)
     return (
         e.UpdateAccepted(
             arrived_at=given.arrived_at,
@@ -48,7 +52,8 @@ def submit_evaluation(state: FederationState, given: i.SubmitEvaluation, now: fl
     cohort = _open_cohort(state, given, now)
     if cohort.fits:
         raise Rejected(e.Refusal.MALFORMED, f"cohort {given.cohort} wants an update, not only an evaluation")
-    _check_metrics(state, given.device, given.metrics)
+    task = state.opened.task
+    _check_metrics(task.sums if cohort.closing else names_of_sums(task.features), given.device, given.metrics)
     return (
         e.EvaluationAccepted(
             arrived_at=given.arrived_at, cohort=given.cohort, device=given.device, metrics=given.metrics
@@ -111,6 +116,11 @@ def _open_cohort(state: FederationState, given: i.SubmitUpdate | i.SubmitEvaluat
     return cohort
 
 
+def _named(metrics: set[str]) -> str:
+    listed = sorted(metrics)
+    return str(listed) if len(listed) <= NAMES_LIMIT else f"{listed[:NAMES_LIMIT]} and {len(listed) - NAMES_LIMIT} more"
+
+
 def _short(reason: str) -> str:
     return reason if len(reason) <= REASON_LIMIT else f"{reason[:REASON_LIMIT]}…"
 
@@ -133,12 +143,12 @@ def _check_base(name: DeviceId, base: BlobHash, expected: BlobHash) -> None:
         )
 
 
-def _check_metrics(state: FederationState, name: DeviceId, metrics: Metrics) -> None:
-    expected = set(state.opened.task.sums)
+def _check_metrics(wanted: Sequence[str], name: DeviceId, metrics: Metrics) -> None:
+    expected = set(wanted)
     if set(metrics) != expected:
         raise Rejected(
             e.Refusal.MALFORMED,
-            f"device {name!r} reports the metrics {sorted(metrics)}, the task has {sorted(expected)}",
+            f"device {name!r} reports the metrics {_named(set(metrics))}, the task has {_named(expected)}",
         )
     for metric, value in metrics.items():
         sum_without_samples = value.count == 0 and value.sum != 0

@@ -33,8 +33,8 @@ def grace_ends_at(state: FederationState, name: GroupId, group: GroupState) -> f
 
 
 def _needs_devices(group: GroupState) -> bool:
-    return group.phase is Phase.SELECTING or (
-        group.phase is Phase.COLLECTING and group.cohort is not None and group.cohort.fits
+    return group.phase in (Phase.OPENING, Phase.SELECTING) or (
+        group.phase is Phase.COLLECTING and group.cohort is not None and not group.cohort.closing
     )
 
 

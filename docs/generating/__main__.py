@@ -20,6 +20,7 @@ import commands
 import configuration
 import plugin_kinds
 import protocol
+import result
 import vectors
 from document import document
 
@@ -32,6 +33,7 @@ def written() -> dict[Path, str]:
         "plugins.md": plugin_kinds.blocks(),
         "configuration.md": configuration.blocks(),
         "command-line.md": commands.blocks(),
+        "result.md": result.blocks(),
         "protocol.md": {
             **protocol.blocks(),
             "bundle": f"```json\n{vectors.bundle()}```",

@@ -15,6 +15,21 @@ from tierwise.plugins.descriptors import Kind
 from tierwise.plugins.docstrings import prose
 from tierwise.runtime.config import RunConfig, known_keys
 
+OWN_DATA = {
+    "exchange.public": (
+        "In `[exchange.public]` the key `source` names the [data source](plugins.md#data-sources) of the public set: "
+        "unlabelled samples that the coordinator holds, for policies that need some. The other keys are the source's "
+        'options, and all its samples are taken. Left out, or with `source = "reserved"`, it is what `[data]` sets '
+        'apart. The default policy, `"none"`, is no exchange: each group learns alone.'
+    ),
+    "evaluation": (
+        "Labelled samples of the coordinator's own, on which it measures each group's model after each round; left "
+        "out, it measures nothing. The key `source` names their [data source](plugins.md#data-sources), the other "
+        'keys are its options, and all its samples are taken; `source = "reserved"` is what `[data]` sets apart.'
+    ),
+}
+"""What is said of tables that name a data source."""
+
 
 def blocks() -> dict[str, str]:
     """Return the generated blocks of the page."""
@@ -27,8 +42,12 @@ def _table(name: str) -> Iterator[str]:
     if isinstance(kind, type) and kind.__name__.endswith("Table"):
         yield text(_purpose(kind))
         yield table(("key", "allowed", "default", "what it is"), _rows(kind, f"[{name}]"))
+    elif name in OWN_DATA:
+        yield OWN_DATA[name]
     else:
         yield _of_plugin(name)
+        if f"{name}.public" in OWN_DATA:
+            yield OWN_DATA[f"{name}.public"]
 
 
 def _purpose(kind: type) -> str:
@@ -59,7 +78,8 @@ def _named(kind: type[msgspec.Struct]) -> Iterator[type[msgspec.Struct]]:
 def _of_plugin(name: str) -> str:
     key = known_keys()[name][0]
     kind = next(kind for kind in Kind if table_of(kind) == (name, key))
-    return f"A [{kind.value}](plugins.md#{anchor(kind)}), by default `{_default(name)}`. {chosen_by(kind)}"
+    article = "An" if kind.value[0] in "aeiou" else "A"
+    return f"{article} [{kind.value}](plugins.md#{anchor(kind)}), by default `{_default(name)}`. {chosen_by(kind)}"
 
 
 def _default(name: str) -> str:

@@ -14,6 +14,7 @@ from tierwise.core.learning import Dataset, LocalData
 from tierwise.core.task import Task
 from tierwise.plugins.data._assembling import LearningOptions, Piece, assemble, find_classes
 from tierwise.plugins.data._dealing import Dealer, Partition, Samples
+from tierwise.plugins.data._files import told_what_to_write
 
 
 class ArrayOptions(LearningOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -67,16 +68,27 @@ class ArrayPool:
         The data source's name, for messages.
     options
         Its options.
-    target
-        The task's name, where none is written down; and what messages call the target.
     read
         Reads everything, when it is needed first.
+    target
+        What the target is called.
+    name
+        The task's name, where none is written down; empty for the target's.
     """
 
-    def __init__(self, source: str, options: ArrayOptions, target: str, read: Callable[[], Sequence[Arrays]]) -> None:
+    def __init__(
+        self,
+        source: str,
+        options: ArrayOptions,
+        read: Callable[[], Sequence[Arrays]],
+        *,
+        target: str = "target",
+        name: str = "",
+    ) -> None:
         self._source = source
         self._options = options
         self._target = target
+        self._name = options.name or name or target
         self._read = read
         self._pieces: list[Piece] | None = None
         self._lacking = 0
@@ -92,13 +104,15 @@ class ArrayPool:
         """
         options = self._options
         classes = options.class_names
+        if not options.size or not (classes or options.regression):
+            with told_what_to_write("size and, unless it is a regression, classes"):
+                self._all()
         if not classes and not options.regression:
             classes = find_classes(self._all(), self._target)
         return Task(
-            name=options.name or self._target,
+            name=self._name,
             features=options.size or self._all()[0].features.shape[1],
             classes=classes,
-            target=self._target,
             scale=options.scale,
             loss=options.loss,
         )
@@ -120,7 +134,7 @@ class ArrayPool:
                 least=float(min(one.min() for one in features)),
                 greatest=float(max(one.max() for one in features)),
             ),
-            Column(name=self._target, dtype=str(pieces[0].target.dtype)),
+            Column(name=self._target, dtype=str(pieces[0].target.dtype), role="target"),
         )
 
     def load(self, part: int, parts: int, seed: int) -> LocalData:

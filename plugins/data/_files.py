@@ -3,6 +3,8 @@
 import glob
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -15,6 +17,22 @@ Paths = Annotated[str | tuple[str, ...], msgspec.Meta(extra=FROM_THE_FOLDER)]
 """The type of an option that names files."""
 _PATTERN: Final = re.compile(r"[*?\[]")
 _COMPRESSED: Final = (".gz", ".zst")
+
+
+class NoFilesError(ConfigurationError):
+    """There are no files of that path."""
+
+
+@contextmanager
+def told_what_to_write(options: str) -> Iterator[None]:
+    """Add to a `NoFilesError` which options make the task known without files."""
+    try:
+        yield
+    except NoFilesError as error:
+        raise NoFilesError(
+            f"{error}. Without files, as a coordinator is, write {options}: `tierwise data FILE.toml` prints them "
+            "where the files are"
+        ) from error
 
 
 def find_files(source: str, paths: str | tuple[str, ...]) -> list[Path]:
@@ -30,14 +48,12 @@ def find_files(source: str, paths: str | tuple[str, ...]) -> list[Path]:
 
     Raises
     ------
-    ConfigurationError
+    NoFilesError
         If there are none.
     """
     patterns = (paths,) if isinstance(paths, str) else paths
     if not patterns or not all(patterns):
-        raise ConfigurationError(
-            f"data source {source!r} needs the option path: a file, or a pattern such as data/*.csv"
-        )
+        raise NoFilesError(f"data source {source!r} needs the option path: a file, or a pattern such as data/*.csv")
     return sorted({file for pattern in patterns for file in _matching(source, pattern)})
 
 
@@ -45,7 +61,7 @@ def _matching(source: str, pattern: str) -> list[Path]:
     expanded = os.path.expandvars(os.path.expanduser(pattern))  # noqa: PTH111  (a pattern is no path)
     unset = re.search(r"\$\{?(\w+)", expanded)
     if unset is not None:
-        raise ConfigurationError(
+        raise NoFilesError(
             f"path of data source {source!r} is {pattern!r}, and there is no environment variable {unset.group(1)}: "
             "set it, or write the folder"
         )
@@ -54,15 +70,15 @@ def _matching(source: str, pattern: str) -> list[Path]:
     if files:
         return files
     if found:
-        raise ConfigurationError(
+        raise NoFilesError(
             f"path of data source {source!r} is {pattern!r}, a folder: write which files of it, such as "
             f"{str(found[0] / '*')!r}"
         )
     path = Path(expanded)
     if _PATTERN.search(expanded):
-        raise ConfigurationError(f"path of data source {source!r} is {pattern!r}, and no file matches it{_seen(path)}")
+        raise NoFilesError(f"path of data source {source!r} is {pattern!r}, and no file matches it{_seen(path)}")
     beside = [one.name for one in path.parent.iterdir()] if path.parent.is_dir() else []
-    raise ConfigurationError(
+    raise NoFilesError(
         f"path of data source {source!r} is {pattern!r}, and there is no such file{nearest(path.name, beside)}"
     )
 

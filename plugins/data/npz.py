@@ -52,7 +52,7 @@ class NpzSource:
 
     def __init__(self, options: NpzOptions) -> None:
         self._options = options
-        self._pool = ArrayPool("npz", options, options.target, lambda: list(self._read()))
+        self._pool = ArrayPool("npz", options, lambda: list(self._read()), target=options.target)
 
     @property
     def task(self) -> Task:

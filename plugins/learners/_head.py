@@ -86,19 +86,19 @@ class Head:
             raise ValueError(
                 f"features have shape {data.features.shape}, task {task!r} expects (n_samples, {features})"
             )
-        found = data.labels.dtype, data.labels.shape
+        kind, form = data.labels.dtype, data.labels.shape
+        hard = kind == np.int64 and form == (samples,)
         if self._numbers:
-            expected, fitting = f"({samples},) float32", found == (np.float32, (samples,))
+            expected, fitting = f"({samples},) float32", kind == np.float32 and form == (samples,)
         else:
-            classes = self._task.outputs
-            expected = f"({samples},) int64 or ({samples}, {classes}) float32"
-            fitting = found in ((np.int64, (samples,)), (np.float32, (samples, classes)))
+            expected = f"({samples},) int64 or ({samples}, {self._task.outputs}) float32"
+            fitting = hard or (kind == np.float32 and form == (samples, self._task.outputs))
         if not fitting:
-            raise ValueError(f"labels have shape {found[1]} and dtype {found[0]}, task {task!r} expects {expected}")
+            raise ValueError(f"labels have shape {form} and dtype {kind}, task {task!r} expects {expected}")
         # One pass for both bounds: a negative number is huge when its sign is read as a part of it.
-        if found[0] == np.int64 and samples and data.labels.view(np.uint64).max() >= classes:
-            wrong = data.labels[(data.labels < 0) | (data.labels >= classes)][0]
-            raise ValueError(f"a label is {wrong}, task {task!r} has classes 0 to {classes - 1}")
+        if hard and samples and data.labels.view(np.uint64).max() >= self._task.outputs:
+            wrong = data.labels[(data.labels < 0) | (data.labels >= self._task.outputs)][0]
+            raise ValueError(f"a label is {wrong}, task {task!r} has classes 0 to {self._task.outputs - 1}")
 
     def scaled(self, numbers: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return what a regression's model is to put out for targets in their own unit."""
@@ -141,9 +141,10 @@ class Head:
             return np.concatenate([answer / answer.sum(1, keepdims=True) for answer in answers])
 
     def _restored(self, outputs: Buffer) -> NDArray[np.float32]:
-        return outputs[:, 0] * self._scale + self._centre
+        return np.asarray(outputs[:, 0] * self._scale + self._centre, np.float32)
 
     def _shifted(self, outputs: Buffer) -> Buffer:
         """Return logits with the greatest taken off, so that their exponentials cannot overflow."""
         logits = self._logits(outputs)
-        return logits - logits.max(1, keepdims=True)
+        shifted: Buffer = logits - logits.max(1, keepdims=True)
+        return shifted

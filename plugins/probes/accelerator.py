@@ -1,11 +1,18 @@
 """Which accelerators there are."""
 
+import sys
 from importlib import import_module
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import anyio.to_thread
 
 from tierwise.core.hardware import Unmeasured
+
+_TRACES: Final = ("proc/driver/nvidia", "dev/nvidiactl", "dev/dxg")
+"""What NVIDIA's driver shows on Linux; the last in Windows's subsystem for it, where it may be another's."""
+
+_NO_DRIVER: Final = "there is no driver of NVIDIA's"
 
 
 class AcceleratorProbe:
@@ -14,15 +21,29 @@ class AcceleratorProbe:
     Quantities: ``accelerator_count``, 0 where there is no driver of NVIDIA's; ``accelerator_memory_bytes``, the memory
     of the one that has the most, since a model has to fit into one of them.
 
-    It needs the package ``nvidia-ml-py``: ``pip install 'tierwise[nvidia]'``.
+    Where there is a driver, it needs the package ``nvidia-ml-py``: ``pip install 'tierwise[nvidia]'``.
+
+    Parameters
+    ----------
+    root
+        Of the file system, where the driver is looked for.
     """
+
+    def __init__(self, root: Path = Path("/")) -> None:
+        self._root = root
 
     async def measure(self) -> dict[str, float | Unmeasured]:
         """Ask in a worker thread: a driver that wakes up takes its time."""
-        return await anyio.to_thread.run_sync(_measure, abandon_on_cancel=True)
+        return await anyio.to_thread.run_sync(self._measure, abandon_on_cancel=True)
+
+    def _measure(self) -> dict[str, float | Unmeasured]:
+        # Where there is none, nothing is imported: the bindings take 4 MB, and most boards have no such thing.
+        if sys.platform == "linux" and not any((self._root / trace).exists() for trace in _TRACES):
+            return _none(_NO_DRIVER)
+        return _asked()
 
 
-def _measure() -> dict[str, float | Unmeasured]:
+def _asked() -> dict[str, float | Unmeasured]:
     try:
         nvml = import_module("pynvml")
     except ImportError:
@@ -31,7 +52,7 @@ def _measure() -> dict[str, float | Unmeasured]:
     try:
         nvml.nvmlInit()
     except (nvml.NVMLError_LibraryNotFound, nvml.NVMLError_DriverNotLoaded):
-        return _none("there is no driver of NVIDIA's")
+        return _none(_NO_DRIVER)
     except nvml.NVMLError as error:
         return _failed(error)
     try:

@@ -2,14 +2,18 @@
 
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Final
 
 import anyio
 import msgspec
 import psutil
 
 from tierwise.core.hardware import Unmeasured
+
+_UNTOLD: Final = (OSError, NotImplementedError, RuntimeError, AttributeError)
+"""As systems without the figures vary."""
 
 
 class LoadOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -18,42 +22,54 @@ class LoadOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     Attributes
     ----------
     seconds
-        How long the sample is.
+        How long the sample is. The first one begins when the probe is made, while others measure.
     """
 
-    seconds: Annotated[float, msgspec.Meta(ge=0.1, le=60)] = 0.3
+    seconds: Annotated[float, msgspec.Meta(ge=0.1, le=60)] = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What the processors have done so far, in seconds of one processor."""
+    """What the processors have done until a moment, in seconds of one processor.
+
+    Attributes
+    ----------
+    total, idle
+        Of the cores that this process may use.
+    own
+        Spent on this process.
+    at
+        The moment, by a monotonic clock.
+    """
 
     total: float
     idle: float
     own: float
-    """By this process."""
+    at: float = 0.0
 
 
 class LoadProbe:
     """Looks for a moment at what the processor does.
 
     Quantity: ``idle_ratio``, the share of the time of the cores that this process may use which was idle, or spent on
-    this process itself: an agent that trains does not count as busy with other things.
+    this process itself: an agent that trains, or measures, does not count as busy with other things.
     """
 
-    alone = True
     volatile = True
 
     def __init__(self, options: LoadOptions) -> None:
         self._seconds = options.seconds
+        self._made: Spent | None = None
+        with suppress(*_UNTOLD):  # the reason is given when it is asked
+            self._made = spent()
 
     async def measure(self) -> dict[str, float | Unmeasured]:
         """Look twice."""
         try:
-            before = spent()
-            await anyio.sleep(self._seconds)
+            before, self._made = self._made or spent(), None
+            await anyio.sleep(max(before.at + self._seconds - time.monotonic(), 0))
             return {"idle_ratio": idle_ratio(before, spent())}
-        except (OSError, NotImplementedError, RuntimeError, AttributeError) as error:
+        except _UNTOLD as error:
             return {"idle_ratio": Unmeasured(f"the system does not tell what its processors do: {error}")}
 
 
@@ -66,7 +82,7 @@ def spent() -> Spent:
     # A guest's time is part of the user's, too.
     total = sum(sum(core) - getattr(core, "guest", 0) - getattr(core, "guest_nice", 0) for core in mine)
     idle = sum(core.idle + getattr(core, "iowait", 0) for core in mine)
-    return Spent(total=total, idle=idle, own=time.process_time())
+    return Spent(total=total, idle=idle, own=time.process_time(), at=time.monotonic())
 
 
 def idle_ratio(before: Spent, after: Spent) -> float | Unmeasured:

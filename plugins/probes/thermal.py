@@ -19,7 +19,7 @@ _CAPPED: Final = 0b1110
 """The Raspberry Pi's flags of the present: frequency capped, throttled, soft temperature limit. Bit 0 is the voltage:
 https://www.raspberrypi.com/documentation/computers/os.html#get_throttled
 """
-_GLANCE_S: Final = 0.2
+_GLANCE_S: Final = 0.1
 """Between two looks at the counters of a processor that throttles itself."""
 
 

@@ -5,9 +5,10 @@ from typing import Annotated
 
 import msgspec
 
-from tierwise.core.errors import ConfigurationError, nearest
-from tierwise.core.metrics import read_metric, read_metrics
+from tierwise.core.metrics import higher_is_better
 from tierwise.core.stopping import RoundRecord
+from tierwise.core.task import Task
+from tierwise.plugins.stopping._metric import latest, require_metric
 
 
 class TargetOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -20,12 +21,13 @@ class TargetOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     value
         What its mean over the samples of all hold-outs has to reach.
     at_most
-        The metric has to come down to the value (a loss), instead of up to it (an accuracy).
+        Whether the metric has to come down to the value, instead of up to it; left out, that is so for losses and
+        errors.
     """
 
     metric: Annotated[str, msgspec.Meta(min_length=1)] = "accuracy"
     value: float = 0.9
-    at_most: bool = False
+    at_most: bool | None = None
 
 
 class TargetRule:
@@ -36,7 +38,12 @@ class TargetRule:
     """
 
     def __init__(self, options: TargetOptions) -> None:
-        self._options = options
+        self._metric, self._value = options.metric, options.value
+        self._at_most = not higher_is_better(options.metric) if options.at_most is None else options.at_most
+
+    def check_task(self, task: Task) -> None:
+        """See that the devices report the metric."""
+        require_metric(self._metric, task.metrics, "target")
 
     def check(self, history: Sequence[RoundRecord]) -> str | None:
         """Look at the last closed round; one without a hold-out sample stops nothing.
@@ -46,17 +53,10 @@ class TargetRule:
         ConfigurationError
             If the devices do not report the metric.
         """
-        name, value, metrics = self._options.metric, self._options.value, history[-1].metrics
-        figure = read_metric(metrics, name)
-        if figure is None:
-            known = read_metrics(metrics)
-            raise ConfigurationError(
-                f"stop rule 'target' waits for metric {name!r}, which the devices do not report"
-                f"{nearest(name, known)}; they report {', '.join(sorted(known)) or 'none'}"
-            )
-        if figure.value is None:  # of no samples
+        value = latest(history[-1], self._metric, "target")
+        if value is None:
             return None
-        reached = figure.value <= value if self._options.at_most else figure.value >= value
+        reached = value <= self._value if self._at_most else value >= self._value
         if not reached:
             return None
-        return f"{name} {figure.value:.4g} is {'at most' if self._options.at_most else 'at least'} {value:g}"
+        return f"{self._metric} {value:.4g} is {'at most' if self._at_most else 'at least'} {self._value:g}"

@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 
+from tierwise.core.describing import Describing
 from tierwise.core.errors import ConfigurationError
 from tierwise.core.ids import is_device_id
 from tierwise.core.learning import Dataset, DataSource, KnowsDevices, LocalData, Reserving
@@ -201,6 +202,16 @@ def reserved_samples_go_to_no_device(source: DataSource, parts: int) -> str | No
     return None
 
 
+def what_it_pins_can_be_written_down(source: DataSource, _: int) -> str | None:
+    """The options that tell the task go into a TOML file."""
+    pins = source.pins() if isinstance(source, Describing) else {}
+    for name, value in pins.items():
+        values = value if isinstance(value, list) else [value]
+        if not name.isidentifier() or not all(type(one) in (str, int, float, bool) for one in values):
+            return f"{name!r} is {value!r}: texts, numbers, truth values and lists of those can be written down"
+    return None
+
+
 LAWS: Final = (
     the_task_stays_the_same,
     features_match_the_task,
@@ -211,4 +222,5 @@ LAWS: Final = (
     parts_are_disjoint,
     devices_have_names_of_their_own,
     reserved_samples_go_to_no_device,
+    what_it_pins_can_be_written_down,
 )

@@ -12,9 +12,7 @@ from numpy.typing import NDArray
 from tierwise.core.exchange import Exchange, GroupModel
 from tierwise.core.ids import GroupId, ModelVersion
 from tierwise.core.weights import Weights
-from tierwise.plugins.learners.mlp import MlpLearner, MlpOptions
 from tierwise.plugins.testing._laws import TASK, frozen, hold, same
-from tierwise.plugins.tiers.mlp import MlpLadderOptions, MlpTierProvider
 
 Models = Mapping[GroupId, GroupModel]
 Public = NDArray[np.float32]
@@ -43,6 +41,9 @@ def check_exchange(exchange: Exchange, models: Models | None = None, public: Pub
 
 
 def _models(rungs: tuple[tuple[int, ...], ...] = ((2,), (4,), (6, 3))) -> dict[GroupId, GroupModel]:
+    from tierwise.plugins.learners.mlp import MlpLearner, MlpOptions  # whoever checks a probe needs neither
+    from tierwise.plugins.tiers.mlp import MlpLadderOptions, MlpTierProvider
+
     made = {}
     for number, tier in enumerate(MlpTierProvider(MlpLadderOptions(hidden=rungs)).offers(TASK), start=1):
         learner = MlpLearner(MlpOptions(hidden=tuple(tier.options["hidden"])), TASK)

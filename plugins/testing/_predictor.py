@@ -35,7 +35,7 @@ def _received(learner: Learner, seed: int = 1) -> Weights:
 
 def _trained(learner: Learner, data: Dataset) -> Weights:
     """Train for a while, so that answers differ from each other."""
-    budget = FitBudget(epochs=20, max_samples=20 * len(data))
+    budget = FitBudget(epochs=8, max_samples=8 * len(data))
     trained = learner.fit(_received(learner), data, seed=5, budget=budget, stop=StopToken()).weights
     return Weights(trained.layout, frozen(trained.buffer))
 
@@ -101,7 +101,8 @@ def predictions_agree_with_evaluate(learner: Learner, task: Task, data: Dataset)
 def _measured(task: Task, found: NDArray[np.float32], data: Dataset) -> Iterator[tuple[str, float]]:
     """Measure what does not depend on how a probability near 0 is rounded."""
     if task.loss is Loss.SQUARED_ERROR:
-        measured = measure_numbers([name for name in task.metrics if name in ("mae", "rmse")], found, data.labels)
+        names = [name for name in task.metrics if name in ("mae", "rmse")]
+        measured = measure_numbers(names, found, np.asarray(data.labels, np.float32))
     else:
         names = [name for name in task.metrics if name == "accuracy"]
         measured = measure_classes(names, found, data.labels)

@@ -89,11 +89,15 @@ def the_event_loop_stays_responsive(probe: Probe) -> str | None:
 
 async def _wait_after_cancelling(measure: Callable[[], Awaitable[object]]) -> float:
     async with anyio.create_task_group() as group:
-        group.start_soon(measure)
+        group.start_soon(_await, measure)
         await anyio.sleep(0.02)  # it is in the middle of it
         cancelled_at = anyio.current_time()
         group.cancel_scope.cancel()
     return anyio.current_time() - cancelled_at
+
+
+async def _await(measure: Callable[[], Awaitable[object]]) -> None:
+    await measure()
 
 
 async def _longest_pause(measure: Callable[[], Awaitable[object]]) -> float:

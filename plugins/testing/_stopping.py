@@ -51,6 +51,8 @@ def _history(task: Task, rounds: int, *, step: int = 1, holdout: int = 50) -> li
             samples=500,
             download_bytes=50_000,
             upload_bytes=50_000,
+            participants=5,
+            energy_j=20.0,
         )
         for number in range(rounds)
     ]

@@ -8,9 +8,10 @@ import msgspec
 from tierwise.core.hardware import HardwareEnvelope
 from tierwise.core.ids import TierName
 from tierwise.core.task import Task
-from tierwise.core.tiers import OptionValues, RoundLimits, Tier, fits
+from tierwise.core.tiers import OptionValues, RoundLimits, Tier
 from tierwise.core.weights import Weights
 from tierwise.plugins.learners.mlp import MlpLearner, MlpOptions
+from tierwise.plugins.tiers._choice import last_fitting
 
 _SHARED: Final = tuple(name for name in MlpOptions.__struct_fields__ if name != "hidden")
 """The learner's options that all tiers have in common."""
@@ -60,9 +61,7 @@ class MlpTierProvider:
 
     def choose(self, task: Task, envelope: HardwareEnvelope, limits: RoundLimits) -> Tier:
         """Return the largest tier that `tierwise.core.tiers.fits`, or else the smallest."""
-        offers = self.offers(task)
-        fitting = [tier for tier in offers if fits(tier.cost, envelope, limits)]
-        return fitting[-1] if fitting else offers[0]
+        return last_fitting(self.offers(task), envelope, limits)
 
     def initial(self, task: Task, tier: Tier, seed: int) -> Weights:
         """Return the learner's untrained weights."""

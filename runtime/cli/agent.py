@@ -10,7 +10,7 @@ import anyio.to_thread
 import click
 
 from tierwise.core.errors import ConfigurationError, FederationError, nearest
-from tierwise.core.hardware import DEFAULTS, HardwareProfile
+from tierwise.core.hardware import QUANTITIES, HardwareProfile
 from tierwise.core.insistence import AgentSettings
 from tierwise.plugins.manager import Plugins
 from tierwise.runtime.agent import Agent, Target
@@ -24,9 +24,6 @@ from tierwise.runtime.cli.running import run_until_told
 from tierwise.runtime.cli.unanswered import tell_unanswered
 from tierwise.runtime.exceptions import unwrapped
 from tierwise.runtime.targets import TargetDirectory
-
-KNOWN: Final = (*DEFAULTS, "power_w")
-"""The hardware quantities that tierwise itself reads."""
 
 
 class Given(TypedDict):
@@ -143,9 +140,11 @@ class _Program:
     def run(self) -> int:
         """Take part until the end; return what to exit with."""
         with listening(self._log):
-            for name in sorted(self._declared.quantities):
-                if name not in KNOWN and nearest(name, KNOWN):
-                    self._log.remark(f"{name} is no quantity that tierwise reads{nearest(name, KNOWN)}", Level.WARNING)
+            for name in sorted(set(self._declared.quantities) - set(QUANTITIES)):
+                self._log.remark(
+                    f"{name} is no quantity that tierwise reads{nearest(name, QUANTITIES)}; a policy of yours may",
+                    Level.WARNING,
+                )
             if not self._link.trust.signed:
                 self._log.remark(
                     "without --bundle nothing is signed: whoever reaches the broker can be the coordinator",
@@ -212,8 +211,8 @@ def _declared(given: Sequence[str]) -> HardwareProfile:
         except ValueError as error:
             reason = f": {error}" if text and "convert" not in str(error) else ""
             raise ConfigurationError(
-                f"{one!r} is not QUANTITY=VALUE, such as cpu_flops=2e9{reason}; quantities that tierwise reads: "
-                f"{', '.join(KNOWN)}",
+                f"{one!r} is not QUANTITY=VALUE, such as cpu_flops=2e9{reason}; known quantities: "
+                f"{', '.join(QUANTITIES)}",
                 key="--declare",
             ) from error
     return HardwareProfile.declared(**values)

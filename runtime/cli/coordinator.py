@@ -34,7 +34,9 @@ from tierwise.runtime.coordinator import Coordinator
 from tierwise.runtime.exceptions import unwrapped
 from tierwise.runtime.figures import Run
 from tierwise.runtime.output import Report, claim, make_report
+from tierwise.runtime.own_data import OwnData
 from tierwise.runtime.stores.memory import MemoryStore
+from tierwise.runtime.straining import StrainWatch
 from tierwise.runtime.tables import located
 from tierwise.runtime.watching import Happening
 
@@ -49,7 +51,7 @@ from tierwise.runtime.watching import Happening
     "--out",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Write result.json, with the event log, report.html, and each group's target model with a card. Created if need be.",
+    help="Write result.json with the event log, report.html, and target models with cards. Created if need be.",
 )
 @click.option(
     "--linger",
@@ -106,21 +108,22 @@ class _Program:
         self._console = present.messages()
         self._log: Log = self._json or TextLog(self._write)
         self._progress = Progress(self._console, config.federation.name)
+        self._strain = StrainWatch()
         self._store = _store(config, file)
         self._ended = False
 
     def run(self) -> int:
         """Run it, show it, keep it; return what to exit with."""
-        settings = self._settings()
+        settings, own = self._settings()
         link = coordinator_link(self._config, self._file, getattr(self._store, "incoming", None))
         try:
             with listening(self._log):
                 self._remark_on_file(link)
                 if self._json is None and self._console.is_terminal:
                     with self._progress.shown():
-                        run_until_told(lambda: self._serve(settings, link))
+                        run_until_told(lambda: self._serve(settings, own, link))
                 else:
-                    run_until_told(lambda: self._serve(settings, link))
+                    run_until_told(lambda: self._serve(settings, own, link))
         except Interrupted as interrupted:
             if not self._ended:
                 if not interrupted.abandoned:
@@ -138,10 +141,10 @@ class _Program:
 
     # -- before
 
-    def _settings(self) -> FederationSettings:
+    def _settings(self) -> tuple[FederationSettings, OwnData]:
         source = self._config.data_source(self._plugins)
         try:
-            return self._config.settings(source.task, None)
+            return self._config.settings(source.task, None), self._config.own_data(source, self._plugins)
         except ConfigurationError as error:
             raise located(error, str(self._file)) from error
 
@@ -160,10 +163,11 @@ class _Program:
 
     # -- while it runs
 
-    async def _serve(self, settings: FederationSettings, link: CoordinatorLink) -> None:
+    async def _serve(self, settings: FederationSettings, own: OwnData, link: CoordinatorLink) -> None:
         earlier = await _records(self._store)
         for record in earlier:
             self._progress.watch(record.event)
+            self._strain.watch(record.event)
         self._log.remark(
             f"connecting to the broker {link.settings.url} as the coordinator of {link.settings.federation}"
         )
@@ -173,6 +177,7 @@ class _Program:
             policies=self._config.policies,
             plugins=self._plugins,
             store=self._store,
+            own=own,
         )
         with unwrapped():
             async with link.trust.remembered(), anyio.create_task_group() as tasks:
@@ -202,6 +207,8 @@ class _Program:
             async for happening in happenings:
                 self._progress.watch(happening)
                 await anyio.to_thread.run_sync(self._log.happened, happening)
+                if (warning := self._strain.watch(happening)) is not None:
+                    self._log.remark(warning, Level.WARNING)
             if happenings.dropped:
                 self._log.remark(f"this log lacks {happenings.dropped} events: it was too slow", Level.WARNING)
 
@@ -227,7 +234,7 @@ class _Program:
         if self._json is not None:
             self._json.result("federation", {"report": msgspec.to_builtins(report)})
         else:
-            show_report(report, self._out, time="time")
+            show_report(report, self._out)
         return report
 
     def _report(self, run: Run, *, interrupted: bool = False) -> Report:

@@ -1,21 +1,31 @@
-"""The data of one device, as the command line names it: ``digits:part=3,parts=9,seed=0,alpha=0.3``."""
+"""The data of one device, as the command line names it: ``digits:part=3,parts=9,seed=0,alpha=0.3``.
 
+Instead of a data source's name there may be a TOML file, whose table ``[data]`` is taken, and keys that are different
+here: ``meters.toml:path=/var/lib/meter.csv``. So all devices and the coordinator can have the same file.
+"""
+
+import json
 import re
 import tomllib
 from dataclasses import dataclass
-from pkgutil import resolve_name
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import msgspec
-from msgspec.structs import fields
 
+from tierwise.core.describing import Describing
 from tierwise.core.errors import ConfigurationError, UnknownPluginError, nearest
 from tierwise.core.learning import DataSource, LocalData
-from tierwise.plugins.descriptors import Kind, PluginDescriptor
+from tierwise.core.tiers import OptionValues
+from tierwise.plugins.descriptors import Kind
 from tierwise.plugins.manager import Plugins
 from tierwise.plugins.options import read_options
+from tierwise.runtime.config import RunConfig
+from tierwise.runtime.tables import read_toml
 
 FORM: Final = "SOURCE[:KEY=VALUE,...]"
+"""Where SOURCE is a data source's name, or a TOML file."""
+_FILE: Final = ".toml"
 _NEXT: Final = re.compile(r",(?=\s*[A-Za-z_][A-Za-z0-9_]*\s*=)")
 """A comma before the next key; others are within a value."""
 
@@ -38,9 +48,21 @@ class Share(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 @dataclass(frozen=True, slots=True)
 class DataSpec:
-    """A data source, made, and this device's share of it."""
+    """A data source, made, and this device's share of it.
+
+    Attributes
+    ----------
+    text
+        As it was given.
+    name, options
+        Of the source.
+    source, share
+        What they make.
+    """
 
     text: str
+    name: str
+    options: OptionValues
     source: DataSource
     share: Share
 
@@ -50,12 +72,28 @@ class DataSpec:
         Raises
         ------
         ConfigurationError
-            If the source cannot give this share.
+            If the source cannot give this share, or the task is only read from it: another device's data would tell
+            another one.
         """
         try:
+            if self.share.parts == 1:
+                self._check_pins()
             return self.source.load(self.share.part, self.share.parts, self.share.seed)
         except ConfigurationError as error:
             raise ConfigurationError(str(error), source=f"--data {self.text}") from error
+
+    def _check_pins(self) -> None:
+        if not isinstance(self.source, Describing):
+            return
+        pins = self.source.pins()
+        lacking = [name for name in pins if name not in self.options]
+        if lacking:
+            lines = "; ".join(toml_line(name, pins[name]) for name in lacking)
+            raise ConfigurationError(
+                f"{' and '.join(lacking)} would be read from this device's data, and other devices' may tell something "
+                "else: write down what all of them have, for instance in the [data] of a file (--data FILE.toml). "
+                f"These data have {lines}"
+            )
 
 
 def read_data_spec(text: str, plugins: Plugins) -> DataSpec:
@@ -69,17 +107,41 @@ def read_data_spec(text: str, plugins: Plugins) -> DataSpec:
     try:
         name, _, rest = text.partition(":")
         values = _values(rest)
+        written: OptionValues = {}
+        if name.endswith(_FILE):
+            name, written = _read_table(Path(name), plugins)
         _check_keys(name, values, plugins)
         shared = {key: value for key, value in values.items() if key in Share.__struct_fields__}
-        options = {key: value for key, value in values.items() if key not in shared}
+        options = written | {key: value for key, value in values.items() if key not in shared}
         share = _checked(read_options(shared, Share, subject="the share of the data"))
-        return DataSpec(text, plugins.data_source(name, options), share)
+        return DataSpec(text, name, options, plugins.data_source(name, options), share)
     except (UnknownPluginError, ConfigurationError) as error:
         raise ConfigurationError(str(error), source=f"--data {text}") from error
 
 
+def toml_line(key: str, value: object) -> str:
+    """Write a key and its value as in a TOML file."""
+    return f"{key} = {toml_value(value)}"
+
+
+def toml_value(value: object) -> str:
+    """Write a text, a number, a truth value or a list of those as in a TOML file."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _read_table(file: Path, plugins: Plugins) -> tuple[str, OptionValues]:
+    """Return the data source that a file names, and its options."""
+    table = read_toml(file).get("data", {})
+    if not isinstance(table, dict):
+        raise ConfigurationError(f"is {table!r}, it must be a table: write [data]", key="data", source=str(file))
+    name = table.pop("source", RunConfig().data.name)
+    if not isinstance(name, str):
+        raise ConfigurationError(f"is {name!r}, allowed is a text", key="data.source", source=str(file))
+    return name, plugins.placed(Kind.DATA_SOURCE, name, table, file.parent)
+
+
 def _check_keys(name: str, values: dict[str, Any], plugins: Plugins) -> None:
-    known = (*Share.__struct_fields__, *_options(name, plugins))
+    known = (*Share.__struct_fields__, *plugins.options_type(Kind.DATA_SOURCE, name).__struct_fields__)
     for key, value in values.items():
         if key not in known:
             raise ConfigurationError(
@@ -113,14 +175,3 @@ def _value(text: str) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
-
-
-def _options(name: str, plugins: Plugins) -> tuple[str, ...]:
-    """Return the names of a source's own options."""
-    known = {one.name: one for one in plugins.descriptors(Kind.DATA_SOURCE)}
-    descriptor = known.get(name)
-    if descriptor is None:
-        raise UnknownPluginError(str(Kind.DATA_SOURCE), name, known)
-    if not isinstance(descriptor, PluginDescriptor) or not descriptor.options:
-        return ()
-    return tuple(option.encode_name for option in fields(resolve_name(descriptor.options)))

@@ -69,7 +69,8 @@ class TextLog:
 
     def said(self, message: m.Message, *, sent: bool) -> None:  # noqa: ARG002  (the sentence tells it)
         """Tell a message that a device sent or received."""
-        self.remark(hear(message), _message_level(message))
+        if not isinstance(message, m.Refused):  # the program ends with that, and says it then
+            self.remark(hear(message), _message_level(message))
 
     def remark(self, text: str, level: Level = Level.INFO, source: str = LOGGER) -> None:  # noqa: ARG002
         """Tell something else."""

@@ -1,34 +1,42 @@
-"""How figures look to people: units, tables and consoles."""
+"""How figures look to people: units, tables and consoles.
+
+An agent's log writes figures as well, so rich, which takes long to import, is imported where a table is made.
+"""
 
 import os
 import sys
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
+from tierwise.core.metrics import higher_is_better
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
 
 WIDTH: Final = 120
 """Columns of what goes into a file or a pipe, where nobody's terminal sets a width."""
 MISSING: Final = "–"
+_PREFIXES: Final = (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3), ("", 1.0), ("m", 1e-3), ("µ", 1e-6))
 
 
-def output() -> Console:
+def output() -> "Console":
     """Return a console on standard output, for results."""
     return _console(sys.stdout.isatty(), stderr=False)
 
 
-def messages() -> Console:
+def messages() -> "Console":
     """Return a console on standard error, for progress and remarks."""
     return _console(sys.stderr.isatty(), stderr=True)
 
 
-def _console(terminal: bool, *, stderr: bool) -> Console:
+def _console(terminal: bool, *, stderr: bool) -> "Console":
+    from rich.console import Console
+
     width = None if terminal or "COLUMNS" in os.environ else WIDTH
     return Console(stderr=stderr, width=width, highlight=False, markup=False, emoji=False)
 
 
-def table(*columns: str, title: str = "", right: tuple[str, ...] = ()) -> Table:
+def table(*columns: str, title: str = "", right: tuple[str, ...] = (), tight: bool = False) -> "Table":
     """Return an empty table.
 
     Parameters
@@ -39,8 +47,15 @@ def table(*columns: str, title: str = "", right: tuple[str, ...] = ()) -> Table:
         Above it.
     right
         Which columns hold numbers.
+    tight
+        Whether there is less space between columns.
     """
+    from rich import box
+    from rich.table import Table
+
     made = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False, show_edge=False)
+    if tight:
+        made.padding = (0, 1, 0, 0)
     for column in columns:
         number = column in right
         made.add_column(column, justify="right" if number else "left", overflow="fold", no_wrap=number)
@@ -57,12 +72,26 @@ def share(value: float | None) -> str:
     return MISSING if value is None else f"{value:.3f}"
 
 
+def metric(name: str, value: float | None) -> str:
+    """Write a metric by its kind: shares ``0.903``, losses ``0.532``, errors in the target's unit ``53,126``."""
+    if value is None:
+        return MISSING
+    if (higher_is_better(name) or name.endswith("_loss")) and abs(value) < 99.95:
+        return f"{value:.3f}"
+    return f"{value:,.0f}" if abs(value) >= 999.95 else f"{value:#.4g}"
+
+
+def size(size_bytes: float) -> str:
+    """Write an amount of traffic: ``1.23 MB``."""
+    return scaled(size_bytes, "B")
+
+
 def scaled(value: float, unit: str) -> str:
-    """Write a quantity with an SI prefix and three digits: ``12.3 GFLOP/s``."""
-    for prefix, factor in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+    """Write a quantity with an SI prefix and three digits: ``12.3 GFLOP/s``, ``4.5 mJ``."""
+    for prefix, factor in _PREFIXES:
         if value >= 0.9995 * factor:
             return f"{_digits(value / factor)} {prefix}{unit}"
-    return f"{_digits(value)} {unit}"
+    return f"{_digits(value / 1e-6)} µ{unit}" if value else f"0 {unit}"
 
 
 def memory(size_bytes: float) -> str:

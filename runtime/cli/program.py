@@ -53,6 +53,10 @@ COMMANDS: Final = {
         "tierwise.runtime.cli.simulate:simulate",
         "Run a federation that a TOML file describes: simulated devices and time, real training.",
     ),
+    "explain": LazyCommand(
+        "tierwise.runtime.cli.explain:command",
+        "Say why each device of a fleet is in its group, and with which model, with the numbers.",
+    ),
     "coordinator": LazyCommand(
         "tierwise.runtime.cli.coordinator:coordinator",
         "Run a federation of real devices over an MQTT broker.",
@@ -76,6 +80,10 @@ COMMANDS: Final = {
     "report": LazyCommand(
         "tierwise.runtime.cli.report:report",
         "Make report.html, a page with charts, of a result that is there already.",
+    ),
+    "data": LazyCommand(
+        "tierwise.runtime.cli.data:data",
+        "Show what a data source has, and the lines of a configuration that write its task down.",
     ),
     "probe": LazyCommand(
         "tierwise.runtime.cli.probe:probe",

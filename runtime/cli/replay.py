@@ -18,7 +18,7 @@ from tierwise.core.federation import Federation
 from tierwise.core.ids import BlobHash
 from tierwise.core.state import FederationState, GroupState, Phase, Stage
 from tierwise.runtime.cli.keeping import keep
-from tierwise.runtime.cli.sentences import tell
+from tierwise.runtime.cli.sentences import OTHERWISE, tell
 from tierwise.runtime.cli.tables import show_report
 from tierwise.runtime.figures import Run, finished_groups
 from tierwise.runtime.output import Report, claim, make_report
@@ -27,8 +27,11 @@ from tierwise.runtime.stores.sqlite import SqliteStore
 _ENDED = (Stage.FINISHED, Stage.FAILED)
 _WAITS = {
     Phase.TIERING: "for its tier",
+    Phase.OPENING: "for three devices that can be reached",
     Phase.SELECTING: "for the devices of its next round",
     Phase.REDUCING: "for the aggregator",
+    Phase.EXCHANGING: "for the exchange with other groups",
+    Phase.TESTING: "for the coordinator's test of its model",
     Phase.CHECKING: "for the stop rule",
     Phase.CLOSING: "for its closing evaluation",
 }
@@ -58,7 +61,7 @@ class _Found:
     "--out",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Write result.json, with the event log, report.html, and each group's target model with a card. Created if need be.",
+    help="Write result.json with the event log, report.html, and target models with cards. Created if need be.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document, result.json with the event log.")
 @click.pass_context
@@ -136,7 +139,7 @@ def _show(found: _Found, report: Report, out: Path | None, *, as_json: bool) -> 
     click.echo()
     for line in _standing(found):
         click.echo(line)
-    show_report(msgspec.structs.replace(report, interrupted=False), out, time="time")
+    show_report(msgspec.structs.replace(report, interrupted=False), out)
 
 
 def _lines(records: Sequence[Record]) -> Iterator[str]:
@@ -172,12 +175,14 @@ def _standing(found: _Found) -> Iterator[str]:
 def _waits(group: GroupState, state: FederationState) -> str:
     if group.short_until is not None:
         return f"for devices to return: {state.reachable_count(group)} of {len(group.members)} can be reached"
+    if group.waits_because is not None:
+        return f"for devices: {group.waits_because}"
     if group.cohort is None or group.phase is not Phase.COLLECTING:
         return _WAITS.get(group.phase, f"({group.phase})")
     opened = group.cohort.opened
     fits = opened.purpose is e.Purpose.FIT
-    of = f"round {opened.round}" if fits else "the closing evaluation"
-    what = "updates" if fits else "evaluations"
+    of = f"round {opened.round}" if fits else f"the {OTHERWISE[opened.purpose]}"
+    what = "updates" if fits else "answers"
     return (
         f"for {len(group.cohort.waiting)} of {len(opened.participants)} {what} of {of}, "
         f"until {opened.deadline_at:,.3f} s"

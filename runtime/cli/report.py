@@ -20,7 +20,9 @@ def report(directory: Path) -> None:
     The page is one file, which needs no network; `pip install 'tierwise[report]'` brings what makes it.
     """
     run, told = load_result(directory)
-    made = make_page(run, told)
+    from tierwise.runtime.demo.page import sections_of  # the demonstration knows its figures
+
+    made = make_page(run, told, sections_of(told.figures))
     if made.page is None:
         raise TierwiseError(made.remark)
     path = directory / REPORT

@@ -8,6 +8,7 @@ from tierwise.core import events as e
 from tierwise.core import messages as m
 from tierwise.core.bus import SubscriberFailed
 from tierwise.core.metrics import Metrics, read_metrics
+from tierwise.runtime.cli import present
 
 _INPUTS: Final = {
     "envelope": "a message",
@@ -24,6 +25,9 @@ _INPUTS: Final = {
 """What the machine is asked to judge of a device, by the name of its class."""
 NAMES_SHOWN: Final = 5
 """Of a list of devices; with more, the rest is counted."""
+
+OTHERWISE: Final = {e.Purpose.DESCRIBE: "opening round", e.Purpose.EVALUATE: "closing evaluation"}
+"""What a cohort is called that trains nothing."""
 
 
 def tell(happening: e.Event | e.Notice) -> str:
@@ -49,6 +53,7 @@ def tell(happening: e.Event | e.Notice) -> str:
                 _of_device(happening)
                 or _of_trouble(happening)
                 or _of_group(happening)
+                or _of_model(happening)
                 or _of_round(happening)
                 or type(happening).__name__
             )
@@ -105,19 +110,34 @@ def _of_group(happening: e.Event | e.Notice) -> str | None:
             return None
 
 
+def _of_model(happening: e.Event | e.Notice) -> str | None:
+    match happening:
+        case e.ModelStandardised(group=group):
+            return f"{group}: its model knows the mean and deviation of each feature"
+        case e.ModelExchanged(group=group, version=version, teachers=teachers):
+            others = sorted(set(teachers) - {group})
+            return f"{group}: version {version} learned from {', '.join(others) or 'no other group'}"
+        case e.ModelTested(group=group, version=version):
+            return f"{group}: version {version} on the coordinator's test set{_metrics(happening.metrics)}"
+        case _:
+            return None
+
+
 def _of_round(happening: e.Event | e.Notice) -> str | None:
     match happening:
         case e.RoundOpened(group=group, participants=participants):
-            what = f"round {happening.round}" if happening.purpose is e.Purpose.FIT else "closing evaluation"
+            what = f"round {happening.round}" if happening.purpose is e.Purpose.FIT else OTHERWISE[happening.purpose]
             return f"{group}: {what} opened for {_devices(len(participants))}"
+        case e.RoundPostponed(group=group, reason=reason):
+            return f"{group}: the next round waits for devices: {reason}"
         case e.UpdateAccepted(cohort=cohort, device=device, samples=samples):
             return f"{cohort}: update of {device} over {samples:,} samples"
         case e.EvaluationAccepted(cohort=cohort, device=device):
-            return f"{cohort}: evaluation of {device}{_metrics(happening.metrics)}"
+            return f"{cohort}: evaluation of {device}"  # whose figures are its own affair
         case e.TaskDeclined(cohort=cohort, device=device, reason=reason):
             return f"{cohort}: {device} declined: {reason}"
         case e.CohortClosed(cohort=cohort, survivors=survivors):
-            return f"{cohort}: closed with {_devices(len(survivors))}"
+            return f"{cohort}: nothing more is accepted, {_devices(len(survivors))} to be summed"
         case e.RoundAbandoned(group=group, reason=reason):
             return f"{group}: round {happening.round} abandoned: {reason}"
         case e.RoundClosed(group=group, devices=devices):
@@ -156,7 +176,7 @@ def _received(message: m.Message) -> str | None:
         case m.Assigned(assignment=assignment):
             return f"in {assignment.group}, with tier {assignment.tier.name}"
         case m.RoundAnnounced(cohort=cohort):
-            what = "round" if message.purpose is e.Purpose.FIT else "closing evaluation"
+            what = "round" if message.purpose is e.Purpose.FIT else OTHERWISE[message.purpose]
             return f"{cohort}: {what} announced, {message.deadline_in_s:.3g} s to the deadline"
         case m.Receipt(cohort=cohort, refusal=refusal):
             return f"{cohort}: {'counted' if refusal is None else f'not counted: {message.reason}'}"
@@ -208,5 +228,6 @@ def _devices(count: int) -> str:
 
 
 def _metrics(metrics: Metrics) -> str:
-    figures = read_metrics(metrics).items()
-    return "".join(f", {name} {figure.value:.3f}" for name, figure in figures if figure.value is not None)
+    shown = ((name, figure.value) for name, figure in read_metrics(metrics).items() if "." not in name)
+    # A name with a point is one of the sums of features, which nobody reads.
+    return "".join(f", {name} {present.metric(name, value)}" for name, value in shown if value is not None)

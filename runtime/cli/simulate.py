@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from tierwise.core import events as e
 from tierwise.core.errors import ConfigurationError, FederationError
 from tierwise.core.events import PluginUsed
 from tierwise.core.learning import StopToken
@@ -20,8 +21,10 @@ from tierwise.runtime.config import RunConfig, load_config
 from tierwise.runtime.figures import Run
 from tierwise.runtime.output import Report, claim, make_report
 from tierwise.runtime.simulation import run as simulation
-from tierwise.runtime.simulation.fleet import DeviceSpec
+from tierwise.runtime.simulation.clock import SimulationStalledError
+from tierwise.runtime.simulation.enlisting import enlist
 from tierwise.runtime.stores.memory import MemoryStore
+from tierwise.runtime.straining import StrainWatch
 from tierwise.runtime.tables import located
 
 
@@ -36,7 +39,7 @@ from tierwise.runtime.tables import located
     "--out",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Write result.json, with the event log, report.html, and each group's target model with a card. Created if need be.",
+    help="Write result.json with the event log, report.html, and target models with cards. Created if need be.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document, result.json without the event log.")
 @click.pass_context
@@ -76,7 +79,7 @@ class _Simulation:
         try:
             with progress.shown():
                 run_abandonable(lambda stop: self._work(stop, progress))
-        except Interrupted:
+        except (Interrupted, SimulationStalledError):
             self._conclude(interrupted=True)
             raise
         except FederationError:
@@ -89,17 +92,21 @@ class _Simulation:
 
     def _work(self, stop: StopToken, progress: Progress) -> None:
         progress.say("reading data")
-        profiles = self._config.profiles(self._file.parent)
         source = self._config.data_source(self._plugins)
         try:
-            settings = self._config.settings(source.task, len(profiles))
-            devices = {
-                name: DeviceSpec(profile, source.load(part, len(profiles), self._config.seed))
-                for part, (name, profile) in enumerate(profiles.items())
-            }
+            devices = enlist(self._config, source, self._file.parent)
+            settings = self._config.settings(source.task, len(devices))
+            own = self._config.own_data(source, self._plugins)
         except ConfigurationError as error:
             raise located(error, str(self._file), "data") from error
         progress.say("waiting for devices")
+        strain = StrainWatch()
+
+        def watch(event: e.Event | e.Notice) -> None:
+            progress.watch(event)
+            if (warning := strain.watch(event)) is not None:
+                progress.warn(warning)
+
         simulation.simulate(
             settings,
             devices,
@@ -107,12 +114,13 @@ class _Simulation:
             plugins=self._plugins,
             store=self._store,
             stop=stop,
-            watch=progress.watch,
+            watch=watch,
+            own=own,
         )
 
     def _conclude(self, *, interrupted: bool = False) -> Report:
         """Write and show what there is."""
-        run = asyncio.run(Run.read(self._store))
+        run = asyncio.run(Run.read(self._store, self._config.kinds()))
         report = make_report(
             run,
             configuration=self._config,
@@ -126,7 +134,7 @@ class _Simulation:
         if self._as_json:
             click.echo(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
         else:
-            show_report(report, self._out)
+            show_report(report, self._out, simulated=True)
         return report
 
     def _also_used(self, run: Run) -> tuple[PluginUsed, ...]:

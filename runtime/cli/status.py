@@ -7,19 +7,24 @@ import anyio
 import click
 import msgspec
 
-from tierwise.core.errors import ConfigurationError
+from tierwise.core.errors import ConfigurationError, nearest
+from tierwise.core.hardware import HardwareProfile
+from tierwise.core.ids import DeviceId
 from tierwise.runtime.cli import present
+from tierwise.runtime.cli.probe import profile_table
 from tierwise.runtime.config import load_config
 from tierwise.runtime.standing import GroupStanding, Standing, read_standing
 from tierwise.runtime.tables import located
 
 
 @click.command(
-    epilog="\b\nExamples:\n  tierwise status examples/mqtt.toml\n  tierwise status digits.db --json | jq .groups",
+    epilog="\b\nExamples:\n  tierwise status examples/mqtt.toml\n  tierwise status digits.db --device kitchen\n"
+    "  tierwise status digits.db --json | jq .groups",
 )
 @click.argument("run", metavar="FILE.toml|STORE", type=click.Path(path_type=Path))
+@click.option("--device", metavar="NAME", help="Show what this device has reported of its hardware instead.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
-def status(run: Path, as_json: bool) -> None:
+def status(run: Path, device: str | None, as_json: bool) -> None:
     """Show where a federation stands: its stage, its groups, who can be reached, the latest metrics.
 
     Reads the store of `tierwise coordinator`, by its own name or by the configuration that names it. That changes
@@ -30,6 +35,9 @@ def status(run: Path, as_json: bool) -> None:
         click.echo(msgspec.json.format(msgspec.json.encode(standing), indent=2).decode())
         return
     console = present.output()
+    if device is not None:
+        console.print(profile_table(_reported(standing, device).completed()))
+        return
     for line in _lines(standing):
         console.print(line, soft_wrap=True)
     if standing.groups:
@@ -42,6 +50,15 @@ def status(run: Path, as_json: bool) -> None:
         for group in standing.groups:
             table.add_row(*_row(group, metrics))
         console.print(table)
+
+
+def _reported(standing: Standing, device: str) -> HardwareProfile:
+    if device not in standing.hardware:
+        raise ConfigurationError(
+            f"there is no device {device!r} in federation {standing.federation}{nearest(device, standing.hardware)}",
+            key="--device",
+        )
+    return standing.hardware[DeviceId(device)] or HardwareProfile()
 
 
 def _store(run: Path) -> Path:
@@ -80,7 +97,7 @@ def _lines(standing: Standing) -> list[str]:
 
 def _row(group: GroupStanding, metrics: list[str]) -> list[str]:
     arrived = present.MISSING if group.wanted is None else f"{group.arrived} of {group.wanted}"
-    values = (group.metrics[name].value if name in group.metrics else None for name in metrics)
+    values = [present.metric(name, group.metrics[name].value if name in group.metrics else None) for name in metrics]
     return [
         group.group,
         group.tier or present.MISSING,
@@ -89,7 +106,7 @@ def _row(group: GroupStanding, metrics: list[str]) -> list[str]:
         present.count(group.round),
         group.phase if not group.reason else f"{group.phase}: {group.reason}",
         arrived,
-        *map(present.share, values),
+        *values,
         _clock(group.since),
     ]
 

@@ -1,35 +1,146 @@
 """A run's figures as tables."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
+from rich.console import Console
 from rich.table import Table
 
 from tierwise.core.ids import DeviceId
+from tierwise.core.metrics import MetricFigure
 from tierwise.runtime.cli import present
-from tierwise.runtime.figures import GroupFigures
+from tierwise.runtime.evaluation import Evaluation
+from tierwise.runtime.figures import RunFigures
+from tierwise.runtime.group_figures import GroupFigures
 from tierwise.runtime.output import REPORT, Report
 
+NARROW: Final = 100
+"""A console of fewer columns has no place for why each group ended: that follows in lines."""
+_LABEL: Final = 24
+_NUMBER: Final = 9
+"""Columns that a label and a metric take, including the space beside them."""
 
-def groups_table(groups: Sequence[GroupFigures], title: str = "", *, time: str = "simulated time") -> Table:
-    """Lay out groups: who is in each, what it learned, and why it ended; ``time`` is what the run's time was."""
-    metrics = list(dict.fromkeys(name for group in groups for name in group.metrics))
-    right = ("devices", "parameters", "rounds", *metrics, time)
-    columns = ("group", "devices", "tier", "parameters", "rounds", *metrics, time, "ended")
-    table = present.table(*columns, title=title, right=right)
-    for group in groups:
-        values = (group.metrics[name].value if name in group.metrics else None for name in metrics)
+
+def show_report(report: Report, directory: Path | None = None, *, simulated: bool = False) -> None:
+    """Print a run's figures for people, and where its files are.
+
+    Parameters
+    ----------
+    report
+        The run.
+    directory
+        Where it was written to, if it was.
+    simulated
+        Whether its time is simulated.
+    """
+    console, run = present.output(), report.run
+    if report.interrupted:
+        console.print("interrupted; this is how far it came:")
+    if run.groups:
+        console.print(groups_table(run, console.width, simulated=simulated))
+        for line in ending_lines(run.groups) if console.width < NARROW else ():
+            console.print(line, soft_wrap=True)
+    if run.evaluation is not None:
+        console.print()
+        show_evaluation(console, run, run.evaluation)
+    for line in unplaced_lines(run.unplaced):
+        console.print(line, soft_wrap=True)
+    if directory is not None:
+        if run.groups:
+            console.print()
+        models = sum(name.endswith(".safetensors") for name in report.files)
+        page = f", {REPORT}" if REPORT in report.files else ""
+        console.print(
+            f"written to {directory}: result.json, {models} target model{'' if models == 1 else 's'}{page}",
+            soft_wrap=True,
+        )
+
+
+def groups_table(run: RunFigures, width: int, *, simulated: bool = False) -> Table:
+    """Lay out groups for a console of that width: who is in each, what its rounds took, and why it ended."""
+    wide = width >= NARROW
+    time = "time" if not simulated else "simulated time" if wide else "simulated\ntime"
+    right = ("devices", "parameters", "rounds", "traffic", time)
+    columns = ("group", "devices", "tier", *right[1:], *(["ended"] if wide else []))
+    table = present.table(*columns, right=right, tight=not wide)
+    for group in run.groups:
         table.add_row(
             group.group,
             present.count(group.devices),
             group.tier or present.MISSING,
             present.count(group.parameters),
             present.count(group.rounds),
-            *map(present.share, values),
+            present.size(group.download_bytes + group.upload_bytes),
             present.duration(group.simulated_s),
-            _ending(group),
+            *([_ending(group)] if wide else []),
         )
+    if len(run.groups) > 1:
+        table.add_section()
+        devices = sum(group.devices for group in run.groups)
+        traffic, took = present.size(run.download_bytes + run.upload_bytes), present.duration(run.simulated_s)
+        table.add_row("in all", present.count(devices), "", "", present.count(run.rounds), traffic, took)
     return table
+
+
+def show_evaluation(console: Console, run: RunFigures, evaluation: Evaluation) -> None:
+    """Print how good the models are: by group, over all, by class of devices, and where they are worst."""
+    tests = {group.group: group.test[run.metric] for group in run.groups if run.metric in group.test}
+    tested = f"test {run.metric}"
+    place = console.width - _LABEL - 2 * _NUMBER - (len(tested) + 2 if tests else 0)
+    metrics, left = _fitting(list(evaluation.metrics), place)
+    numbers = ("devices", "samples", *metrics, *([tested] if tests else []))
+    title = f"{'The target' if evaluation.closing else 'The latest'} models on the devices' hold-outs"
+    table = present.table("", *numbers, title=title, right=numbers, tight=console.width < NARROW)
+
+    def add(label: str, devices: int, found: Mapping[str, MetricFigure], test: MetricFigure | None = None) -> None:
+        samples = next((present.count(figure.count) for figure in found.values() if figure.count), "")
+        values = [present.metric(name, found[name].value if name in found else None) for name in metrics]
+        values += [present.metric(run.metric, test.value if test else None)] if tests else []
+        table.add_row(label, present.count(devices), samples, *values)
+
+    for group in evaluation.groups:
+        add(group.group, group.devices, group.metrics, tests.get(group.group))
+    if len(evaluation.groups) > 1:
+        add("all hold-outs", evaluation.devices, evaluation.metrics)
+    if len(evaluation.classes) > 1:
+        table.add_section()
+        for one in evaluation.classes:
+            add(one.name, one.devices, one.metrics)
+    worst = evaluation.worst_tenth
+    if not worst.hidden:
+        table.add_section()
+        value = MetricFigure(value=worst.value, count=0)
+        add("worst tenth of devices", worst.devices, {worst.metric: value})
+    console.print(table)
+    for line in _remarks(evaluation, left):
+        console.print(line, soft_wrap=True)
+
+
+def _remarks(evaluation: Evaluation, left: Sequence[str]) -> Iterator[str]:
+    if evaluation.worst_tenth.hidden:
+        yield f"the worst tenth of devices is not shown: {evaluation.worst_tenth.hidden}"
+    if left:
+        yield f"also measured: {', '.join(left)}; a wider terminal shows them"
+
+
+def _fitting(metrics: Sequence[str], place: int) -> tuple[list[str], list[str]]:
+    """Divide metrics into those whose columns fit, one at the least, and the others."""
+    fitting = 0
+    for name in metrics:
+        place -= max(len(name), _NUMBER - 2) + 2
+        if place < 0 and fitting:
+            break
+        fitting += 1
+    return list(metrics[:fitting]), list(metrics[fitting:])
+
+
+def ending_lines(groups: Sequence[GroupFigures]) -> list[str]:
+    """Tell why groups ended, a line for each reason."""
+    by_reason: dict[str, list[str]] = {}
+    for group in groups:
+        by_reason.setdefault(_ending(group), []).append(group.group)
+    return [f"{', '.join(names)}: {ending}" for ending, names in by_reason.items()]
 
 
 def unplaced_lines(unplaced: dict[DeviceId, str]) -> list[str]:
@@ -38,26 +149,6 @@ def unplaced_lines(unplaced: dict[DeviceId, str]) -> list[str]:
     for device, reason in unplaced.items():
         by_reason.setdefault(reason, []).append(device)
     return [f"in no group: {', '.join(devices)}: {reason}" for reason, devices in by_reason.items()]
-
-
-def show_report(report: Report, directory: Path | None = None, *, time: str = "simulated time") -> None:
-    """Print a run's figures for people, and where its files are; ``time`` as in `groups_table`."""
-    console = present.output()
-    if report.interrupted:
-        console.print("interrupted; this is how far it came:")
-    if report.run.groups:
-        console.print(groups_table(report.run.groups, time=time))
-    for line in unplaced_lines(report.run.unplaced):
-        console.print(line, soft_wrap=True)
-    if directory is not None:
-        if report.run.groups:
-            console.print()
-        models = sum(name.endswith(".safetensors") for name in report.files)
-        page = f", {REPORT}" if REPORT in report.files else ""
-        console.print(
-            f"written to {directory}: result.json, {models} target model{'' if models == 1 else 's'}{page}",
-            soft_wrap=True,
-        )
 
 
 def _ending(group: GroupFigures) -> str:

@@ -5,23 +5,27 @@ from pathlib import Path
 
 import click
 import msgspec
-from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from tierwise.core.learning import StopToken
 from tierwise.plugins.manager import Plugins
 from tierwise.runtime.cli import present
+from tierwise.runtime.cli.dataspec import FORM
 from tierwise.runtime.cli.interrupt import Interrupted, run_abandonable
-from tierwise.runtime.cli.progress import Progress
+from tierwise.runtime.cli.keeping import keep
 from tierwise.runtime.demo import tables
-from tierwise.runtime.demo.plan import BUDGET, DEVICES, GROUPS, ROUNDS, Plan, make_plan
-from tierwise.runtime.demo.study import ArmName, Comparison, SeedResult, compare, conclude, run_arm
-from tierwise.runtime.figures import Run
-from tierwise.runtime.output import Report, claim, make_report, write_result
+from tierwise.runtime.demo.comparison import Comparison, SeedResult, compare
+from tierwise.runtime.demo.introduction import conclusion, introduction
+from tierwise.runtime.demo.outcome import ArmResult
+from tierwise.runtime.demo.page import comparison_section
+from tierwise.runtime.demo.plan import DATA, Plan, Wanted, make_plan
+from tierwise.runtime.demo.pool import Pool, Task
+from tierwise.runtime.output import REPORT, Report, claim, make_report
 
 
 @click.command(
     epilog="\b\nExamples:\n  tierwise demo\n  tierwise demo --seeds 1 --out demo\n  tierwise demo --json\n"
-    "  tierwise demo --mqtt"
+    "  tierwise demo --fleet devices.csv --data digits:partition=iid\n  tierwise demo --mqtt"
 )
 @click.option(
     "--seeds",
@@ -32,10 +36,23 @@ from tierwise.runtime.output import Report, claim, make_report, write_result
     help="How many fleets to draw, each with its own partition of the data; more make the comparison surer.",
 )
 @click.option(
+    "--data",
+    metavar="SPEC",
+    help=f"Your own data: {FORM}, dealt out to all devices. With reserved=N the coordinator holds N samples, without "
+    "their labels, by which groups learn from each other; without, each learns alone.",
+)
+@click.option(
+    "--fleet",
+    type=click.Path(path_type=Path),
+    metavar="FILE.csv",
+    help="Your own devices: a row for each, columns device, cpu_flops, memory_bytes, uplink_bytes_per_s, … "
+    "With power_w energy is known, too.",
+)
+@click.option(
     "--out",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Write result.json, with the event log, and each group's target model with a card (of the first seed).",
+    help="Write result.json with the event log, report.html, and target models with cards (of the first seed).",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document, result.json without the event log.")
 @click.option(
@@ -44,12 +61,15 @@ from tierwise.runtime.output import Report, claim, make_report, write_result
     help="Nothing simulated: a broker, a coordinator and nine agents, each a process; needs 'tierwise[broker]'.",
 )
 @click.pass_context
-def demo(ctx: click.Context, seeds: int, out: Path | None, as_json: bool, mqtt: bool) -> None:
+def demo(
+    ctx: click.Context, seeds: int, data: str | None, fleet: Path | None, out: Path | None, as_json: bool, mqtt: bool
+) -> None:
     """Watch a fleet of unequal devices being grouped and trained on real data.
 
     60 devices have the hardware of real ones, from a Raspberry Pi Zero 2 W to a workstation, and share scikit-learn's
-    handwritten digits unequally. tierwise groups them by hardware and trains a model of fitting size in each group;
-    beside it, the same fleet trains one model for all, of the largest size, under the same deadline.
+    handwritten digits unequally. tierwise groups them by hardware, trains a model of fitting size in each group, and
+    lets the groups learn from each other; beside it, the same fleet learns in groups that do not, and with one model
+    for all, of the largest and of the smallest size, under the same deadline.
 
     Time is simulated from the hardware's published figures; the training is real. Ctrl-C ends within a second and
     shows the seeds that were finished.
@@ -60,103 +80,123 @@ def demo(ctx: click.Context, seeds: int, out: Path | None, as_json: bool, mqtt: 
         ctx.exit(_over_a_broker(ctx, out, as_json=as_json))
     if out is not None:
         claim(out)
-    show = present.messages() if as_json else present.output()
-    plugins = Plugins.discover()
-    results: list[SeedResult] = []
-    interrupted: Interrupted | None = None
-    try:
-        for seed in range(seeds):
-            plan = _prepare(seed, plugins)
-            if seed == 0:
-                _introduce(show, plan, seeds)
-            results.append(_run_seed(plan, seeds, plugins))
-            if seed == 0:
-                show.print(tables.groups_table(results[0]))
-                show.print()
-    except Interrupted as error:
-        interrupted = error
-    if results:
-        _finish(results, out, as_json=as_json, interrupted=interrupted is not None)
-    elif interrupted is not None:
-        click.echo("interrupted before the first seed was finished: there is nothing to show", err=True)
-    if interrupted is not None:
-        raise interrupted
+    _Demonstration(seeds, Wanted(data or DATA, fleet), out, as_json).run()
 
 
 def _over_a_broker(ctx: click.Context, out: Path | None, *, as_json: bool) -> int:
-    if ctx.get_parameter_source("seeds") is not click.core.ParameterSource.DEFAULT:
-        raise click.UsageError("--seeds is for simulated fleets, and with --mqtt nothing is simulated", ctx)
+    for name in ("seeds", "data", "fleet"):
+        if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
+            raise click.UsageError(f"--{name} is for simulated fleets, and with --mqtt nothing is simulated", ctx)
     from tierwise.runtime.demo.network import demonstrate  # the simulated one needs no network
 
     return demonstrate(out, as_json=as_json)
 
 
-def _prepare(seed: int, plugins: Plugins) -> Plan:
-    return run_abandonable(lambda _stop: make_plan(seed, plugins))
+class _Demonstration:
+    """One call of the command, with simulated fleets."""
+
+    def __init__(self, seeds: int, wanted: Wanted, out: Path | None, as_json: bool) -> None:
+        self._seeds = seeds
+        self._wanted = wanted
+        self._out = out
+        self._as_json = as_json
+        self._show = present.messages() if as_json else present.output()
+        self._plugins = Plugins.discover()
+        self._arms: dict[int, list[ArmResult]] = {}
+        self._results: list[SeedResult] = []
+
+    def run(self) -> None:
+        """Run it, show it, keep it."""
+        interrupted: Interrupted | None = None
+        try:
+            with Pool(self._wanted).open() as pool:
+                self._learn(pool)
+        except Interrupted as error:
+            interrupted = error
+        if self._results:
+            self._finish(interrupted=interrupted is not None)
+        elif interrupted is not None:
+            click.echo("interrupted before the first seed was finished: there is nothing to show", err=True)
+        if interrupted is not None:
+            raise interrupted
+
+    def _learn(self, pool: Pool) -> None:
+        plan = self._plan(0)
+        self._show.print(introduction(plan, self._seeds, yours=self._wanted != Wanted()))
+        self._show.print(tables.fleet_table(plan))
+        self._show.print()
+        self._run(pool, [plan])
+        self._show.print(tables.groups_table(self._results[0]))
+        self._show.print()
+        if self._seeds > 1:
+            self._run(pool, [self._plan(seed) for seed in range(1, self._seeds)])
+
+    def _plan(self, seed: int) -> Plan:
+        return run_abandonable(lambda _stop: make_plan(seed, self._plugins, self._wanted))
+
+    def _run(self, pool: Pool, plans: Sequence[Plan]) -> None:
+        """Run all arms of some plans; a seed's result is there as soon as its last arm is."""
+        tasks = [Task(plan.seed, arm.name) for plan in plans for arm in plan.arms]
+        by_seed = {plan.seed: plan for plan in plans}
+        messages = present.messages()
+        bar = Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=messages, transient=True
+        )
+        shown = bar.add_task(f"{len(tasks)} federations", total=len(tasks))
+
+        def done(task: Task, arm: ArmResult) -> None:
+            plan, arms = by_seed[task.seed], self._arms.setdefault(task.seed, [])
+            arms.append(arm)
+            if len(arms) == len(plan.arms):
+                self._results.append(SeedResult.of(plan, self._arms.pop(task.seed)))
+            bar.update(shown, advance=1, description=str(task))
+            if not messages.is_terminal:
+                messages.print(f"{task}: accuracy {present.share(arm.outcome.accuracy)}")
+
+        def work(stop: StopToken) -> None:
+            pool.run(tasks, stop, done)
+
+        if not messages.is_terminal:
+            run_abandonable(work)
+            return
+        with bar:
+            run_abandonable(work)
+
+    def _finish(self, *, interrupted: bool) -> None:
+        results = sorted(self._results, key=lambda one: one.plan.seed)
+        comparison, first = compare(results), results[0]
+        report = make_report(
+            first.run,
+            configuration={"data": self._wanted.data, "settings": first.plan.settings, "arms": _told(first.plan)},
+            figures=comparison,
+            interrupted=interrupted,
+        )
+        remark = ""
+        if self._out is not None:
+            report, remark = keep(self._out, first.run, report, [comparison_section(comparison)])
+        if self._as_json:
+            click.echo(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
+        else:
+            self._tell(comparison, report)
+        if remark:
+            click.echo(remark, err=True)
+
+    def _tell(self, comparison: Comparison, report: Report) -> None:
+        show = self._show
+        show.print(tables.outcome_table(comparison))
+        show.print()
+        show.print(tables.comparison_table(comparison))
+        show.print()
+        for line in tables.verdicts(comparison):
+            show.print(line)
+        show.print(f"\n{conclusion(comparison)}")
+        if self._out is None:
+            return
+        show.print(f"\nWritten to {self._out}: result.json, {', '.join(report.files)}")
+        if REPORT in report.files:
+            show.print(f"The same with charts: {self._out / REPORT}", soft_wrap=True)
 
 
-def _run_seed(plan: Plan, seeds: int, plugins: Plugins) -> SeedResult:
-    runs = [_run_arm(plan, name, seeds, plugins) for name in (ArmName.GROUPED, ArmName.SINGLE)]
-    return conclude(plan, *runs)
-
-
-def _run_arm(plan: Plan, name: ArmName, seeds: int, plugins: Plugins) -> Run:
-    title = f"seed {plan.seed}, {plan.seed + 1} of {seeds}: {name}"
-    messages = present.messages()
-    progress = Progress(messages, title)
-
-    def work(stop: StopToken) -> Run:
-        return run_arm(plan, name, plugins, stop, progress.watch)
-
-    if not messages.is_terminal:
-        messages.print(title)
-    with progress.shown():
-        return run_abandonable(work)
-
-
-def _introduce(show: Console, plan: Plan, seeds: int) -> None:
-    samples = sum(len(spec.data.train) + len(spec.data.holdout) for spec in plan.devices.values())
-    show.print(
-        f"{DEVICES} devices share {samples:,} handwritten digits (Dirichlet 0.3: each has its own mixture of classes, "
-        "and keeps a fifth as its hold-out). Their hardware is that of real machines, from published figures.\n"
-        f"tierwise: {GROUPS} groups by compute, each with the largest of four models that its weakest device carries "
-        "in time.\n"
-        "One model for all: the largest, for the whole fleet.\n"
-        f"Both: {ROUNDS} rounds of {BUDGET.epochs} epochs (at most {BUDGET.max_samples} samples); who misses a round's "
-        "deadline is not in it.\n"
-        "The deadline's rule was fixed before any result: the time in which the median device finishes a round of the "
-        f"largest model, here {present.duration(plan.deadline_s)}. So half the fleet misses it with that model, by "
-        "construction; what is compared is what comes of it.\n"
-        "The clock counts bytes over the link's rate and FLOPs over the processor's published rate, and neither "
-        "latency nor overhead; the models are tiny, so rounds take milliseconds.\n"
-        f"{seeds} seed{'' if seeds == 1 else 's'}: each draws a fleet and deals out the data anew.\n"
-    )
-    show.print(tables.fleet_table(plan))
-    show.print()
-
-
-def _finish(results: Sequence[SeedResult], out: Path | None, *, as_json: bool, interrupted: bool) -> None:
-    comparison = compare(results)
-    first = results[0]
-    report = make_report(first.run, configuration=first.plan.grouped, figures=comparison, interrupted=interrupted)
-    if out is not None:
-        report = write_result(out, first.run, report)
-    if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
-    else:
-        _show(comparison, report, out)
-
-
-def _show(comparison: Comparison, report: Report, out: Path | None) -> None:
-    show = present.output()
-    show.print(tables.outcome_table(comparison))
-    show.print()
-    show.print(tables.comparison_table(comparison))
-    show.print()
-    show.print(
-        "What to make of it: tierwise's groups learn alone for now, so each of its models has seen a third of the "
-        "data, and the smallest is small. One model for all has seen only the data of the devices that meet the "
-        "deadline, and the others do not carry its size in time; it is scored on their hold-outs all the same."
-    )
-    if out is not None:
-        show.print(f"\nWritten to {out}: result.json, {', '.join(report.files)}")
+def _told(plan: Plan) -> dict[str, object]:
+    """Return what the arms were told, for the result."""
+    return {str(arm.name): arm.policies for arm in plan.arms}

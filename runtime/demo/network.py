@@ -110,7 +110,7 @@ def demonstrate(out: Path | None, *, as_json: bool) -> int:
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
     else:
-        show_report(report, out, time="time")
+        show_report(report, out)
         show.print(
             f"\n{len(delivered)} of {DEVICES} devices have their group's target model on their disk, with the hash "
             "that the coordinator has for it."

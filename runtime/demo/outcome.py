@@ -1,13 +1,19 @@
-"""What an arm of the demonstration gave: figures taken from its event log, none assumed."""
+"""What an arm of the demonstration gave: figures of its log and its models, none assumed."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from tierwise.core import events as e
 from tierwise.core.ids import CohortId, DeviceId
-from tierwise.core.metrics import Metric, add_metrics
+from tierwise.core.learning import StopToken
+from tierwise.plugins.manager import Plugins
+from tierwise.runtime.demo.measuring import KeepingStore, Moment, measure
+from tierwise.runtime.demo.plan import ArmName, Plan
+from tierwise.runtime.demo.spending import read_spending
 from tierwise.runtime.figures import Run, RunFigures
 from tierwise.runtime.simulation.fleet import DeviceSpec
+from tierwise.runtime.simulation.run import simulate
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,40 +28,84 @@ class Outcome:
         Devices with an update in a model.
     data_share
         Their training samples, as a part of all devices'.
-    accuracy
-        Right answers of the devices' target models, over the hold-outs of all devices.
+    accuracy, worst
+        Of the devices' target models over the hold-outs of all devices, and of the worst tenth of devices.
+    course
+        Accuracy over federation time.
     trained_s
-        Federation time in seconds when the last round closed; the closing evaluation, which has no deadline, is later.
+        Federation time in seconds when the last round closed; 0 if none did.
+    traffic_bytes, energy_j
+        As in `Spent`.
     """
 
     figures: RunFigures
     reached: int
     data_share: float
-    accuracy: Metric
+    accuracy: float
+    worst: float
+    course: tuple[Moment, ...]
     trained_s: float
+    traffic_bytes: float
+    energy_j: float | None
 
 
-def read_outcome(run: Run, devices: Mapping[DeviceId, DeviceSpec]) -> Outcome:
-    """Take an arm's figures from its log.
+@dataclass(frozen=True, slots=True)
+class ArmResult:
+    """An arm that was run: its log and target models, and its figures."""
+
+    name: ArmName
+    run: Run
+    outcome: Outcome
+
+
+def run_arm(
+    plan: Plan,
+    name: ArmName,
+    plugins: Plugins,
+    stop: StopToken,
+    watch: Callable[[e.Event | e.Notice], None] | None = None,
+) -> ArmResult:
+    """Simulate one of a plan's federations, and measure it.
 
     Raises
     ------
-    ValueError
-        If a device's hold-out is missing in the closing evaluation: the arms would not be compared on the same
-        samples.
+    FederationError
+        If it failed.
+    FitStopped
+        If ``stop`` was told to.
     """
+    arm, store = plan.arm(name), KeepingStore()
+    simulate(
+        plan.settings,
+        plan.devices,
+        policies=arm.policies,
+        plugins=plugins,
+        store=store,
+        stop=stop,
+        watch=watch,
+        own=arm.own,
+    )
+    run = asyncio.run(Run.read(store))
+    return ArmResult(name, run, read_outcome(run, store, plan.devices, plugins))
+
+
+def read_outcome(run: Run, store: KeepingStore, devices: Mapping[DeviceId, DeviceSpec], plugins: Plugins) -> Outcome:
+    """Take an arm's figures."""
     contributors = _contributors(run)
     samples = {name: len(spec.data.train) for name, spec in devices.items()}
-    metrics = add_metrics(group.metrics for group in run.state.groups.values())
-    held_out = sum(len(spec.data.holdout) for spec in devices.values())
-    if metrics["accuracy"].count != held_out:
-        raise ValueError(f"{metrics['accuracy'].count} of {held_out} hold-out samples were evaluated")
+    worth = measure(run.records, run.state, store.models, devices, plugins)
+    spent = read_spending(run.records, run.state, devices)
+    closed = [group.history[-1].closed_at for group in run.state.groups.values() if group.history]
     return Outcome(
         figures=run.figures,
         reached=len(contributors),
         data_share=sum(samples[name] for name in contributors) / sum(samples.values()),
-        accuracy=metrics["accuracy"],
-        trained_s=max(group.history[-1].closed_at for group in run.state.groups.values()),
+        accuracy=worth.accuracy,
+        worst=worth.worst,
+        course=worth.course,
+        trained_s=max(closed, default=0.0),
+        traffic_bytes=spent.traffic_bytes,
+        energy_j=spent.energy_j,
     )
 
 
@@ -68,4 +118,6 @@ def _contributors(run: Run) -> set[DeviceId]:
                 survivors[cohort] = devices
             case e.RoundClosed(cohort=cohort):
                 contributors.update(survivors[cohort])
+            case _:
+                pass
     return contributors

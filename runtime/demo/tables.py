@@ -1,32 +1,34 @@
 """The demonstration's tables."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
 
 from rich.table import Table
 
 from tierwise.core.hardware import HardwareEnvelope, Range
 from tierwise.core.ids import DeviceId
 from tierwise.runtime.cli import present
+from tierwise.runtime.demo.comparison import ArmFigures, Comparison, SeedResult, Spread
 from tierwise.runtime.demo.plan import Plan
-from tierwise.runtime.demo.study import ArmFigures, Comparison, SeedResult, Spread
-from tierwise.runtime.fleet.catalogue import DeviceKind
 
 
 def fleet_table(plan: Plan) -> Table:
-    """Show a fleet by kind of machine, weakest kind first."""
+    """Show a fleet by kind of machine, weakest kind first; one that the user brought as a whole."""
     made = present.table(
         "kind", "devices", "models", "compute", "memory", "slowest link", title="The fleet", right=("devices", "models")
     )
-    kinds: dict[DeviceKind, list[DeviceId]] = {}
-    for device, model in plan.models.items():
-        kinds.setdefault(model.kind, []).append(device)
+    kinds: dict[str, list[DeviceId]] = {}
+    for device in plan.devices:
+        kind = "yours" if plan.models is None else str(plan.models[device].kind)
+        kinds.setdefault(kind, []).append(device)
     rows = []
     for kind, devices in kinds.items():
         envelope = HardwareEnvelope.of(plan.devices[device].profile for device in devices)
-        names = {plan.models[device].model for device in devices}
-        rows.append((envelope.least("cpu_flops"), kind, devices, names, envelope))
-    for _, kind, devices, names, envelope in sorted(rows, key=lambda row: row[0]):
-        made.add_row(str(kind), str(len(devices)), str(len(names)), *_hardware(envelope))
+        models = present.MISSING if plan.models is None else str(len({plan.models[one].model for one in devices}))
+        rows.append((envelope.least("cpu_flops"), kind, str(len(devices)), models, envelope))
+    for _, kind, count, models, envelope in sorted(rows, key=lambda row: row[0]):
+        made.add_row(kind, count, models, *_hardware(envelope))
     return made
 
 
@@ -81,19 +83,79 @@ def outcome_table(comparison: Comparison) -> Table:
 
 
 def comparison_table(comparison: Comparison) -> Table:
-    """Show both federations side by side, and who is ahead."""
-    grouped, single = comparison.arms
-    names = (str(grouped.name), str(single.name))
-    made = present.table("", *names, "tierwise is", title=f"Side by side, {_seeds(comparison)}", right=names)
-    for label, field, write, more_is_better in _ROWS:
-        ours, theirs = field(grouped), field(single)
-        made.add_row(label, _spread(ours, write), _spread(theirs, write), _verdict(ours, theirs, write, more_is_better))
+    """Show all federations side by side."""
+    names = tuple(str(arm.name) for arm in comparison.arms)
+    made = present.table("", *names, title=f"Side by side, {_seeds(comparison)}", right=names)
+    for row in ROWS:
+        made.add_row(row.label, *(row.cell(arm, len(comparison.seeds)) for arm in comparison.arms))
     return made
 
 
-def _seeds(comparison: Comparison) -> str:
-    count = len(comparison.seeds)
-    return "1 seed" if count == 1 else f"{count} seeds: mean (least to greatest)"
+def verdicts(comparison: Comparison) -> list[str]:
+    """Say for each other arm where tierwise is ahead of it, and where behind, on average and in how many seeds."""
+    ours, *others = comparison.arms
+    return [_verdict(ours, theirs) for theirs in others]
+
+
+def _verdict(ours: ArmFigures, theirs: ArmFigures) -> str:
+    said: dict[str, list[str]] = {"ahead": [], "behind": []}
+    for row in ROWS:
+        found = row.difference(ours, theirs)
+        if found is not None:
+            said["ahead" if found.ahead else "behind"].append(found.text)
+    parts = [f"{word} in {', '.join(those)}" for word, those in said.items() if those]
+    return f"Beside {theirs.name}, tierwise is {'; '.join(parts) or 'level in all of it'}."
+
+
+@dataclass(frozen=True, slots=True)
+class _Difference:
+    ahead: bool
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A figure that arms are compared by.
+
+    Attributes
+    ----------
+    label
+        What it is.
+    field
+        Where it is; None where an arm has none.
+    write
+        How a value looks.
+    more_is_better
+        Which way is ahead.
+    """
+
+    label: str
+    field: Callable[[ArmFigures], Spread | None]
+    write: Callable[[float], str]
+    more_is_better: bool
+
+    def cell(self, arm: ArmFigures, seeds: int) -> str:
+        """Write an arm's figure."""
+        spread = self.field(arm)
+        if spread is not None:
+            return _spread(spread, self.write)
+        return f"in {arm.reaching} of {seeds} seeds" if self.label == TARGET_LABEL else "not known"
+
+    def difference(self, ours: ArmFigures, theirs: ArmFigures) -> _Difference | None:
+        """Tell who is ahead, by how much on average, and in how many seeds; None where they are level or unknown."""
+        mine, other = self.field(ours), self.field(theirs)
+        if mine is None or other is None:
+            if self.label != TARGET_LABEL or ours.reaching == theirs.reaching:
+                return None
+            return _Difference(ours.reaching > theirs.reaching, f"{self.label} (others do not always get there)")
+        if self.write(mine.mean) == self.write(other.mean):
+            return None
+        differences = [one - two for one, two in zip(mine.values, other.values, strict=True)]
+        more = mine.mean > other.mean
+        agreeing = sum(difference != 0 and (difference > 0) == more for difference in differences)
+        seeds = f", {agreeing}/{len(differences)} seeds" if len(differences) > 1 else ""
+        by = self.write(abs(mine.mean - other.mean)).replace(" %", " points")
+        return _Difference(more == self.more_is_better, f"{self.label} (by {by}{seeds})")
 
 
 def _whole(value: float) -> str:
@@ -104,30 +166,37 @@ def _percent(value: float) -> str:
     return f"{100 * value:.1f} %"
 
 
-_ROWS: Sequence[tuple[str, Callable[[ArmFigures], Spread], Callable[[float], str], bool]] = (
-    ("devices in a model", lambda arm: arm.reached, _whole, True),
-    ("training data used", lambda arm: arm.data_share, _percent, True),
-    ("accuracy, all hold-outs", lambda arm: arm.accuracy, _percent, True),
-    ("simulated training time", lambda arm: arm.trained_s, present.duration, False),
+def _bytes(value: float) -> str:
+    return present.scaled(value, "B")
+
+
+TARGET_LABEL: Final = "time to the target"
+ROWS: Final = (
+    Row("devices in a model", lambda arm: arm.reached, _whole, True),
+    Row("training data used", lambda arm: arm.data_share, _percent, True),
+    Row("accuracy over all devices", lambda arm: arm.accuracy, _percent, True),
+    Row("that of the worst tenth", lambda arm: arm.worst, _percent, True),
+    Row(TARGET_LABEL, lambda arm: arm.target_s, present.duration, False),
+    Row("time until trained", lambda arm: arm.trained_s, present.duration, False),
+    Row("traffic of all devices", lambda arm: arm.traffic_bytes, _bytes, False),
+    Row("energy of all devices", lambda arm: arm.energy_j, lambda value: present.scaled(value, "J"), False),
 )
 
 
+def _seeds(comparison: Comparison) -> str:
+    count = len(comparison.seeds)
+    return "1 seed" if count == 1 else f"{count} seeds: mean (least to greatest)"
+
+
 def _spread(spread: Spread, write: Callable[[float], str]) -> str:
-    if write(spread.least) == write(spread.greatest):
-        return write(spread.mean)
-    return f"{write(spread.mean)} ({write(spread.least)} to {write(spread.greatest)})"
-
-
-def _verdict(ours: Spread, theirs: Spread, write: Callable[[float], str], more_is_better: bool) -> str:
-    """Say who is ahead on average, and in how many seeds."""
-    if write(ours.mean) == write(theirs.mean):
-        return "level"
-    ahead = (ours.mean > theirs.mean) == more_is_better
-    differences = [mine - other for mine, other in zip(ours.values, theirs.values, strict=True)]
-    agreeing = sum((difference > 0) == (ours.mean > theirs.mean) and difference != 0 for difference in differences)
-    seeds = f", {agreeing}/{len(differences)} seeds" if len(differences) > 1 else ""
-    difference = write(abs(ours.mean - theirs.mean)).replace(" %", " points")
-    return f"{'ahead' if ahead else 'behind'} by {difference}{seeds}"
+    """Write mean, least and greatest value; a unit that all three have once."""
+    mean, least, greatest = (write(value) for value in (spread.mean, spread.least, spread.greatest))
+    if least == greatest:
+        return mean
+    units = {text.partition(" ")[2] for text in (mean, least, greatest)}
+    if len(units) == 1 and " " not in (unit := units.pop()):
+        least, greatest = (text.removesuffix(f" {unit}") for text in (least, greatest))
+    return f"{mean} ({least} to {greatest})"
 
 
 def _hardware(envelope: HardwareEnvelope) -> Iterator[str]:

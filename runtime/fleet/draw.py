@@ -3,7 +3,7 @@
 import csv
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -128,6 +128,42 @@ def read_fleet(path: Path) -> dict[DeviceId, HardwareProfile]:
             source=source,
         )
     return fleet
+
+
+def check_same_devices(named: Collection[str], fleet: Collection[str], source: str) -> None:
+    """Raise a `ConfigurationError` unless the data's devices are those that have hardware.
+
+    Parameters
+    ----------
+    named
+        Whose data there are.
+    fleet
+        Who has a row.
+    source
+        The fleet's file.
+    """
+    without_row = sorted(set(named) - set(fleet))
+    if without_row:
+        raise ConfigurationError(
+            f"there are data of {_some(without_row)}{nearest(without_row[0], fleet)}, and no such row: add it, or take "
+            "the data away",
+            key=DEVICE,
+            source=source,
+        )
+    without_data = sorted(set(fleet) - set(named))
+    if without_data:
+        raise ConfigurationError(
+            f"there are rows of {_some(without_data)}, and no data of theirs; the data are of "
+            f"{_some(sorted(named))}: add them, or take the rows away",
+            key=DEVICE,
+            source=source,
+        )
+
+
+def _some(names: list[str]) -> str:
+    more = len(names) - 5
+    listed = ", ".join(repr(name) for name in names[:5])
+    return f"{listed} and {more} more" if more > 0 else listed
 
 
 def _rows(text: str, source: str) -> Iterator[tuple[int, dict[str, str]]]:

@@ -44,6 +44,11 @@ def time_unit(longest_s: float) -> tuple[str, float]:
     return "µs", 1e-6
 
 
+def titled(metric: str) -> str:
+    """Return a metric's name as the beginning of a title."""
+    return metric.upper() if len(metric) <= 4 else metric.capitalize().replace("_", " ")
+
+
 def time_axis() -> "alt.Axis":
     """Return an axis with as many labels as are read."""
     import altair as alt
@@ -51,7 +56,7 @@ def time_axis() -> "alt.Axis":
     return alt.Axis(tickCount=8, labelOverlap=True)
 
 
-def specification(chart: "alt.Chart | alt.LayerChart") -> Spec:
+def specification(chart: "alt.TopLevelMixin") -> Spec:
     """Return the drawing, with the looks that all have in common."""
     made: Spec = chart.to_dict()
     made["background"] = "transparent"
@@ -81,7 +86,7 @@ def specification(chart: "alt.Chart | alt.LayerChart") -> Spec:
             "titleFontWeight": "normal",
             "symbolSize": 110,
             "labelLimit": 220,
-            "columns": 4,
+            "columns": {"expr": "width < 270 ? 1 : width < 420 ? 2 : 4"},  # what is wider is cut off
         },
     }
     return made

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import altair as alt
 
 NOWHERE: Final = "no group"
+CROWD: Final = 300
+"""From so many spots on they are drawn smaller."""
 NAMED: Final = 5
 """So many devices of a spot are named."""
 
@@ -39,7 +41,12 @@ def fleet_chart(devices: Sequence[DeviceRow], groups: Sequence[GroupId]) -> Char
             y=alt.Y("beside:Q", title=beside, scale=log, axis=_log_axis()),
             color=alt.Color("group:N", title="group", scale=_group_colours(names)),
             shape=alt.Shape("group:N", title="group", scale=_group_shapes(names)),
-            size=alt.Size("count:Q", title="devices alike", scale=alt.Scale(type="sqrt", range=[40, 260]), legend=None),
+            size=alt.Size(
+                "count:Q",
+                title="devices alike",
+                scale=alt.Scale(type="sqrt", range=[40, 260] if len(made) < CROWD else [12, 90]),
+                legend=None,
+            ),
             tooltip=[
                 alt.Tooltip(f"{field}:N", title=title)
                 for field, title in (

@@ -35,7 +35,7 @@ def make_page(run: Run, report: Report, more: Sequence[str] = ()) -> Made:
     try:
         # The version that draws is the one that the charts are checked against.
         drawn_by = ".".join(alt.VEGALITE_VERSION.split(".")[:2])
-        library = vl_convert.javascript_bundle(vl_version=drawn_by)
+        library = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", drawn_by)
         return Made(build_page(run, report, library, more).encode())
     except Exception as error:  # whatever it is, the run's results are there
         return Made(None, f"{REPORT} could not be made: {type(error).__name__}: {error}")

@@ -45,8 +45,12 @@ def table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[str]], n
 
 def _row(cells: Sequence[str], right: Sequence[bool]) -> str:
     head, *rest = cells
-    return f'<tr><th scope="row">{escape(head)}</th>' + "".join(
-        f"<td{_kind(cell, is_number)}>{escape(cell)}</td>" for cell, is_number in zip(rest, right[1:], strict=True)
+    return (
+        f'<tr><th scope="row">{escape(head)}</th>'
+        + "".join(
+            f"<td{_kind(cell, is_number)}>{escape(cell)}</td>" for cell, is_number in zip(rest, right[1:], strict=True)
+        )
+        + "</tr>"
     )
 
 
@@ -71,6 +75,11 @@ def section(name: str, title: str, *content: str) -> str:
 def paragraph(text: str, kind: str = "") -> str:
     """Return a paragraph."""
     return f"<p{f' class={kind!r}' if kind else ''}>{escape(text)}</p>\n"
+
+
+def bullets(texts: Sequence[str]) -> str:
+    """Return a list."""
+    return "<ul>" + "".join(f"<li>{escape(text)}</li>" for text in texts) + "</ul>\n"
 
 
 def figure(name: str, chart: Chart) -> str:

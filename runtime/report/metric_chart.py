@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-from tierwise.core.ids import GroupId
 from tierwise.runtime.cli import present
 from tierwise.runtime.report import palette
-from tierwise.runtime.report.drawing import Chart, specification, time_axis, time_unit
+from tierwise.runtime.report.drawing import Chart, specification, time_axis, time_unit, titled
 from tierwise.runtime.report.rows import MetricRow
 from tierwise.runtime.report.thinning import points
 
@@ -13,7 +12,7 @@ from tierwise.runtime.report.thinning import points
 def metric_chart(
     metric: str,
     values: Sequence[MetricRow],
-    groups: Sequence[GroupId],
+    series: Sequence[str],
     target: float | None = None,
 ) -> Chart:
     """Draw a metric over federation time: a line for each series.
@@ -24,8 +23,8 @@ def metric_chart(
         Its name.
     values
         By series, in the order of time.
-    groups
-        The series in their order; the first ones look as the groups of these numbers do.
+    series
+        Their names, in order; the first one looks as the weakest group does.
     target
         A value to be marked.
     """
@@ -33,7 +32,7 @@ def metric_chart(
 
     made, note = points(values)
     unit, factor = time_unit(max((row.at_s for row in values), default=0.0))
-    names = [name for name in groups if any(row.series == name for row in values)]
+    names = [name for name in series if any(row.series == name for row in values)]
     rows = [
         {
             "series": row.series,
@@ -45,11 +44,11 @@ def metric_chart(
         }
         for row in made
     ]
-    numbers = [groups.index(GroupId(name)) for name in names]
+    numbers = [series.index(name) for name in names]
     colours = alt.Scale(domain=names, range=[palette.colour(number) for number in numbers])
     legend = alt.Legend(symbolType="stroke", symbolSize=500, symbolStrokeWidth=2)
     dashes = alt.Scale(domain=names, range=[palette.dash(number) for number in numbers])
-    chart: alt.Chart | alt.LayerChart = (
+    lines = (
         alt.Chart(alt.InlineData(values=rows))
         .mark_line(strokeWidth=2, interpolate="step-after", point=alt.OverlayMarkDef(size=70, opacity=0, tooltip=True))
         .encode(
@@ -66,11 +65,12 @@ def metric_chart(
             ],
         )
     )
+    layers = [lines]
     if target is not None:
         rule = alt.Chart(alt.InlineData(values=[{"target": target}])).mark_rule(color=palette.FAINT, strokeDash=[3, 3])
-        chart = alt.layer(chart, rule.encode(y="target:Q"))
-    chart = chart.properties(width="container", height=300)
+        layers.append(rule.encode(y="target:Q"))
+    chart = alt.layer(*layers).properties(width="container", height=300)
     ends = [next(row for row in reversed(values) if row.series == name) for name in names]
     told = "; ".join(f"{row.series}: {present.share(row.value)} after {present.duration(row.at_s)}" for row in ends)
-    title = f"{metric.capitalize()} over federation time ({unit})"
+    title = f"{titled(metric)} over federation time ({unit})"
     return Chart(title, f"The last values are {told}.", note, specification(chart))

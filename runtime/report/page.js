@@ -3,9 +3,10 @@
 const drawing = [...document.querySelectorAll("[data-spec]")].map(async (place) => {
   const spec = JSON.parse(document.getElementById(place.dataset.spec).textContent);
   try {
-    await vegaEmbed(place, spec, { actions: false, renderer: "svg", ast: true, tooltip: { theme: "custom" } });
-    // The place itself is the picture, and has its text.
-    place.querySelector("svg").setAttribute("aria-hidden", "true");
+    // Into a child: vega-embed gives its element a role, and the place itself is the picture that has its text.
+    const canvas = place.appendChild(document.createElement("div"));
+    canvas.setAttribute("aria-hidden", "true");
+    await vegaEmbed(canvas, spec, { actions: false, renderer: "svg", ast: true, tooltip: { theme: "custom" } });
   } catch (error) {
     place.textContent = `This chart could not be drawn: ${error.message}`;
     throw error;

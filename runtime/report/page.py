@@ -9,6 +9,7 @@ from tierwise.runtime.cli import present
 from tierwise.runtime.figures import Run
 from tierwise.runtime.output import Report
 from tierwise.runtime.report import palette
+from tierwise.runtime.report.drawing import titled
 from tierwise.runtime.report.fleet_chart import fleet_chart
 from tierwise.runtime.report.markup import figure, folded, paragraph, section
 from tierwise.runtime.report.metric_chart import metric_chart
@@ -121,7 +122,7 @@ def _sections(run: Run, report: Report, rows: RunRows) -> Iterator[str]:
             "delivered in time, before they trained. A line's last value is that of the closing evaluation."
         )
         told = folded("The evaluations as a table", values_table(rows))
-        yield section("metric", f"{rows.metric.capitalize()} over time", paragraph(said), figure("metric", chart), told)
+        yield section("metric", f"{titled(rows.metric)} over time", paragraph(said), figure("metric", chart), told)
     if rows.rounds:
         chart = rounds_chart(rows.rounds, rows.groups)
         said = (

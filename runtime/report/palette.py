@@ -13,15 +13,15 @@ LIGHT: Final[Mapping[str, str]] = {
     "faint": "#59626d",
     "rule": "#d5d9de",
     "bad": "#b3261e",
-    "mark-0": "#0072b2",
-    "mark-1": "#d55e00",
+    "mark-0": "#1c8fd9",
+    "mark-1": "#d96205",
     "mark-2": "#00875f",
     "mark-3": "#a6459a",
-    "mark-4": "#7d6608",
+    "mark-4": "#665000",
     "mark-5": "#3f4650",
 }
-"""After Okabe and Ito, `Color Universal Design <https://jfly.uni-koeln.de/color/>`_, 2008; darkened where white needs
-it."""
+"""The marks are after Okabe and Ito, `Color Universal Design <https://jfly.uni-koeln.de/color/>`_, 2008, moved until
+each stands out from its background, and from the others for people without one kind of cone; a test has the figures."""
 
 DARK: Final[Mapping[str, str]] = {
     "paper": "#14171b",
@@ -30,12 +30,12 @@ DARK: Final[Mapping[str, str]] = {
     "faint": "#a3acb8",
     "rule": "#3a414a",
     "bad": "#ff8a80",
-    "mark-0": "#56b4e9",
+    "mark-0": "#56b6ed",
     "mark-1": "#e8823c",
-    "mark-2": "#1fc494",
-    "mark-3": "#e48fd0",
-    "mark-4": "#e6d95c",
-    "mark-5": "#c3cad3",
+    "mark-2": "#22c494",
+    "mark-3": "#cc74ab",
+    "mark-4": "#e9db5d",
+    "mark-5": "#c7cdd7",
 }
 
 COLOURS: Final = tuple(f"var(--{name})" for name in LIGHT if name.startswith("mark-"))

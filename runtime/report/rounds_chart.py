@@ -46,14 +46,13 @@ def rounds_chart(rounds: Sequence[RoundRow], groups: Sequence[GroupId]) -> Chart
             )
         ],
     )
-    chart = alt.layer(rectangles)
+    layers = [rectangles]
     if any(row.end is RoundEnd.ABANDONED for row in rounds):
-        chart += (
-            base.transform_filter(f"datum.end == '{RoundEnd.ABANDONED}'")
-            .mark_text(text="✕", color=palette.BAD, fontSize=13, fontWeight="bold", dy=1)
-            .encode(x=alt.X("middle:Q"), y=lane)
+        crosses = base.transform_filter(f"datum.end == '{RoundEnd.ABANDONED}'").mark_text(
+            text="✕", color=palette.BAD, fontSize=13, fontWeight="bold", dy=1
         )
-    chart = chart.properties(width="container", height=ROW_PX * len(order) + 10)
+        layers.append(crosses.encode(x=alt.X("middle:Q"), y=lane))
+    chart = alt.layer(*layers).properties(width="container", height=ROW_PX * len(order) + 10)
     return Chart(
         f"Rounds of each group, from opened to closed, over federation time ({unit})",
         " ".join(_told(name, [row for row in rounds if row.group == name], unit, factor) for name in order),

@@ -9,7 +9,7 @@ from typing import Final
 from tierwise.core import events as e
 from tierwise.core.events import Record
 from tierwise.core.ids import CohortId, DeviceId, GroupId
-from tierwise.core.metrics import Metrics
+from tierwise.core.metrics import read_metric
 from tierwise.core.state import FederationState
 from tierwise.runtime.figures import Run
 
@@ -84,7 +84,7 @@ class MetricRow:
     at_s
         Since when it has been there, in seconds of federation time.
     value
-        The metric's mean.
+        The metric, as people read it.
     samples
         How many it is over.
     """
@@ -135,12 +135,13 @@ class RunRows:
 
 def read_rows(run: Run) -> RunRows:
     """Take all rows from a run's log."""
-    metric = next((name for record in run.records for name in _metrics(record.event)), None)
+    metric = run.state.settings.task.metrics[0] if run.state.settings else ""
+    values = tuple(_values(run.records, metric))
     return RunRows(
         devices=tuple(_devices(run.state)),
         rounds=read_rounds(run.records),
-        metric=metric,
-        values=() if metric is None else tuple(_values(run.records, metric)),
+        metric=metric if values else None,
+        values=values,
         absent=tuple(sorted(_absent(run.state), key=lambda row: row.device)),
         groups=tuple(sorted(run.state.groups, key=lambda name: run.state.groups[name].rank)),
     )
@@ -191,6 +192,8 @@ def read_rounds(records: Iterable[Record]) -> tuple[RoundRow, ...]:
                 delivered[cohort] += 1
             case e.RoundClosed(cohort=cohort):
                 end(cohort, RoundEnd.CLOSED)
+            case e.ModelStandardised(cohort=cohort):
+                end(cohort, RoundEnd.CLOSED)
             case e.RoundAbandoned(cohort=cohort, reason=reason):
                 end(cohort, RoundEnd.ABANDONED, reason)
             case e.GroupFinished(group=group) if group in evaluating:
@@ -222,14 +225,6 @@ def _round(
 # -- metrics
 
 
-def _metrics(event: e.Event) -> Metrics:
-    match event:
-        case e.RoundClosed(metrics=metrics) | e.GroupFinished(metrics=metrics):
-            return {name: metric for name, metric in metrics.items() if metric.count}
-        case _:
-            return {}
-
-
 def _values(records: Iterable[Record], metric: str) -> Iterator[MetricRow]:
     """Yield a metric of each group's models: a round's belongs to the model before it, the closing one to the last."""
     made_at: dict[tuple[GroupId, int], float] = {}
@@ -239,9 +234,9 @@ def _values(records: Iterable[Record], metric: str) -> Iterator[MetricRow]:
             made_at.setdefault((event.group, event.version), record.at)
         if not isinstance(event, e.RoundClosed | e.GroupFinished):
             continue
-        found = _metrics(event).get(metric)
+        found = read_metric(event.metrics, metric)
         of = event.version - 1 if isinstance(event, e.RoundClosed) else event.version
-        if found is not None:
-            yield MetricRow(event.group, of, made_at.get((event.group, of), record.at), found.mean, found.count)
+        if found is not None and found.value is not None:
+            yield MetricRow(event.group, of, made_at.get((event.group, of), record.at), found.value, found.count)
         if isinstance(event, e.RoundClosed):
             made_at[event.group, event.version] = record.at

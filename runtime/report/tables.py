@@ -7,8 +7,10 @@ import msgspec
 
 from tierwise.core.tiers import Tier
 from tierwise.runtime.cli import present
-from tierwise.runtime.figures import GroupFigures, Run
+from tierwise.runtime.figures import Run
+from tierwise.runtime.group_figures import GroupFigures
 from tierwise.runtime.output import Report
+from tierwise.runtime.report.drawing import titled
 from tierwise.runtime.report.markup import folded, paragraph, table
 from tierwise.runtime.report.rows import RoundEnd, RunRows
 
@@ -26,7 +28,7 @@ def groups_table(run: Run, groups: Sequence[GroupFigures]) -> str:
             present.count(group.parameters),
             present.count(group.rounds),
             present.count(group.abandoned),
-            *(present.share(group.metrics[name].mean if name in group.metrics else None) for name in metrics),
+            *(present.metric(name, group.metrics[name].value if name in group.metrics else None) for name in metrics),
             *_traffic(run, group),
             present.duration(group.simulated_s),
             (group.reason or present.MISSING) if group.finished else "not finished",
@@ -69,7 +71,7 @@ def values_table(rows: RunRows) -> str:
     metric = rows.metric or ""
     columns = ("group", "rounds", "since", metric, "samples")
     return table(
-        f"{metric.capitalize()} of each model; since is federation time",
+        f"{titled(metric)} of each model; since is federation time",
         columns,
         [
             (row.series, f"{row.version}", present.duration(row.at_s), present.share(row.value), f"{row.samples:,}")
@@ -120,7 +122,8 @@ def documented(run: Run, report: Report) -> Iterator[str]:
     versions = [(name, str(value)) for name, value in msgspec.structs.asdict(report.versions).items()]
     yield table("Versions", ("what", "version"), versions)
     plugins = [(one.kind, one.name, one.distribution, one.version) for one in report.plugins]
-    yield table("Plugins", ("kind", "name", "from", "version"), plugins)
+    if plugins:
+        yield table("Plugins", ("kind", "name", "from", "version"), plugins)
     tiers = {group.tier.name: group.tier for group in run.state.groups.values() if group.tier is not None}
     if tiers:
         numbers = ("model", "memory", "FLOP to fit a sample")

@@ -13,6 +13,7 @@ from tierwise.core.events import Record
 from tierwise.core.ids import DeviceId
 from tierwise.core.learning import StopToken
 from tierwise.core.settings import FederationSettings
+from tierwise.core.state import FederationState, Stage
 from tierwise.plugins.manager import Plugins
 from tierwise.runtime.compute import InlineCompute
 from tierwise.runtime.coordinator import Coordinator
@@ -21,7 +22,7 @@ from tierwise.runtime.learners import Learners
 from tierwise.runtime.own_data import OwnData
 from tierwise.runtime.policies import Policies
 from tierwise.runtime.result import FederationResult
-from tierwise.runtime.simulation.clock import VirtualTimeLoop
+from tierwise.runtime.simulation.clock import SimulationStalledError, VirtualTimeLoop
 from tierwise.runtime.simulation.fleet import DeviceSpec, SimulatedFleet
 from tierwise.runtime.stores.memory import MemoryStore
 
@@ -85,13 +86,17 @@ def simulate(
     FitStopped
         If it was stopped.
     SimulationStalledError
-        If it can never go on: enrolment waits for more devices than there are.
+        If it can never go on: enrolment waits for more devices than there are, or a group for devices that fulfil the
+        selector's conditions. It says which.
     """
     plugins = plugins or Plugins.discover()
     store = store or MemoryStore()
     stop = stop or StopToken()
 
+    reached = FederationState()
+
     async def main() -> Simulation:
+        nonlocal reached
         fleet = SimulatedFleet(devices, settings.task, Learners(plugins, settings.task), stop)
         coordinator = Coordinator(
             settings,
@@ -102,6 +107,7 @@ def simulate(
             compute=InlineCompute(),
             own=own,
         )
+        reached = coordinator.federation.state
         with unwrapped():
             async with coordinator, anyio.create_task_group() as tasks:
                 tasks.start_soon(fleet.run)
@@ -112,7 +118,24 @@ def simulate(
                 tasks.cancel_scope.cancel()
         return Simulation(result, await store.records(), coordinator.federation.latest_at)
 
-    return run_virtually(main())
+    try:
+        return run_virtually(main())
+    except SimulationStalledError as error:
+        raise SimulationStalledError(f"the simulation can never go on: {_missing(reached)}") from error
+
+
+def _missing(state: FederationState) -> str:
+    """Tell what a federation waits for that no device of a simulation brings: there, hardware stays as it is."""
+    if state.stage is Stage.ENROLLING:
+        reported = sum(device.profile is not None for device in state.devices.values())
+        return (
+            f"enrolment waits for {state.opened.enrolment.min_devices} devices, and {reported} have reported their "
+            "hardware. Lower enrolment.min_devices, or set enrolment.window_s"
+        )
+    waiting = [f"{name}: {group.waits_because}" for name, group in state.groups.items() if group.waits_because]
+    if waiting:
+        return f"a round waits for devices ({'; '.join(waiting)}). Loosen the selector's conditions, or add devices"
+    return "no timer is set and no task can run"
 
 
 def run_virtually(main: Coroutine[Any, Any, T], loop: VirtualTimeLoop | None = None) -> T:

@@ -9,6 +9,8 @@ import hashlib
 from collections.abc import Iterable
 from typing import TypeVar
 
+import msgspec
+
 from tierwise.core import commands as c
 from tierwise.core import events as e
 from tierwise.core import inputs as i
@@ -19,6 +21,7 @@ from tierwise.core.hardware import HardwareProfile
 from tierwise.core.ids import BlobHash, CohortId, DeviceId, GroupId, TierName
 from tierwise.core.metrics import Metric, Metrics
 from tierwise.core.settings import EnrolmentSettings, FederationSettings, RoundSettings
+from tierwise.core.standardising import names_of_sums
 from tierwise.core.state import CohortState, DeviceState, GroupState, Phase
 from tierwise.core.task import Task
 from tierwise.core.tiers import Cost, Tier
@@ -38,11 +41,16 @@ def blob(name: str) -> BlobHash:
     return BlobHash(hashlib.sha256(name.encode()).hexdigest())
 
 
-def settings(*, min_devices: int | None = None, window_s: float | None = WINDOW_S, seed: int = 7) -> FederationSettings:
+DESCRIPTION = {name: Metric(sum=5.0, count=10) for name in names_of_sums(TASK.features)}
+
+
+def settings(
+    *, min_devices: int | None = None, window_s: float | None = WINDOW_S, seed: int = 7, standardise: bool = False
+) -> FederationSettings:
     """Return settings with round numbers."""
     return FederationSettings(
         name="test",
-        task=TASK,
+        task=msgspec.structs.replace(TASK, standardise=standardise),
         seed=seed,
         enrolment=EnrolmentSettings(min_devices=min_devices, window_s=window_s),
         rounds=RoundSettings(deadline_s=DEADLINE_S, grace_s=GRACE_S, evaluation_deadline_s=50.0),
@@ -79,6 +87,8 @@ def answer(order: c.Order) -> i.Answer:
             return i.CohortReduced(
                 order=order.key, model=blob(f"{order.cohort}-model"), optimizer_state=blob(f"{order.cohort}-state")
             )
+        case c.StandardiseModel():
+            return i.ModelAdjusted(order=order.key, model=blob(order.key))
         case c.ExchangeModels():
             return i.ModelsExchanged(order=order.key, model=blob(order.key))
         case c.MeasureModel():
@@ -172,12 +182,16 @@ class Drive:
         """Let devices deliver updates to a cohort."""
         return self._each(self.submission(name, cohort=cohort, samples=samples) for name in devices)
 
-    def evaluate(self, *devices: str, cohort: str) -> list[e.Event]:
+    def evaluate(self, *devices: str, cohort: str, metrics: Metrics = HITS) -> list[e.Event]:
         """Let devices deliver evaluations to a cohort."""
         return self._each(
-            i.SubmitEvaluation(device=DeviceId(name), cohort=CohortId(cohort), base=self.base(cohort), metrics=HITS)
+            i.SubmitEvaluation(device=DeviceId(name), cohort=CohortId(cohort), base=self.base(cohort), metrics=metrics)
             for name in devices
         )
+
+    def describe(self, *devices: str, cohort: str = "g1.r1") -> list[e.Event]:
+        """Let devices describe their features in an opening round."""
+        return self.evaluate(*devices, cohort=cohort, metrics=DESCRIPTION)
 
     def submission(
         self,
@@ -282,10 +296,10 @@ class Drive:
         return [event for one in given for event in self.give(one)]
 
 
-def learning(*groups: str, exchanges: bool = False, tests: bool = False) -> Drive:
+def learning(*groups: str, exchanges: bool = False, tests: bool = False, standardise: bool = False) -> Drive:
     """Return a federation whose groups, given as the letters of their devices from the weakest on, have tiers."""
     devices = "".join(groups)
-    drive = Drive(settings(min_devices=len(devices)), exchanges=exchanges, tests=tests)
+    drive = Drive(settings(min_devices=len(devices), standardise=standardise), exchanges=exchanges, tests=tests)
     drive.join(*devices)
     drive.form(*(tuple(group) for group in groups))
     for order in drive.outstanding(c.ChooseTier):

@@ -271,7 +271,7 @@ def test_a_round_that_has_no_rounds_name_is_ignored(cohort):
 def test_a_round_without_us_stops_the_older_one():
     device = training()
     others = (DeviceId("a"), DeviceId("b"), DeviceId("c"))
-    assert device.hear(announced("g1.r2", participants=others)) == (StopJob(CohortId("g1.r1")),)
+    assert device.hear(announced("g1.r2", participants=others)) == (StopJob(CohortId("g1.r1"), overdue=True),)
     (started,) = device.hear(announced("g1.r3", participants=(*others, ME)))
     assert isinstance(started, StartJob)
 
@@ -279,7 +279,7 @@ def test_a_round_without_us_stops_the_older_one():
 def test_a_newer_round_stops_the_older_job():
     device = training()
     stopped, started = device.hear(announced("g1.r2"))
-    assert stopped == StopJob(CohortId("g1.r1"))
+    assert stopped == StopJob(CohortId("g1.r1"), overdue=True)
     assert started.job.cohort == "g1.r2"
     assert device.finish("g1.r1") == ()  # what the stopped job still gives is ignored
     assert device.machine.job_failed(CohortId("g1.r1"), "late") == ()
@@ -300,7 +300,7 @@ def test_an_older_round_that_arrives_late_is_ignored():
 def test_at_the_deadline_the_job_stops_and_nothing_is_sent():
     device = training()
     assert device.at(99.9) == ()
-    assert device.at(100) == (StopJob(CohortId("g1.r1")),)
+    assert device.at(100) == (StopJob(CohortId("g1.r1"), overdue=True),)
     assert device.finish() == ()
     assert device.machine.due_at is None
 
@@ -318,7 +318,7 @@ def test_announced_again_while_it_runs_a_round_has_the_time_that_is_left_by_the_
     assert device.hear(announced(deadline_s=50.0)) == ()
     assert device.machine.due_at == 140
     assert device.at(100) == ()
-    assert device.at(140) == (StopJob(CohortId("g1.r1")),)
+    assert device.at(140) == (StopJob(CohortId("g1.r1"), overdue=True),)
 
 
 # -- delivering
@@ -480,7 +480,7 @@ def test_whoever_works_or_delivers_does_not_ask():
 
 def test_after_a_job_that_came_to_nothing_it_waits_before_it_asks():
     device = training(**ASKING)
-    assert device.at(DEADLINE_S) == (StopJob(CohortId("g1.r1")),)
+    assert device.at(DEADLINE_S) == (StopJob(CohortId("g1.r1"), overdue=True),)
     assert device.machine.due_at == DEADLINE_S + POLL_S
 
 

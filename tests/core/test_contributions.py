@@ -228,7 +228,7 @@ def test_a_fit_wants_an_update_and_the_closing_evaluation_wants_none() -> None:
     drive = evaluating()
     rejected = drive.refusal(drive.submission("a", cohort="g1.r2"))
     assert rejected.refusal is Refusal.MALFORMED
-    assert "wants an evaluation" in rejected.reason
+    assert "wants measurements" in rejected.reason
 
 
 def test_a_refused_update_can_be_delivered_again_as_it_should_be() -> None:

@@ -40,6 +40,7 @@ EVERY_INPUT: list[i.Input] = [
     i.TierProposed(order="choose-tier/g1", tier=tier(), model=blob("m")),
     i.ParticipantsSelected(order="select/g1/1/0", devices=(A,)),
     i.CohortReduced(order="reduce/g1.r1", model=blob("m"), optimizer_state=None),
+    i.ModelAdjusted(order="standardise/g1.r1", model=blob("m")),
     i.ModelsExchanged(order="exchange/g1/1", model=blob("m")),
     i.ModelMeasured(order="measure/g1/1", metrics=HITS),
     i.StopRuled(order="check-stop/g1/1", reason=None),

@@ -22,7 +22,7 @@ from tierwise.core.ids import BlobHash, CohortId, DeviceId, GroupId
 from tierwise.core.metrics import Metric, add_metrics
 from tierwise.core.state import CohortState, Phase, Stage
 
-from .drive import DEADLINE_S, GRACE_S, HITS, TASK, TICKS_LIMIT, answer, blob, profile, settings, tier
+from .drive import DEADLINE_S, DESCRIPTION, GRACE_S, HITS, TASK, TICKS_LIMIT, answer, blob, profile, settings, tier
 
 DEVICES = [DeviceId(f"d{number}") for number in range(10)]
 STEPS_LIMIT = 1000
@@ -95,7 +95,9 @@ def wild_answers(order: str) -> st.SearchStrategy[i.Answer]:
         ),
         st.builds(i.TierProposed, order=key, tier=st.just(tier()), model=blobs),
         st.builds(i.ParticipantsSelected, order=key, devices=some),
+        st.builds(i.SelectionPostponed, order=key, reason=reasons),
         st.builds(i.CohortReduced, order=key, model=blobs, optimizer_state=st.none() | blobs),
+        st.builds(i.ModelAdjusted, order=key, model=blobs),
         st.builds(i.ModelsExchanged, order=key, model=blobs),
         st.builds(i.ModelMeasured, order=key, metrics=metrics),
         st.builds(i.StopRuled, order=key, reason=st.none() | reasons),
@@ -106,8 +108,9 @@ def wild_answers(order: str) -> st.SearchStrategy[i.Answer]:
 def contribution(cohort: CohortState, device: DeviceId) -> i.Input:
     """Make what a cohort wants of a device."""
     opened = cohort.opened
-    if opened.purpose is e.Purpose.EVALUATE:
-        return i.SubmitEvaluation(device=device, cohort=opened.cohort, base=opened.model, metrics=HITS)
+    if opened.purpose is not e.Purpose.FIT:
+        metrics = HITS if opened.purpose is e.Purpose.EVALUATE else DESCRIPTION
+        return i.SubmitEvaluation(device=device, cohort=opened.cohort, base=opened.model, metrics=metrics)
     return i.SubmitUpdate(
         device=device,
         cohort=opened.cohort,
@@ -177,6 +180,7 @@ class Histories(RuleBasedStateMachine):
         forming=st.sampled_from([True, True, True, False]),
         exchanges=st.booleans(),
         tests=st.booleans(),
+        standardise=st.booleans(),
     )
     def open(
         self,
@@ -186,10 +190,11 @@ class Histories(RuleBasedStateMachine):
         forming: bool,
         exchanges: bool,
         tests: bool,
+        standardise: bool,
     ) -> None:
         if min_devices is None:
             window_s = 60.0
-        given = settings(min_devices=min_devices, window_s=window_s)
+        given = settings(min_devices=min_devices, window_s=window_s, standardise=standardise)
         self.step(i.OpenFederation(settings=given, exchanges=exchanges, tests=tests))
         for device in DEVICES[:joining]:
             self.join(device, 1e9)
@@ -232,6 +237,13 @@ class Histories(RuleBasedStateMachine):
         orders = self.orders()
         if orders:
             self.step(answer(orders[choice % len(orders)]), settle=settle)
+
+    @precondition(lambda self: any(isinstance(order, c.SelectParticipants) for order in self.orders()))
+    @rule(reason=reasons)
+    def rounds_are_postponed(self, reason: str) -> None:
+        for order in self.orders():
+            if isinstance(order, c.SelectParticipants):
+                self.step(i.SelectionPostponed(order=order.key, reason=reason))
 
     @rule()
     def all_orders_are_answered(self) -> None:
@@ -310,11 +322,11 @@ class Histories(RuleBasedStateMachine):
 
     @invariant()
     def what_counts_is_what_was_accepted_once(self) -> None:
-        accepted: dict[CohortId, dict[DeviceId, e.UpdateAccepted]] = {}
+        accepted: dict[CohortId, dict[DeviceId, e.UpdateAccepted | e.EvaluationAccepted]] = {}
         survivors: dict[CohortId, tuple[DeviceId, ...]] = {}
         for event in self.events:
             match event:
-                case e.UpdateAccepted():
+                case e.UpdateAccepted() | e.EvaluationAccepted():
                     assert event.cohort not in survivors
                     assert event.device not in accepted.setdefault(event.cohort, {})
                     accepted[event.cohort][event.device] = event
@@ -433,13 +445,21 @@ class Histories(RuleBasedStateMachine):
                     assert len(order.models) > 1
 
     @invariant()
+    def whoever_can_select_is_asked_unless_nothing_changed_since_it_said_no(self) -> None:
+        asked = {order.group for order in self.orders() if isinstance(order, c.SelectParticipants)}
+        for name, group in self.machine.state.groups.items():
+            selects = group.phase is Phase.SELECTING and self.machine.state.reachable_count(group) >= MINIMUM
+            assert (name in asked) == (selects and group.waits_because is None)
+            assert group.waits_because is None or group.phase is Phase.SELECTING
+
+    @invariant()
     def blobs_that_commands_name_are_live(self) -> None:
         live = self.machine.live_blobs()
         for command in self.machine.outstanding():
             assert named_blobs(command) <= live
 
     def teardown(self) -> None:
-        """Let all devices fall silent, answer every order: the federation comes to its end."""
+        """Answer every order, and let devices do nothing but report: the federation comes to its end."""
         if self.machine.state.stage is Stage.UNOPENED:
             return
         self.settle()
@@ -450,8 +470,15 @@ class Histories(RuleBasedStateMachine):
             if self.machine.ended:
                 break
             orders = self.orders()
+            waiting = sorted(
+                device for group in state.groups.values() if group.waits_because is not None for device in group.members
+            )
             if orders:
                 self.step(answer(orders[0]))
+            elif waiting and self.machine.due_at is None:  # other hardware brings a postponed round on
+                known = state.devices[waiting[0]].profile
+                other = next(one for one in (profile(1e9), profile(2e9)) if one != known)
+                self.step(i.ReportHardware(device=waiting[0], profile=other))
             else:
                 assert self.machine.due_at is not None, f"nothing will ever happen again: {self.machine.state}"
                 self.now = self.machine.due_at
@@ -473,7 +500,7 @@ def named_blobs(command: c.Command) -> set[BlobHash]:
             return {command.opened.model}
         case c.ExchangeModels():
             return {peer.model for peer in command.models.values()}
-        case c.MeasureModel():
+        case c.MeasureModel() | c.StandardiseModel():
             return {command.model}
         case c.PublishTarget():
             return {command.model}

@@ -6,6 +6,7 @@ from tierwise.core import commands as c
 from tierwise.core import events as e
 from tierwise.core import inputs as i
 from tierwise.core.events import Purpose, Refusal
+from tierwise.core.hardware import HardwareProfile
 from tierwise.core.ids import CohortId, DeviceId, GroupId
 from tierwise.core.metrics import Metric
 from tierwise.core.state import Phase, Stage
@@ -177,6 +178,29 @@ def test_the_history_that_stop_rules_see() -> None:
     assert (record.opened_at, record.closed_at) == (10.0, 20.0 + DEADLINE_S)
     assert (record.download_bytes, record.upload_bytes) == (4 * 1000, 3 * 1000)
     assert record.metrics["accuracy"].mean == pytest.approx(0.8)
+
+
+def test_the_history_has_the_energy_of_devices_whose_power_is_known() -> None:
+    drive = learning("abcd")
+    for device, watts in (("a", 5.0), ("b", 20.0), ("d", 1000.0)):
+        known = HardwareProfile.declared(cpu_flops=1e3, power_w=watts)
+        drive.give(i.ReportHardware(device=DeviceId(device), profile=known))
+    drive.select()
+    drive.update("a", "c", samples=10)
+    drive.update("b", samples=5000)  # of which a fit takes 1,000
+    drive.wait(DEADLINE_S)  # without d
+    drive.reduce()
+    (record,) = drive.order(c.CheckStop).history
+    seconds = {samples: (96 * samples + 32 * 10) / 1e3 for samples in (10, 1000)}  # its hold-out has 10
+    assert record.energy_j == pytest.approx(5 * seconds[10] + 20 * seconds[1000])
+    assert record.participants == 4
+
+
+def test_without_a_known_power_the_energy_is_not_known() -> None:
+    drive = learning("abcd")
+    drive.run_round()
+    drive.run_round()
+    assert [record.energy_j for record in drive.group().history] == [None, None]
 
 
 # -- devices that go while a round is open

@@ -148,7 +148,9 @@ def test_two_instances_of_one_class_can_be_registered():
             return [AggregatorDescriptor(name=self.name, reducer="mean", server_optimizer="plain", summary=".")]
 
     plugins = Plugins(builtin, Named("one"), Named("two"))
-    assert [d.name for d in plugins.descriptors(Kind.AGGREGATOR)] == ["mean", "one", "two"]
+    assert [d.name for d in plugins.descriptors(Kind.AGGREGATOR)] == sorted(
+        [*(one.name for one in Plugins(builtin).descriptors(Kind.AGGREGATOR)), "one", "two"]
+    )
 
 
 def test_every_hook_is_documented_and_has_a_kind():
@@ -255,8 +257,8 @@ HOOK_FAULTS = {
         (
             "there is no hook named 'tierwise_probe' (did you mean 'tierwise_probes'?); the hooks are tierwise_probes, "
             "tierwise_grouping_policies, tierwise_tier_providers, tierwise_learners, tierwise_selectors, "
-            "tierwise_reducers, tierwise_server_optimizers, tierwise_aggregators, tierwise_stop_rules, "
-            "tierwise_data_sources"
+            "tierwise_reducers, tierwise_server_optimizers, tierwise_aggregators, tierwise_exchanges, "
+            "tierwise_stop_rules, tierwise_data_sources"
         ),
     ),
     "a hook without its mark": (
@@ -409,7 +411,7 @@ def test_an_aggregator_is_checked_to_have_its_parts():
     class Pack:
         @hookimpl
         def tierwise_aggregators(self):
-            for name, reducer, optimizer in (("ok", "mean", "plain"), ("r", "meen", "plain"), ("s", "mean", "adam")):
+            for name, reducer, optimizer in (("ok", "mean", "plain"), ("r", "meen", "plain"), ("s", "mean", "adan")):
                 yield AggregatorDescriptor(name=name, reducer=reducer, server_optimizer=optimizer, summary=".")
 
     plugins = Plugins(builtin)
@@ -421,7 +423,7 @@ def test_an_aggregator_is_checked_to_have_its_parts():
         "aggregator 'r' of pack 3 names the reducer 'meen', which no installed distribution offers (did you mean "
         "'mean'?). Install the policy pack that brings it, or this: " + remedy("pack")
     )
-    with pytest.raises(PluginLoadError, match="names the server optimizer 'adam', which no installed distribution"):
+    with pytest.raises(PluginLoadError, match="names the server optimizer 'adan', which no installed distribution"):
         plugins.aggregator("s")
 
 
@@ -548,14 +550,14 @@ def test_a_required_option_and_no_options_at_all(install):
 
         @hookimpl
         def tierwise_data_sources():
-            return [PluginDescriptor(kind=Kind.DATA_SOURCE, name="csv", target="path_pack:Source",
+            return [PluginDescriptor(kind=Kind.DATA_SOURCE, name="tape", target="path_pack:Source",
                                      options="path_pack:Options", summary=".")]
         """,
     )
     plugins = Plugins.discover()
     with pytest.raises(ConfigurationError) as caught:
-        plugins.data_source("csv", {}, where="data")
-    assert str(caught.value) == "data.path: data source 'csv' needs the option 'path': a text"
+        plugins.data_source("tape", {}, where="data")
+    assert str(caught.value) == "data.path: data source 'tape' needs the option 'path': a text"
     with pytest.raises(ConfigurationError) as caught:
         plugins.selector("all", {"share": 1}, where="selection")
     assert str(caught.value) == (
@@ -575,7 +577,10 @@ MAKERS = {
     Kind.STOP_RULE: Plugins.stop_rule,
     Kind.DATA_SOURCE: Plugins.data_source,
 }
-NEEDED = {"threshold": {"rules": [{"name": "small", "where": "memory_bytes < 2e9"}]}}
+NEEDED = {
+    "threshold": {"rules": [{"name": "small", "where": "memory_bytes < 2e9"}]},
+    "ladder": {"rungs": [{"learner": "mlp"}]},
+}
 """Options without which a plugin cannot be made."""
 
 
@@ -583,6 +588,8 @@ NEEDED = {"threshold": {"rules": [{"name": "small", "where": "memory_bytes < 2e9
 def test_every_maker_makes_the_class_of_its_descriptor(kind):
     plugins = Plugins(builtin)
     for descriptor in plugins.descriptors(kind):
+        if descriptor.name == "warm":  # which needs an earlier federation's directory
+            continue
         made = MAKERS[kind](plugins, descriptor.name, NEEDED.get(descriptor.name))
         assert f"{type(made).__module__}:{type(made).__qualname__}" == descriptor.target
 

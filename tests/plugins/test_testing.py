@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+import msgspec
 import numpy as np
+import polars as pl
 import pytest
 
+from tierwise.core.framing import to_bytes
 from tierwise.plugins import Kind, Plugins, testing
 from tierwise.plugins.testing import REGRESSION_TASK, TASK, ConformanceError
 from tierwise.plugins.testing._laws import Law, name_of
@@ -115,7 +118,6 @@ CHECKS = {
     Kind.GROUPING_POLICY: lambda plugins, name: testing.check_grouping_policy(
         plugins.grouping_policy(name, NEEDED.get(name))
     ),
-    Kind.TIER_PROVIDER: lambda plugins, name: testing.check_tier_provider(plugins.tier_provider(name), TASK, plugins),
     Kind.LEARNER: lambda plugins, name: check_both(plugins, name),
     Kind.SELECTOR: lambda plugins, name: testing.check_selector(plugins.selector(name)),
     Kind.REDUCER: lambda plugins, name: testing.check_reducer(plugins.reducer(name)),
@@ -137,8 +139,30 @@ def data_source(plugins, name, folder):
     random = np.random.default_rng(0)
     x, y = random.normal(size=(40, 3)), np.arange(40) % 2
     np.savez(folder / "a.npz", x=x, y=y)
-    options = {"digits": {}, "npz": {"path": str(folder / "a.npz"), "partition": "iid"}}
+    table = pl.DataFrame({"a": x[:, 0], "b": x[:, 1], "label": y})
+    table.write_csv(folder / "a.csv")
+    table.write_parquet(folder / "a.parquet")
+    options = {
+        "digits": {},
+        "callable": {"function": "sklearn.datasets:load_wine", "arguments": {"return_X_y": True}, "partition": "iid"},
+        "npz": {"path": str(folder / "a.npz"), "partition": "iid"},
+        "csv": {"path": str(folder / "a.csv"), "target": "label", "partition": "iid"},
+        "parquet": {"path": str(folder / "a.parquet"), "target": "label", "partition": "iid"},
+    }
     return plugins.data_source(name, options[name])
+
+
+def tier_provider(plugins, name, folder):
+    """Make a tier provider; the earlier federation that one of them wants has a model of one of its tiers."""
+    learner = plugins.learner("mlp", {"hidden": [8]}, TASK)
+    model = learner.initial(1)
+    (folder / "g1.safetensors").write_bytes(to_bytes(model))
+    card = {"format": "tierwise.card.1", "file": "g1.safetensors", "sha256": model.identity, "group": "g1"}
+    card |= {"tier": "mlp-8", "task": TASK, "layout": model.layout, "devices": 3}
+    (folder / "g1.json").write_bytes(msgspec.json.encode(card))
+    rungs = [{"learner": "sklearn-linear"}, {"learner": "mlp"}]
+    options = {"ladder": {"rungs": rungs}, "warm": {"directory": str(folder), "inner": {"provider": "mlp"}}}
+    return plugins.tier_provider(name, options.get(name))
 
 
 @pytest.mark.parametrize(("plugins", "kind", "name"), list(builtins()))
@@ -147,5 +171,7 @@ def test_every_builtin_conforms(plugins, kind, name, tmp_path):
         assert plugins.aggregator(name).name == name  # both of its parts exist, and are checked by themselves
     elif kind is Kind.DATA_SOURCE:
         testing.check_data_source(data_source(plugins, name, tmp_path))
+    elif kind is Kind.TIER_PROVIDER:
+        testing.check_tier_provider(tier_provider(plugins, name, tmp_path), TASK, plugins)
     else:
         CHECKS[kind](plugins, name)

@@ -8,7 +8,7 @@ import pytest
 from tierwise.core.errors import ConfigurationError
 from tierwise.core.settings import EnrolmentSettings, RoundSettings
 from tierwise.core.task import Task
-from tierwise.plugins import Plugins
+from tierwise.plugins import Kind, Plugins
 from tierwise.runtime.config import (
     EnrolmentTable,
     MqttTable,
@@ -25,6 +25,13 @@ from tierwise.runtime.policies import AggregatorChoice, Choice, Policies
 PLUGINS = Plugins.discover()
 TASK = Task(name="test", features=4, classes=("a", "b"))
 EXAMPLE = Path(__file__).parents[2] / "examples/digits.toml"
+
+
+def installed(kind: Kind) -> str:
+    """Name all plugins of a kind."""
+    return ", ".join(found.name for found in Plugins.discover().descriptors(kind))
+
+
 LISTED = "`tierwise plugins` lists them all; a policy pack that brings"
 
 
@@ -278,8 +285,8 @@ def test_the_example_is_right() -> None:
         pytest.param(
             "[data]\nsource = 'digit'",
             "data.source",
-            f"there is no data source named 'digit' (did you mean 'digits'?); installed: digits. {LISTED} 'digit' is "
-            "installed with pip.",
+            f"there is no data source named 'digit' (did you mean 'digits'?); "
+            f"installed: {installed(Kind.DATA_SOURCE)}. {LISTED} 'digit' is installed with pip.",
             id="unknown data source",
         ),
         pytest.param(
@@ -318,8 +325,8 @@ def test_the_example_is_right() -> None:
         pytest.param(
             "[aggregation]\naggregator = 'mena'",
             "aggregation.aggregator",
-            f"there is no aggregator named 'mena' (did you mean 'mean'?); installed: mean. {LISTED} 'mena' is "
-            "installed with pip.",
+            f"there is no aggregator named 'mena' (did you mean 'mean'?); "
+            f"installed: {installed(Kind.AGGREGATOR)}. {LISTED} 'mena' is installed with pip.",
             id="unknown aggregator",
         ),
         pytest.param(
@@ -365,6 +372,18 @@ def test_the_example_is_right() -> None:
             "store.paht",
             "[store] has no option 'paht' (did you mean 'path'?), which is set to 'run.db'; its options: path",
             id="unknown key of the store",
+        ),
+        pytest.param(
+            "[stop]\nrule = 'any'\nrules = [{ rule = 'rounds' }, { rule = 'plateau', patience = 0 }]",
+            "stop.rules.1.patience",
+            "option 'patience' of stop rule 'plateau' is 0, allowed is an integer of at least 1",
+            id="option of a rule within a rule",
+        ),
+        pytest.param(
+            "[selection]\nselector = 'conditions'\nbattery_min = 50",
+            "selection.battery_min",
+            "option 'battery_min' of selector 'conditions' is 50, allowed is a number of at least 0 and of at most 1",
+            id="a percentage for a ratio",
         ),
         pytest.param(
             "[security]\ninsecure = 1",

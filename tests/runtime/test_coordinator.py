@@ -11,6 +11,7 @@ from tierwise.core import events as e
 from tierwise.core import messages as m
 from tierwise.core.envelope import seal
 from tierwise.core.errors import ConfigurationError, DeviceError, FederationError, StoreError, TooFewDevicesError
+from tierwise.core.hardware import HardwareProfile
 from tierwise.runtime.compute import ThreadCompute
 from tierwise.runtime.policies import AggregatorChoice, Choice
 from tierwise.runtime.simulation.run import run_virtually
@@ -411,3 +412,34 @@ async def test_what_a_dead_coordinator_left_lying_is_collected():
         left = set(await store.blobs())
     assert left >= {group.identity for group in result.groups}
     assert left == running.federation.live_blobs()
+
+
+async def test_a_round_waits_for_willing_devices_and_goes_on_when_one_reports_other_hardware():
+    on_mains, on_battery = (HardwareProfile.declared(mains_bool=value) for value in (1.0, 0.0))
+    chosen = policies(rounds=1, groups=1, selection=Choice(name="conditions", options={"mains": True}))
+    network, store = MemoryNetwork(), MemoryStore()
+
+    async def be(number, mains):
+        await live(number, network, declared=profile(number).merged(mains))
+
+    first_life = anyio.CancelScope()
+
+    async def change():
+        with first_life:
+            await be(2, on_battery)
+        await be(2, on_mains)  # its agent was started anew
+
+    async with coordinator(network.coordinator(), store, devices=3, policies=chosen) as running:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(be, 0, on_mains)
+            tasks.start_soon(be, 1, on_mains)
+            tasks.start_soon(change)
+            event = await anext(running.events(e.RoundPostponed, lossless=True))
+            assert event.reason.startswith("2 of 3 devices fulfil the conditions")
+            first_life.cancel()
+        result = await running.result()
+    assert [group.version for group in result.groups] == [1]
+    happened = [record.event for record in await store.records()]
+    (opened,) = [event for event in of(happened, e.RoundOpened) if event.purpose is e.Purpose.FIT]
+    assert len(opened.participants) == 3
+    assert happened.index(of(happened, e.RoundPostponed)[0]) < happened.index(opened)

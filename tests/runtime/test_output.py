@@ -112,7 +112,7 @@ def test_models_are_safetensors_with_a_card(tmp_path, run) -> None:
         assert (card.file, card.group, card.task, card.seed) == (f"{group}-mlp-4.safetensors", group, TASK, 5)
         assert card.sha256 == hashlib.sha256(data).hexdigest()
         assert (card.learner, card.options["hidden"], card.devices, card.rounds) == ("mlp", [4], 3, 3)
-        assert card.hardware.devices == 3
+        assert (card.hardware.devices, card.hardware.profiles) == (3, ())  # it tells of no single device
         model = unframe(data)
         assert model.layout == card.layout
         loaded = safetensors.numpy.load(data)

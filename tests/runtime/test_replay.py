@@ -17,6 +17,7 @@ from tierwise.core import events as e
 from tierwise.runtime.compute import InlineCompute
 from tierwise.runtime.figures import Run
 from tierwise.runtime.output import make_report, write_result
+from tierwise.runtime.report.making import make_page
 from tierwise.runtime.simulation.run import run_virtually
 from tierwise.runtime.stores.sqlite import SqliteStore
 
@@ -99,7 +100,8 @@ def test_a_finished_run_has_a_line_for_each_event_and_a_table(finished):
     assert "the federation has finished" in lines[len(records) - 1]
     table = lines[len(records) + 1 :]
     assert table[0].split()[:4] == ["group", "devices", "tier", "parameters"]
-    assert [line.split()[0] for line in table[2:]] == ["g1", "g2", "g3"]
+    assert [line.split()[0] for line in table[2:5]] == ["g1", "g2", "g3"]
+    assert any(line.startswith("all hold-outs ") for line in table)
     assert "not ended" not in out
     assert "simulated" not in out  # a store is that of a real run
 
@@ -136,12 +138,12 @@ def test_json_is_the_result_with_the_event_log(finished, tmp_path):
 
 def test_out_has_the_same_files_as_the_run_itself(finished, tmp_path):
     run = asyncio.run(Run.read(SqliteStore(finished)))
-    write_result(tmp_path / "run", run, make_report(run))
+    write_result(tmp_path / "run", run, make_report(run), make_page(run, make_report(run)).page)
     code, out, _ = replay(finished, "--out", tmp_path / "replay")
     assert code == 0
-    assert f"written to {tmp_path / 'replay'}: result.json, 3 target models" in out
+    assert f"written to {tmp_path / 'replay'}: result.json, 3 target models, report.html" in out
     names = sorted(file.name for file in (tmp_path / "run").iterdir())
-    assert len(names) == 7
+    assert len(names) == 8
     assert names == sorted(file.name for file in (tmp_path / "replay").iterdir())
     for name in names:
         assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "replay" / name).read_bytes()

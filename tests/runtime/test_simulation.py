@@ -183,8 +183,12 @@ def test_too_few_devices():
 
 def test_enrolment_that_can_never_end_is_an_error_and_not_a_hang():
     store = MemoryStore()
-    with pytest.raises(SimulationStalledError):
+    with pytest.raises(SimulationStalledError) as caught:
         run(fleet=specs(4), settings=settings(9), store=store)
+    assert str(caught.value) == (
+        "the simulation can never go on: enrolment waits for 9 devices, and 4 have reported their hardware. Lower "
+        "enrolment.min_devices, or set enrolment.window_s"
+    )
     assert len(anyio.run(store.records)) == 1 + 2 * 4
     run(store=store)  # with all devices it goes on
 
@@ -263,3 +267,38 @@ def test_rounding_errors_of_a_clock_that_went_on_never_stop_it():
 
     for number in range(1, 150):
         run_virtually(main(number / 7, 1 + 1 / number))
+
+
+def on_mains(devices, *those):
+    """Return a fleet of which those devices are on the mains, and the others on a battery."""
+    fleet = specs(devices)
+    return {
+        name_of(number): DeviceSpec(
+            spec.profile.merged(HardwareProfile.declared(mains_bool=float(number in those))), spec.data
+        )
+        for number, spec in enumerate(fleet.values())
+    }
+
+
+def test_only_devices_that_fulfil_the_conditions_take_part():
+    chosen = policies(groups=1, selection=Choice(name="conditions", options={"mains": True}))
+    done = run(fleet=on_mains(9, 1, 4, 5, 8), policies=chosen)
+    rounds = [record.event for record in of(done, e.RoundOpened)]
+    fits = [event.participants for event in rounds if event.purpose is e.Purpose.FIT]
+    assert fits == [tuple(map(name_of, (1, 4, 5, 8)))] * 2
+    assert len(rounds[-1].participants) == 9, "the closing evaluation costs little, and is everybody's"
+
+
+def test_a_group_without_willing_devices_waits_while_others_learn_and_is_told_in_the_end():
+    store, seen = MemoryStore(), []
+    chosen = policies(groups=3, selection=Choice(name="conditions", options={"mains": True}))
+    with pytest.raises(SimulationStalledError) as caught:
+        run(fleet=on_mains(9, 0, 2, 3, 4, 5, 6, 7, 8), policies=chosen, store=store, watch=seen.append)
+    assert str(caught.value) == (
+        "the simulation can never go on: a round waits for devices (g1: 2 of 3 devices fulfil the conditions, at least "
+        "3 are needed: 1 is not on the mains). Loosen the selector's conditions, or add devices"
+    )
+    finished = [record.event for record in anyio.run(store.records) if isinstance(record.event, e.GroupFinished)]
+    assert {event.group for event in finished} == {"g2", "g3"}
+    assert not any(event.failed for event in finished)
+    assert [event.group for event in seen if isinstance(event, e.RoundPostponed)] == ["g1"]

@@ -43,6 +43,7 @@ from tierwise.runtime.transports.mqtt.arrivals import Arrivals
 from tierwise.runtime.transports.mqtt.connection import Connection, Hooks, Incoming
 from tierwise.runtime.transports.mqtt.counters import DropCounters
 from tierwise.runtime.transports.mqtt.dialling import Retained
+from tierwise.runtime.transports.mqtt.meter import LinkMeter
 from tierwise.runtime.transports.mqtt.presence import Age, Attendance
 from tierwise.runtime.transports.mqtt.pump import Pump, Sending
 from tierwise.runtime.transports.mqtt.screen import Screen
@@ -121,11 +122,15 @@ class MqttAgent:
         )
         self._own_topics = (settings.topics.down(device), settings.topics.coordinator)
         self._pump = Pump(self._connection, self._draw, self._due_at)
-        self._uplink = Uplink(device, settings.federation, _with_chunks(upload, settings.chunk_bytes), seal_to)
+        self._meter = LinkMeter()
+        self._uplink = Uplink(
+            device, settings.federation, _with_chunks(upload, settings.chunk_bytes), seal_to, self._meter
+        )
         self._group: GroupId | None = None
         self._arrivals = Arrivals(
             download or DownloadSettings(chunk_limit_bytes=max(settings.chunk_bytes, DEFAULT_CHUNK_BYTES)),
             self.dropped,
+            self._meter,
         )
         self._met = False
         """Whether a coordinator was ever there."""
@@ -201,6 +206,10 @@ class MqttAgent:
         await self._connection.subscribe(self._topics.group_chunk(group), 0)
         await self._connection.subscribe(self._topics.model(group), 1)
 
+    def link(self) -> dict[str, float]:
+        """Return what was learnt of the link: the round trip to the broker, and the rates of large transfers."""
+        return self._meter.link
+
     # -- the beginning and the end
 
     def _greet(self, first: bool) -> None:
@@ -256,9 +265,7 @@ class MqttAgent:
         envelope = self._uplink.first()
         if envelope is not None:
             return lambda: self._say(envelope)
-        upload = self._uplink.upload
-        upload.tick(now)
-        uploaded = upload.next_packet(now)
+        uploaded = self._uplink.draw(now)
         if uploaded is not None:
             return lambda: self._send_packet(uploaded)
         wanted = self._arrivals.draw(now)
@@ -267,7 +274,9 @@ class MqttAgent:
     async def _say(self, envelope: bytes) -> None:
         sealed = self._uplink.sealed(envelope)
         frame = self._framed(encode(Whole(size=len(sealed)), sealed))
+        began_at = _now()
         if await self._connection.publish(self._topics.ctl(self.device), frame, qos=1):
+            self._meter.acknowledged(len(frame), _now() - began_at)
             self._uplink.sent(envelope)
 
     async def _send_packet(self, packet: Packet) -> None:
@@ -318,9 +327,9 @@ class MqttAgent:
             case Whole():
                 self._arrivals.put(tail)
             case Grant():
-                self._uplink.upload.receive(header)
+                self._uplink.receive(header, _now())
             case Gone(transfer=self._uplink.upload.transfer):
-                self._uplink.upload.receive(header)
+                self._uplink.receive(header, _now())
             case Gone():
                 self._arrivals.note_gone(header, _now())
             case Manifest():
@@ -373,6 +382,7 @@ class MqttAgent:
 
     def _resume(self) -> None:
         """Ask where everything stands: what was sent last may be lost."""
+        self._meter.interrupted()
         self._uplink.upload.resume()
         self._arrivals.resume(_now())
 

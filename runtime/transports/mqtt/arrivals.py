@@ -16,6 +16,7 @@ from tierwise.core.transfer import (
 from tierwise.core.transfer.codec import Packet
 from tierwise.runtime.transports.mqtt.counters import DropCounters
 from tierwise.runtime.transports.mqtt.inbox import Inbox
+from tierwise.runtime.transports.mqtt.meter import LinkMeter
 
 WAITING_LIMIT: Final = 64
 """Envelopes that wait to be taken."""
@@ -34,10 +35,13 @@ class Arrivals:
         Waits and limits of what is published.
     dropped
         Where is counted what does not arrive.
+    meter
+        Learns from what comes in pieces.
     """
 
-    def __init__(self, settings: DownloadSettings, dropped: DropCounters) -> None:
+    def __init__(self, settings: DownloadSettings, dropped: DropCounters, meter: LinkMeter) -> None:
         self._settings = settings
+        self._meter = meter
         self._dropped = dropped
         self._inbox: Inbox[memoryview | Reconnected] = Inbox(WAITING_LIMIT)
         self._greeted = False
@@ -86,8 +90,11 @@ class Arrivals:
         """Take something that is published for the group, or with ``direct`` for this device."""
         download = self._direct if direct else self._group
         self._held_until = now + HOLD_S
+        if isinstance(header, Chunk):
+            self._meter.took_piece(header.transfer, len(tail), now, direct=direct)
         downloaded = download.receive(header, tail, now)
         if downloaded is not None:
+            self._meter.downloaded(downloaded.transfer, now, direct=direct)
             assert isinstance(downloaded.sink, BufferSink)
             self._arrive(memoryview(downloaded.sink.data).toreadonly())
         if not self._fetching:

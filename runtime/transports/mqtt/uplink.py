@@ -10,8 +10,10 @@ import anyio.to_thread
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
 from tierwise.core.ids import DeviceId
-from tierwise.core.transfer import Outline, Upload, UploadSettings
+from tierwise.core.transfer import Chunk, Gone, Grant, Outline, Upload, UploadSettings
+from tierwise.core.transfer.codec import Packet
 from tierwise.runtime.security.sealing import sealed_size
+from tierwise.runtime.transports.mqtt.meter import LinkMeter
 from tierwise.runtime.transports.mqtt.sealed import sealed_by
 
 OUTBOX_LIMIT: Final = 32
@@ -38,16 +40,24 @@ class Uplink:
         The chunk size divides small from large.
     seal_to
         The coordinator's key; None for not sealing.
+    meter
+        Learns from what goes out.
     """
 
     def __init__(
-        self, device: DeviceId, federation: str, settings: UploadSettings, seal_to: X25519PublicKey | None
+        self,
+        device: DeviceId,
+        federation: str,
+        settings: UploadSettings,
+        seal_to: X25519PublicKey | None,
+        meter: LinkMeter,
     ) -> None:
         self.upload = Upload(random.random, settings)
         self._device = device
         self._federation = federation
         self._chunk_bytes = settings.chunk_bytes
         self._seal_to = seal_to
+        self._meter = meter
         self._outbox: dict[bytes, None] = {}
         self._kept: _Prepared | None = None
         """The latest upload, for as long as it may be repeated: sealed again, it would be another one."""
@@ -78,6 +88,19 @@ class Uplink:
         if self._seal_to is None:
             return envelope
         return sealed_by(self._device, self._federation, self._seal_to, envelope)
+
+    def draw(self, now: float) -> Packet | None:
+        """Do what is due for the upload, and return what to send next of it, if there is anything."""
+        self.upload.tick(now)
+        packet = self.upload.next_packet(now)
+        if packet is not None and isinstance(packet.message, Chunk):
+            self._meter.sent_piece(packet.message.transfer, len(packet.tail), now)
+        return packet
+
+    def receive(self, answer: Grant | Gone, now: float) -> None:
+        """Take what the coordinator says about the upload."""
+        if self.upload.receive(answer) is not None:
+            self._meter.uploaded(answer.transfer, now)
 
     def free(self) -> None:
         """Let go of an upload that is complete: a new model has come, and nobody asks for the old one's update."""

@@ -10,7 +10,7 @@ from tierwise.plugins.aggregation.momentum import MomentumOptimizer, MomentumOpt
 from tierwise.plugins.aggregation.plain import PlainOptimizer, PlainOptions
 from tierwise.plugins.testing import check_server_optimizer
 
-from .steps import reference_error, walk
+from .steps import assert_rounded, walk
 
 options = st.builds(
     MomentumOptions,
@@ -26,18 +26,18 @@ def test_conformance(momentum: float) -> None:
 
 @given(options, st.integers(min_value=0, max_value=2**32))
 def test_it_is_what_the_paper_says_in_float64(chosen: MomentumOptions, seed: int) -> None:
-    def reference(state, model, reduced):
-        velocity = chosen.momentum * state.get("velocity", 0.0) + reduced
-        return model + chosen.learning_rate * velocity, {"velocity": velocity}
-
-    assert reference_error(MomentumOptimizer(chosen), reference, seed) < 1e-5
+    for step in walk(MomentumOptimizer(chosen), seed):
+        before = step.state.get("velocity", np.zeros_like(step.model)).astype(np.float64)
+        assert_rounded(step.next_state["velocity"], chosen.momentum * before, step.reduced.astype(np.float64))
+        velocity = step.next_state["velocity"].astype(np.float64)
+        assert_rounded(step.following, step.model.astype(np.float64), chosen.learning_rate * velocity)
 
 
 def test_without_momentum_it_is_plain() -> None:
     one = walk(MomentumOptimizer(MomentumOptions(learning_rate=0.5, momentum=0)), seed=1)
     other = walk(PlainOptimizer(PlainOptions(learning_rate=0.5)), seed=1)
-    for (model, _), (expected, _) in zip(one, other, strict=True):
-        np.testing.assert_array_equal(model, expected)
+    for step, expected in zip(one, other, strict=True):
+        np.testing.assert_array_equal(step.following, expected.following)
 
 
 def test_equal_updates_add_up() -> None:

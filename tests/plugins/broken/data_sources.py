@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from tierwise.core.describing import Column
 from tierwise.core.learning import Dataset, LocalData
 from tierwise.core.task import Loss, Task
 
@@ -129,12 +130,26 @@ class DealsOutWhatIsReserved(Reserves):
         return np.random.default_rng(seed).permutation(200)[part::parts]
 
 
+class Described(Right):
+    def pins(self):
+        return {"size": 4, "classes": ["a", "b"]}
+
+    def columns(self):
+        return (Column(name="4 features", dtype="float32"),)
+
+
+class PinsAnArray(Described):
+    def pins(self):
+        return {"size": np.int64(4)}
+
+
 RIGHT = {
     "hard labels": Right(),
     "soft labels": Soft(),
     "numbers": Numbers(),
     "own devices": OfTwoDevices(),
     "reserved": Reserves(),
+    "described": Described(),
 }
 BROKEN = {
     "the task stays the same": GrowingTask(),
@@ -146,4 +161,5 @@ BROKEN = {
     "parts are disjoint": Overlapping(),
     "devices have names of their own": SpacesInNames(),
     "reserved samples go to no device": DealsOutWhatIsReserved(),
+    "what it pins can be written down": PinsAnArray(),
 }

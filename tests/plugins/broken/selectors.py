@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from tierwise.core.selection import Postponed
+
 
 class Right:
     """Draws half of the candidates."""
@@ -33,6 +35,13 @@ class Two(Right):
         return super().select(candidates, seed=seed)[:2]
 
 
+class Silent:
+    """Waits for a larger group, and does not say so."""
+
+    def select(self, candidates, *, seed):
+        return sorted(candidates) if len(candidates) > 5 else Postponed(reason=" ")
+
+
 class AStranger(Right):
     def select(self, candidates, *, seed):
         return [*super().select(candidates, seed=seed), "somebody"]
@@ -57,10 +66,16 @@ class ByOrder(Right):
         return list(candidates)
 
 
-RIGHT = {"half": Right(), "everybody": Everybody()}
+class Reasoned(Silent):
+    def select(self, candidates, *, seed):
+        return sorted(candidates) if len(candidates) > 5 else Postponed(reason="a group of six is needed")
+
+
+RIGHT = {"half": Right(), "everybody": Everybody(), "postpones": Reasoned()}
 BROKEN = {
     "the candidates are left as they are": TakesOut(),
     "at least three are chosen": Two(),
+    "a postponement says why": Silent(),
     "only candidates are chosen": AStranger(),
     "each is chosen once": Twice(),
     "the same seed chooses the same": GeneratorOfItsOwn(),

@@ -69,6 +69,13 @@ def test_a_rule_may_compare_with_the_fleet() -> None:
     assert grouping.groups == (("a", "b", "c"), ("d", "e", "f"))
 
 
+def test_a_rule_that_goes_by_the_order_of_devices_has_them_in_that_of_their_ids() -> None:
+    table = fleet_table(fleet_of(a=4, b=2, c=3, d=7, e=8, f=9))
+    policy = policy_of(("no more than the first", "memory_bytes <= FIRST(memory_bytes)"))
+    for rows in (table, table.reverse()):
+        assert policy.group(rows, (), LIMITS).groups == (("a", "b", "c"), ("d", "e", "f"))
+
+
 @pytest.mark.parametrize(
     ("memory", "groups"),
     [

@@ -38,7 +38,7 @@ def looking(monkeypatch: pytest.MonkeyPatch, *looks: list[SimpleNamespace], own:
     monkeypatch.setattr(psutil, "cpu_times", lambda percpu: next(times))
     monkeypatch.setattr(load.time, "process_time", lambda: next(clock))
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 2}, raising=False)
-    return anyio.run(QUICK.measure)["idle_ratio"]
+    return anyio.run(LoadProbe(LoadOptions(seconds=0.1)).measure)["idle_ratio"]
 
 
 def test_what_is_idle_and_what_this_process_took_is_free_on_the_cores_that_it_may_use(monkeypatch) -> None:
@@ -51,6 +51,17 @@ def test_what_is_idle_and_what_this_process_took_is_free_on_the_cores_that_it_ma
     ]
     after[0], before[2] = after[0], before[0]
     assert looking(monkeypatch, before, after, own=5.0) == 0.6
+
+
+def test_the_first_sample_begins_when_the_probe_is_made_and_each_later_one_when_it_is_asked(monkeypatch) -> None:
+    looks = [[core(user=0.0, idle=0.0)], [core(user=5.0, idle=5.0)], [core(user=5.0, idle=5.0)]]
+    looks.append([core(user=6.0, idle=14.0)])
+    times = iter(looks)
+    monkeypatch.setattr(psutil, "cpu_times", lambda percpu: next(times))
+    monkeypatch.setattr(load.time, "process_time", lambda: 0.0)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0}, raising=False)
+    probe = LoadProbe(LoadOptions(seconds=0.1))
+    assert [anyio.run(probe.measure)["idle_ratio"] for _ in range(2)] == [0.5, 0.9]
 
 
 def test_a_guests_time_counts_once(monkeypatch) -> None:
@@ -71,7 +82,7 @@ def test_a_system_that_does_not_tell_has_its_reason(monkeypatch, error) -> None:
 
     monkeypatch.setattr(psutil, "cpu_times", refuse)
     reason = f"the system does not tell what its processors do: {error}"
-    assert anyio.run(QUICK.measure) == {"idle_ratio": Unmeasured(reason)}
+    assert anyio.run(LoadProbe(LoadOptions()).measure) == {"idle_ratio": Unmeasured(reason)}
 
 
 @given(st.tuples(seconds, seconds, seconds), st.tuples(seconds, seconds, seconds))

@@ -7,7 +7,7 @@ from tierwise.core.ids import ModelVersion, RoundNumber
 from tierwise.core.metrics import Metric
 from tierwise.core.stopping import RoundRecord
 from tierwise.plugins.stopping.target import TargetOptions, TargetRule
-from tierwise.plugins.testing import check_stop_rule
+from tierwise.plugins.testing import TASK, check_stop_rule
 
 
 def record(hits: float, nats: float, count: int = 10) -> RoundRecord:
@@ -46,10 +46,23 @@ def test_no_samples_stop_nothing(at_most: bool) -> None:
     assert TargetRule(TargetOptions(value=0, at_most=at_most)).check([record(0, 0, count=0)]) is None
 
 
+def test_the_direction_is_the_metrics_own_unless_it_is_said() -> None:
+    assert TargetRule(TargetOptions(metric="log_loss", value=0.3)).check([record(5, 4)]) is None
+    assert TargetRule(TargetOptions(metric="log_loss", value=0.3)).check([record(5, 2.5)]) is not None
+    assert TargetRule(TargetOptions(metric="log_loss", value=0.3, at_most=False)).check([record(5, 4)]) is not None
+
+
+def test_a_task_without_the_metric_is_refused_before_the_start() -> None:
+    TargetRule(TargetOptions()).check_task(TASK)
+    with pytest.raises(ConfigurationError, match="did you mean 'accuracy'") as caught:
+        TargetRule(TargetOptions(metric="acuracy")).check_task(TASK)
+    assert caught.value.key == "metric"
+
+
 def test_an_unknown_metric_names_the_nearest() -> None:
     with pytest.raises(ConfigurationError) as caught:
         TargetRule(TargetOptions(metric="acuracy")).check([record(5, 5)])
     assert str(caught.value) == (
-        "stop rule 'target' waits for metric 'acuracy', which the devices do not report (did you mean 'accuracy'?); "
-        "they report accuracy, log_loss"
+        "metric: stop rule 'target' waits for metric 'acuracy', which the devices do not report (did you mean "
+        "'accuracy'?); they report accuracy, log_loss"
     )

@@ -89,6 +89,7 @@ LOCAL = ("--broker", "mqtt://127.0.0.1:1")
         ([*LOCAL, "--declare", "cpu_flops"], "--declare: 'cpu_flops' is not QUANTITY=VALUE, such as cpu_flops=2e9; "),
         ([*LOCAL, "--declare", "cpu_flops=-1"], "a quantity is a finite number of at least 0, got -1.0"),
         ([*LOCAL, "--declare", "CPU=1"], "'CPU' cannot name a quantity"),
+        ([*LOCAL, "--declare", "mains_bool=2"], "mains_bool: a bool is 0 or 1, got 2.0; known quantities: cpu_count, "),
         ([*LOCAL, "--password-file", "none"], "the password file none cannot be read: No such file or directory"),
         (["--bundle", "none.json"], "none.json: is not there"),
     ],

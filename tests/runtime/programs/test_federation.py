@@ -48,10 +48,27 @@ def test_a_federation_from_the_first_hello_to_the_models_on_every_disk(stage) ->
     standing = json.loads(tierwise("status", stage.folder / "run.db", "--json")[1])
     assert (standing["stage"], standing["reachable"], standing["running"]) == ("finished", 6, None)
     assert [group["phase"] for group in standing["groups"]] == ["finished"] * 2
+    assert standing["hardware"]["d4"]["quantities"]["cpu_flops"] == {"value": 1e11, "origin": "declared"}
+    code, out, _ = tierwise("status", file, "--device", "d4")
+    rows = {line.split()[0]: line.split() for line in out.splitlines()[2:]}
+    assert (code, rows["cpu_flops"][1:]) == (0, ["100", "GFLOP/s", "1e+11", "declared"])
+    assert rows["cpu_count"][-1] == "measured"
+    code, _, err = tierwise("status", file, "--device", "d44")
+    assert (code, err) == (
+        2, "error: --device: there is no device 'd44' in federation clouds (did you mean 'd4'?)\n"
+    )  # fmt: skip
+
+    explained = json.loads(tierwise("explain", file, "--store", "--json")[1])
+    assert [(group["devices"], group["tier"]) for group in explained["groups"]] == [
+        (["d0", "d1", "d2"], "mlp-4"),
+        (["d3", "d4", "d5"], "mlp-16"),
+    ]
+    assert explained["devices"][0]["profile"]["quantities"]["memory_bytes"] == {"value": 600, "origin": "declared"}
 
 
 def test_a_readable_log_ends_in_the_table(stage) -> None:
     file = configuration(stage.folder / "run.toml", stage.broker, name="plain", rounds=1)
+    file.write_text(file.read_text().replace("max_samples = 30", "max_samples = 30\ntraffic_bytes = 100"))
     coordinator = stage.start("coordinator", "coordinator", file)
     agents = stage.agents(name="plain")
     assert coordinator.wait() == 0
@@ -62,6 +79,7 @@ def test_a_readable_log_ends_in_the_table(stage) -> None:
         "warning: without [security] registry no message is signed",
         "federation plain opened: waiting for 6 devices",
         "groups, weakest first: g1 (d0, d1, d2); g2 (d3, d4, d5)",
+        "warning: g2: tier mlp-4 asks too much of 3 of its 3 devices (d3: a round moves ",
         "g1: round 1 closed with 3 devices, accuracy 0.",
         "g2: finished with version 1: 1 round",
     ):
@@ -168,6 +186,7 @@ def test_a_device_of_another_task_is_refused(stage) -> None:
     )
     assert code == 1
     assert "error: the coordinator refused device 'other': " in err
+    assert err.count("refused") == 1  # it is said once
     assert coordinator.told(signal.SIGTERM) == 143
 
 

@@ -1,6 +1,9 @@
 """Target models on a device's disk."""
 
 import json
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -16,6 +19,22 @@ from tierwise.runtime.targets import TargetDirectory
 
 TASK = Task(name="clouds", features=4, classes=("a", "b", "c"))
 TIER = Plugins.discover().tier_provider("mlp", {"hidden": [[4]]}).offers(TASK)[0]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from tests.runtime.programs.test_targets import TargetDirectory, keep, target
+
+def replace(path, to, move=Path.replace):
+    if to.name == sys.argv[2]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return move(path, to)
+
+Path.replace = replace
+keep(TargetDirectory(Path(sys.argv[1])), target(3.0))
+"""
+"""An agent that is killed just before one of its files is whole."""
 
 
 def target(value: float, version: int = 3, group: str = "g1") -> Target:
@@ -86,6 +105,20 @@ def test_a_damaged_model_is_made_whole_and_is_nothing_to_go_back_to(directory) -
     (directory.path / first.file).unlink()
     with pytest.raises(StoreError, match="is damaged or gone"):
         directory.roll_back()
+
+
+@pytest.mark.parametrize("written", ["g1-3.safetensors", "g1-3.json", "current.json"])
+def test_what_a_killed_agent_left_half_written_is_gone_at_the_next_start(directory, written) -> None:
+    one = keep(directory, target(1.0, 1))
+    killed = subprocess.run([sys.executable, "-c", KILLED, directory.path, written], timeout=60, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    left = [name for name in names(directory) if name.endswith(".part")]
+    assert len(left) == 1
+    (directory.path / ".mine.part").touch()
+    directory.claim()
+    assert not set(left) & set(names(directory))
+    assert ".mine.part" in names(directory)
+    assert directory.current().current == one
 
 
 def test_without_a_previous_model_there_is_nothing_to_go_back_to(directory) -> None:

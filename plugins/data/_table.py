@@ -1,0 +1,236 @@
+"""Samples that are the rows of tables: which columns are features, and what is predicted."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import numpy as np
+
+from tierwise.core.describing import Column
+from tierwise.core.errors import ConfigurationError
+from tierwise.core.task import Task
+from tierwise.plugins.data._assembling import LearningOptions, Piece, assemble, find_classes
+from tierwise.plugins.data._columns import Cells, kind_of, missing_in, range_of
+from tierwise.plugins.data._dealing import Dealer, Partition, Samples
+from tierwise.plugins.data._files import Paths, device_of, find_files, told_what_to_write
+
+_Name = Annotated[str, msgspec.Meta(min_length=1)]
+
+
+class TableOptions(LearningOptions, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of sources that read tables, beside those of `LearningOptions`.
+
+    Attributes
+    ----------
+    path
+        The files: a path, a pattern such as ``devices/*.csv``, or a list of those. It may begin with an environment
+        variable.
+    target
+        The column of what is predicted.
+    features
+        The columns that it is predicted from, all of numbers or truth values but those of ``one_hot``. By default all
+        others; a coordinator, which has no data, needs them written down.
+    one_hot
+        Columns of texts, each with its categories: every category becomes a feature that is 1 or 0.
+    partition
+        ``own``: each file is a device's own. ``column``: as ``by`` says. The others deal out: ``iid`` evenly and at
+        random, ``dirichlet`` with skewed classes and sizes, ``shards`` with few classes for each, ``quantity`` with
+        skewed sizes.
+    by
+        With ``column``: the column that says whose each row is.
+    """
+
+    path: Paths = ""
+    target: str = ""
+    features: tuple[_Name, ...] = ()
+    one_hot: dict[str, Annotated[tuple[_Name, ...], msgspec.Meta(min_length=1)]] = msgspec.field(default_factory=dict)
+    partition: Partition = "own"
+    by: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.partition == "column") != bool(self.by):
+            raise ValueError("partition = 'column' and by, which names the column, go together")
+        for name in self.features:
+            if self.features.count(name) > 1:
+                raise ValueError(f"features has {name!r} twice")
+            if name in (self.target, self.by):
+                raise ValueError(
+                    f"{name!r} is {'target' if name == self.target else 'by'}, and cannot be a feature too"
+                )
+        strange = [name for name in self.one_hot if self.features and name not in self.features]
+        if strange:
+            raise ValueError(f"one_hot has {strange[0]!r}, which is not among the features")
+
+
+class TablePool:
+    """What a data source of tables does, whatever format they have.
+
+    Parameters
+    ----------
+    source
+        The data source's name, for messages.
+    options
+        Its options.
+    read
+        Reads a file.
+    """
+
+    def __init__(self, source: str, options: TableOptions, read: Callable[[Path], Cells]) -> None:
+        self._source = source
+        self._options = options
+        self._read = read
+        self._names: tuple[str, ...] = options.features
+        self._pieces: list[Piece] | None = None
+        self.dealer = Dealer(source, options, options.partition, self._samples)
+
+    def task(self) -> Task:
+        """Return what is learned; reads the files only if it is not written down.
+
+        Raises
+        ------
+        ConfigurationError
+            If they have to be read, and cannot be.
+        """
+        options = self._options
+        self._check_target()
+        classes = options.class_names
+        if not self._names or not (classes or options.regression):
+            with told_what_to_write("features and, unless it is a regression, classes"):
+                self._all()
+        if not classes and not options.regression:
+            classes = find_classes(self._all(), options.target)
+        names = tuple(feature for name in self._names for feature in self._encoded(name))
+        return Task(
+            name=options.name or options.target,
+            features=len(names),
+            feature_names=names,
+            classes=classes,
+            target=options.target,
+            loss=options.loss,
+        )
+
+    def pins(self) -> dict[str, object]:
+        """Return the options that tell the task without the files."""
+        task = self.task()
+        return {"features": list(self._names)} | ({"classes": list(task.classes)} if task.classes else {})
+
+    def columns(self) -> tuple[Column, ...]:
+        """Describe every column, whether it can be used or not."""
+        files = [self._read(file) for file in self._files()]
+        names = list(dict.fromkeys(name for cells in files for name in cells.frame.columns))
+        described = []
+        for name in names:
+            parts = [cells.frame[name] for cells in files if name in cells.frame.columns]
+            kinds = {kind_of(part) for part in parts}
+            ranges = [range_of(part) for part in parts]
+            least = [low for low, _ in ranges if low is not None]
+            greatest = [high for _, high in ranges if high is not None]
+            absent = sum(len(cells.frame) for cells in files if name not in cells.frame.columns)
+            described.append(
+                Column(
+                    name=name,
+                    dtype=" and ".join(sorted(kinds)),
+                    role=self._role(name),
+                    missing=sum(missing_in(part) for part in parts) + absent,
+                    least=min(least) if least and "text" not in kinds else None,
+                    greatest=max(greatest) if greatest and "text" not in kinds else None,
+                )
+            )
+        return tuple(described)
+
+    def _role(self, name: str) -> str:
+        options = self._options
+        if name in (options.target, options.by):
+            return "target" if name == options.target else "device"
+        return "feature" if not options.features or name in options.features else ""
+
+    def _encoded(self, name: str) -> tuple[str, ...]:
+        """Return the features that a column becomes."""
+        return (
+            tuple(f"{name}={one}" for one in self._options.one_hot[name]) if name in self._options.one_hot else (name,)
+        )
+
+    def _check_target(self) -> None:
+        if not self._options.target:
+            raise ConfigurationError(
+                f"data source {self._source!r} needs the option target: the column to be predicted"
+            )
+
+    def _files(self) -> Sequence[Path]:
+        return find_files(self._source, self._options.path)
+
+    def _samples(self) -> Samples:
+        return assemble(self._all(), self.task().classes, self._options.target, self._options.partition)
+
+    def _all(self) -> list[Piece]:
+        if self._pieces is None:
+            self._check_target()
+            files = self._files()
+            first = self._read(files[0])
+            if not self._names:
+                self._names = self._features_of(first)
+            self._pieces = [self._piece(file, first if file == files[0] else self._read(file)) for file in files]
+        return self._pieces
+
+    def _features_of(self, cells: Cells) -> tuple[str, ...]:
+        options = self._options
+        cells.column(options.target, "which is the target")
+        names = tuple(name for name in cells.frame.columns if name not in (options.target, options.by))
+        if not names:
+            raise ConfigurationError(f"{cells.where} has no column beside the target {options.target!r}")
+        strange = [name for name in options.one_hot if name not in names]
+        if strange:
+            cells.column(strange[0], "which one_hot names")
+        return names
+
+    def _piece(self, file: Path, cells: Cells) -> Piece:
+        options = self._options
+        self._check_columns(cells)
+        if cells.frame.is_empty():
+            raise ConfigurationError(f"{file} has no rows below its header: fill it, or take it away")
+        features = cells.features(self._names, options.one_hot)
+        target, lacks = cells.values(options.target, "which is the target")
+        by, nobodys = (
+            cells.values(options.by, "which says whose a row is") if options.by else (None, np.zeros_like(lacks))
+        )
+        lacking = {options.target: lacks} | ({options.by: nobodys} if options.by else {})
+        sound = ~(np.isnan(features).any(axis=1) | lacks | nobodys)
+        if not sound.all() and options.missing == "error":
+            raise self._missing(cells, features, lacking, sound)
+        if not sound.any():
+            raise ConfigurationError(f"{file} has no row without a missing value: fill them in")
+        rows = np.flatnonzero(sound)
+        return Piece(
+            where=str(file),
+            device=device_of(file),
+            features=features[rows],
+            target=target[rows],
+            by=None if by is None else by[rows],
+            row=lambda row: cells.line(int(rows[row])),
+        )
+
+    def _check_columns(self, cells: Cells) -> None:
+        """Refuse a column that only some files have, unless the options say which ones count."""
+        if self._options.features:
+            return
+        known = (*self._names, self._options.target, self._options.by)
+        strange = [name for name in cells.frame.columns if name not in known]
+        if strange:
+            raise ConfigurationError(
+                f"{cells.where} has a column {strange[0]!r}, which the first file has not: take it away, or write down "
+                "which columns are features"
+            )
+
+    def _missing(
+        self, cells: Cells, features: np.ndarray, lacking: dict[str, np.ndarray], sound: np.ndarray
+    ) -> ConfigurationError:
+        row = int(np.flatnonzero(~sound)[0])
+        names = [feature for name in self._names for feature in [name] * len(self._encoded(name))]
+        empty = [names[place] for place in np.flatnonzero(np.isnan(features[row]))]
+        empty += [name for name, lacks in lacking.items() if lacks[row]]
+        return ConfigurationError(
+            f"{cells.where}, {cells.line(row)}: column {empty[0]!r} has no value; {(~sound).sum()} of {len(sound)} "
+            "rows lack one: fill it in, or leave such rows out with missing = 'drop'"
+        )

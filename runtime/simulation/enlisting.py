@@ -1,0 +1,46 @@
+"""Who takes part in a simulation: the fleet's hardware and the data source's data, brought together."""
+
+from pathlib import Path
+
+from tierwise.core.errors import ConfigurationError
+from tierwise.core.grouping import MINIMUM
+from tierwise.core.ids import DeviceId
+from tierwise.core.learning import DataSource, KnowsDevices
+from tierwise.runtime.config import RunConfig
+from tierwise.runtime.simulation.fleet import DeviceSpec
+
+
+def enlist(config: RunConfig, source: DataSource, folder: Path = Path()) -> dict[DeviceId, DeviceSpec]:
+    """Return the devices, with hardware and data.
+
+    Data that know whose they are have their devices; others are dealt out to as many as the fleet has.
+
+    Parameters
+    ----------
+    folder
+        Where relative paths of the configuration start.
+
+    Raises
+    ------
+    ConfigurationError
+        If data and hardware are not of the same devices, or of too few, or cannot be read.
+    """
+    named = _named(source)
+    profiles = config.profiles(folder, named)
+    places = {name: part for part, name in enumerate(named or profiles)}
+    return {
+        name: DeviceSpec(profile, source.load(places[name], len(profiles), config.seed))
+        for name, profile in profiles.items()
+    }
+
+
+def _named(source: DataSource) -> tuple[str, ...]:
+    """Return the devices that the data know, in the order of their parts; none where data are dealt out."""
+    named = source.devices() if isinstance(source, KnowsDevices) else ()
+    if named and len(named) < MINIMUM:
+        raise ConfigurationError(
+            f"the data are of {len(named)} device{'' if len(named) == 1 else 's'} ({', '.join(named)}), a federation "
+            f"needs at least {MINIMUM}: add the files of more, or, where a file has the rows of many, set partition",
+            key="data",
+        )
+    return named
