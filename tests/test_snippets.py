@@ -61,17 +61,16 @@ def test_a_page_works_from_its_first_block_to_its_last(
     """Its blocks are one program: files that it names are written, the rest is run in order in one namespace."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    before = set(sys.modules)
     names: dict[str, object] = {"__name__": "page"}
     printed = ""
     try:
         for block in blocks(page):
             if block.language == "text":
-                assert not printed or _shape(block.text) == _shape(printed), block
+                _compare(block, printed)
             printed = _work(block, names)
     finally:
-        for name in set(sys.modules) - before:
-            if not name.startswith("tierwise."):
+        for name, module in list(sys.modules.items()):
+            if (getattr(module, "__file__", None) or "").startswith(str(tmp_path)):
                 del sys.modules[name]
 
 
@@ -99,13 +98,22 @@ def _port(_folder: Path) -> str:
     return str(free_port())
 
 
-def _shape(text: str) -> list[str]:
-    """Return a text's lines without what another processor computes otherwise: their digits, and the columns' widths.
+def _compare(block: Block, printed: str) -> None:
+    """Hold what a page shows against what was printed; a line ``…`` stands for any number of lines."""
+    if not printed:
+        return
+    before, left_out, after = block.text.partition("\n…\n")
+    first, last, found = _shape(before), _shape(after), _shape(printed)
+    if not left_out:
+        assert found == first, block
+        return
+    assert found[: len(first)] == first, block
+    assert found[len(found) - len(last) :] == last, block
 
-    A line ``…`` on a page stands for any number of others, so only the lines before it count.
-    """
-    kept = text.partition("\n…\n")[0]
-    lines = [" ".join(re.sub(r"[\d.,]*\d", "#", line).replace("─", "").split()) for line in kept.splitlines()]
+
+def _shape(text: str) -> list[str]:
+    """Return a text's lines without what another processor computes otherwise: their digits, and columns' widths."""
+    lines = [" ".join(re.sub(r"[\d.,]*\d", "#", line).replace("─", "").split()) for line in text.splitlines()]
     return [re.sub(r"# (?:ms|µs|s|min|h)\b(?: # (?:s|min)\b)?", "# s", line) for line in lines if line]
 
 
