@@ -78,8 +78,8 @@ class _Adaptive(ABC):
         following, m, v = (np.empty_like(model) for _ in range(3))
         for start in range(0, model.size, BLOCK):
             block = slice(start, start + BLOCK)
-            before = (state["m"][block], state["v"][block]) if state else (np.float32(0), self._first_v)
-            self._step_block(*before, model[block], reduced[block], m[block], v[block], following[block])
+            last_m, last_v = (state["m"][block], state["v"][block]) if state else (np.float32(0), self._first_v)
+            self._step_block(last_m, last_v, model[block], reduced[block], m[block], v[block], following[block])
         return following, {"m": m, "v": v}
 
     def _step_block(

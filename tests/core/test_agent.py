@@ -236,6 +236,32 @@ def test_refused_or_dismissed_it_stops_and_hears_nothing_more(message, stage, le
     assert device.at(1e9) == ()
 
 
+OTHER = HardwareProfile.declared(mains_bool=0.0)
+NEWS = Send(m.Hello(schema_hash="schema", profile=OTHER))
+
+
+def test_other_hardware_is_told_once_and_by_every_later_hello():
+    device = training()
+    assert device.machine.report(OTHER) == (NEWS,)
+    # it is no greeting: nobody insists on an answer, and the work goes on
+    assert device.machine.due_at == DEADLINE_S
+    assert device.hear(welcome(assignment())) == ()
+    assert device.start()[0] == NEWS
+
+
+def test_other_hardware_while_it_greets_takes_the_place_of_what_it_says_again():
+    device = Device()
+    device.start()
+    assert device.machine.report(OTHER) == (NEWS,)
+    assert device.at(5) == (NEWS,)
+
+
+def test_who_has_left_reports_nothing():
+    device = joined()
+    device.hear(m.Dismissed(reason="over"))
+    assert device.machine.report(OTHER) == ()
+
+
 def test_a_message_of_no_known_class_is_ignored():
     assert joined().hear(m.CoordinatorMessage()) == ()
 
