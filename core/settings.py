@@ -52,6 +52,9 @@ class RoundSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         Seconds that a group with fewer than three reachable devices waits before it is merged.
     evaluation_deadline_s
         Seconds that the closing evaluation of a finished model may take; None for ``deadline_s``.
+    abandoned_limit
+        After so many abandoned rounds in a row a group ends, with its latest model. For devices that are rarely there
+        together, more.
     downward
         Whether a device that has time left, by the prediction of what its own group's model costs it, also trains the
         models of weaker groups, as their guest: `tierwise.core.guests`.
@@ -64,6 +67,7 @@ class RoundSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     energy_j: float | None = None
     grace_s: float = 60.0
     evaluation_deadline_s: float | None = None
+    abandoned_limit: int = 3
     downward: bool = False
 
     def __post_init__(self) -> None:

@@ -212,6 +212,8 @@ class Histories(RuleBasedStateMachine):
             for _ in range(4):
                 for order in self.orders():
                     self.step(answer(order))
+            if downward:  # nor before there are guests
+                self.everybody_does_what_it_should(enough=False)
 
     @rule(device=devices, flops=flops)
     def join(self, device: DeviceId, flops: float) -> None:
