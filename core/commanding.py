@@ -101,7 +101,7 @@ def _exchange_models(state: FederationState, name: GroupId, group: GroupState) -
 
 def _select_participants(state: FederationState, name: GroupId, group: GroupState) -> c.SelectParticipants | None:
     candidates = sorted(state.reachable(group))
-    if len(candidates) < MINIMUM:
+    if len(candidates) < MINIMUM or _guests_unknown(state):
         return None
     number = group.round + 1
     key = f"select/{name}/{number}/{group.revision}"
@@ -112,6 +112,12 @@ def _select_participants(state: FederationState, name: GroupId, group: GroupStat
         guests=_profiles(state, guests_of(state, name)),
         seed=derive_seed(state.opened.seed, "selection", name, str(number)),
     )
+
+
+def _guests_unknown(state: FederationState) -> bool:
+    """Tell whether guests may turn up at any moment, as tiers are still being chosen: who they are is no accident."""
+    tiering = any(group.phase is Phase.TIERING for group in state.groups.values())
+    return tiering and state.opened.rounds.downward
 
 
 def _place_devices(state: FederationState, active: list[GroupId]) -> c.PlaceDevices:

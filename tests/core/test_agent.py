@@ -639,6 +639,8 @@ heard = st.one_of(
     st.builds(receipt, cohorts),
     st.builds(welcome, st.none() | assigned),
     st.builds(lambda one: m.Assigned(assignment=one), assigned),
+    st.builds(lambda own, also: m.Assigned(assignment=own, also=(also,)), assigned, assigned),
+    st.builds(lambda round_of: msgspec.structs.replace(round_of, guests=(ME,)), announcements),
     st.builds(target, groups),
 )
 finish = st.just("finish")

@@ -492,8 +492,10 @@ class Histories(RuleBasedStateMachine):
     @invariant()
     def whoever_can_select_is_asked_unless_nothing_changed_since_it_said_no(self) -> None:
         asked = {order.group for order in self.orders() if isinstance(order, c.SelectParticipants)}
+        tiering = any(group.phase is Phase.TIERING for group in self.machine.state.groups.values())
         for name, group in self.machine.state.groups.items():
             selects = group.phase is Phase.SELECTING and self.machine.state.reachable_count(group) >= MINIMUM
+            selects = selects and not (tiering and self.machine.state.opened.rounds.downward)
             assert (name in asked) == (selects and group.waits_because is None)
             assert group.waits_because is None or group.phase is Phase.SELECTING
 
