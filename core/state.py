@@ -68,13 +68,18 @@ class DeviceState:
     group: GroupId | None = None
     unplaced: str | None = None
     """Why a policy put it in no group."""
-    last_accepted: dict[GroupId, CohortId] = field(default_factory=dict)
+    accepted: dict[GroupId, CohortId] = field(default_factory=dict)
     """The latest cohort of each group that took its update or evaluation: a repetition gets its receipt again."""
     visits: bool = False
     """Whether it can be a guest of weaker groups."""
     overdue: bool = False
     """Whether it has let a group wait for it until the deadline, as a guest: it is none before it comes back, or has
     other hardware."""
+
+    @property
+    def last_accepted(self) -> CohortId | None:
+        """The latest cohort of all that took something of it; None if none did."""
+        return next(reversed(self.accepted.values()), None)
 
     @property
     def available(self) -> bool:

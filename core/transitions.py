@@ -201,7 +201,9 @@ def _accept(state: FederationState, event: e.UpdateAccepted | e.EvaluationAccept
     cohort.waiting.discard(event.device)
     cohort.accepted[event.device] = event
     device = state.devices[event.device]
-    device.last_accepted[_group_of(event.cohort)] = event.cohort
+    group = _group_of(event.cohort)
+    device.accepted.pop(group, None)  # so that the latest of all comes last
+    device.accepted[group] = event.cohort
     device.faults = 0
 
 

@@ -117,7 +117,7 @@ class Arrivals:
         """Fetch what these groups are sent from now on, and nothing else."""
         before, self._groups = self._groups, {}
         for group in groups:
-            self._groups[group] = before.pop(group, None) or self._new_download(self._counters)
+            self._groups[group] = before.pop(group) if group in before else self._new_download(self._counters)
         for download in before.values():
             download.cancel()
         if not self._fetching:
