@@ -56,8 +56,8 @@ class RoundSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         After so many abandoned rounds in a row a group ends, with its latest model. For devices that are rarely there
         together, more.
     downward
-        Whether a device that has time left, by the prediction of what its own group's model costs it, also trains the
-        models of weaker groups, as their guest: `tierwise.core.guests`.
+        Whether a device that has time left within the deadline, by the prediction of what its own group's model costs
+        it, also trains the models of weaker groups, as their guest.
     """
 
     deadline_s: float = 600.0
