@@ -25,14 +25,14 @@ class Task:
     needs_s
         What it takes to compute and to send, as predicted.
     begun_at
-        When it was begun; None while it waits.
+        When it was begun; of one that runs.
     """
 
     job: Job
     group: GroupId
     until: float
     needs_s: float
-    begun_at: float | None = None
+    begun_at: float = 0.0
 
 
 class Agenda:
@@ -76,7 +76,6 @@ class Agenda:
         if interrupted is None:
             self._waiting.insert(0, task)
             return ()
-        interrupted.begun_at = None
         self._waiting[:0] = [task, interrupted]
         return (StopJob(interrupted.job.cohort),)
 
@@ -140,5 +139,4 @@ def _latest_start(task: Task) -> float:
 
 
 def _left_s(task: Task, now: float) -> float:
-    begun_at = now if task.begun_at is None else task.begun_at
-    return max(begun_at + task.needs_s - now, 0.0)
+    return max(task.begun_at + task.needs_s - now, 0.0)
