@@ -17,8 +17,8 @@ NO_BENCHMARK := $(addprefix benchmarks/,broker.py packs.py programs.py report.py
 help:  ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-demo: $(READY)  ## group 60 simulated devices, train them on real data, compare with one model for all
-	$(BIN)/tierwise demo $(ARGS)
+demo: $(READY)  ## group 60 simulated devices, train them on real data, compare with one model for all; a page with charts
+	$(BIN)/tierwise demo --out build/demo $(ARGS)
 
 test: $(TOOLS)  ## the test suite, in some minutes
 	$(BIN)/pytest $(BESIDE) -m "not slow" $(ARGS)
@@ -52,7 +52,7 @@ $(READY): pyproject.toml setup.py ext/_average.pyx
 		{ echo "tierwise needs Python 3.11 or newer; say which one with: make PYTHON=python3.11 ..." >&2; exit 1; }
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[report]'
 	touch $@
 
 # What developing needs beyond it.

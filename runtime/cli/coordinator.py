@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import anyio
 import anyio.to_thread
@@ -35,10 +36,14 @@ from tierwise.runtime.exceptions import unwrapped
 from tierwise.runtime.figures import Run
 from tierwise.runtime.output import Report, claim, make_report
 from tierwise.runtime.own_data import OwnData
+from tierwise.runtime.standing import written_at
 from tierwise.runtime.stores.memory import MemoryStore
 from tierwise.runtime.straining import StrainWatch
 from tierwise.runtime.tables import located
 from tierwise.runtime.watching import Happening
+
+FAREWELL_S: Final = 5.0
+"""How long a federation that had ended before is there again, for devices that wait for it."""
 
 
 @click.command(
@@ -183,6 +188,7 @@ class _Program:
         for record in earlier:
             self._progress.watch(record.event)
             self._strain.watch(record.event)
+        over = any(isinstance(record.event, e.FederationFinished | e.FederationFailed) for record in earlier)
         self._log.remark(
             f"connecting to the broker {link.settings.url} as the coordinator of {link.settings.federation}"
         )
@@ -199,21 +205,33 @@ class _Program:
             async with link.trust.remembered(), anyio.create_task_group() as tasks:
                 await tasks.start(self._follow, running.bus)  # before it does anything
                 async with running:
-                    if earlier:  # said when it is sure that the store is this coordinator's
+                    if over:
+                        self._log.remark(self._over(), Level.WARNING)
+                    elif earlier:  # said when it is sure that the store is this coordinator's
                         self._log.remark(f"going on where the store stands, after {len(earlier):,} records")
                     for device in self._release:
                         running.release_device(DeviceId(device))
                     await running.result()
                     self._ended = True
-                    if self._linger_s:
-                        await self._linger()
+                    if linger_s := max(self._linger_s, FAREWELL_S if over else 0.0):
+                        await self._linger(linger_s)
 
-    async def _linger(self) -> None:
+    def _over(self) -> str:
+        """Say that the store's federation has ended, and what to do for another."""
+        path = self._file.parent / (self._config.store.path or "")
+        at = written_at(path)
+        when = "" if at is None else f" on {at.astimezone():%Y-%m-%d at %H:%M:%S}"
+        return (
+            f"federation {self._config.federation.name} has ended{when}: with this store nothing more is learned, and "
+            f"devices that come are told so. To learn anew, name another store.path in {self._file}, or remove {path}*"
+        )
+
+    async def _linger(self, linger_s: float) -> None:
         if self._out is not None:  # nobody should have to wait for it
             run = await Run.read(self._store)
             await anyio.to_thread.run_sync(keep, self._out, run, self._report(run))
-        self._log.remark(f"the federation has ended; staying {self._linger_s:g} s for devices that were away")
-        await anyio.sleep(self._linger_s)
+        self._log.remark(f"the federation has ended; staying {linger_s:g} s for devices that were away")
+        await anyio.sleep(linger_s)
 
     async def _follow(self, bus: EventBus, *, task_status: TaskStatus[None]) -> None:
         # An observer: the log waits for the disk or pipe that it goes to, the federation does not wait for the log.

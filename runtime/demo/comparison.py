@@ -74,7 +74,7 @@ class ArmFigures(msgspec.Struct, frozen=True, kw_only=True):
     data_share
         Part of all training samples that is on those devices.
     accuracy, worst
-        On the hold-outs of all devices, and of the tenth of devices that is worst off.
+        On the hold-outs of all devices, and of the tenth of devices that is worst off; None of too few devices.
     target_s
         Simulated seconds until the common target; None if it was not reached in every seed.
     reaching
@@ -93,7 +93,7 @@ class ArmFigures(msgspec.Struct, frozen=True, kw_only=True):
     reached: Spread
     data_share: Spread
     accuracy: Spread
-    worst: Spread
+    worst: Spread | None
     target_s: Spread | None
     reaching: int
     trained_s: Spread
@@ -163,6 +163,7 @@ def _arm_over_seeds(name: ArmName, results: Sequence[SeedResult]) -> ArmFigures:
     outcomes = [one.outcomes[name] for one in results]
     times = [reached(one.outcomes[name].course, one.target) for one in results]
     found = [time for time in times if time is not None]
+    worst = [one.worst for one in outcomes if one.worst is not None]
     energy = [one.energy_j for one in outcomes if one.energy_j is not None]
 
     def spread(value: Callable[[Outcome], float]) -> Spread:
@@ -173,7 +174,7 @@ def _arm_over_seeds(name: ArmName, results: Sequence[SeedResult]) -> ArmFigures:
         reached=spread(lambda one: float(one.reached)),
         data_share=spread(lambda one: one.data_share),
         accuracy=spread(lambda one: one.accuracy),
-        worst=spread(lambda one: one.worst),
+        worst=Spread.of(worst) if len(worst) == len(outcomes) else None,
         target_s=Spread.of(found) if len(found) == len(times) else None,
         reaching=len(found),
         trained_s=spread(lambda one: one.trained_s),

@@ -51,7 +51,8 @@ def conclusion(comparison: Comparison) -> str:
     text = (
         "What to make of it: the largest model for all has seen only the data of the devices that meet the deadline, "
         "and the others do not carry its size in time; it is scored on their hold-outs all the same, as if they did. "
-        "The smallest reaches all, and stays small for the strong. tierwise gives each device a model that it carries."
+        "The smallest reaches all, costs least, and stays small for the strong. tierwise gives each device a model "
+        "that it carries, and uses all data."
     )
     if ArmName.ISOLATED in names:
         text += (

@@ -17,16 +17,16 @@ from tierwise.core.events import Record
 from tierwise.core.framing import unframe
 from tierwise.core.ids import BlobHash, DeviceId, GroupId
 from tierwise.core.learning import Dataset, Learner
+from tierwise.core.metrics import Metrics
 from tierwise.core.state import FederationState, GroupState
 from tierwise.core.task import Task
 from tierwise.plugins.manager import Plugins
+from tierwise.runtime.evaluation import worst_tenth
 from tierwise.runtime.learners import Learners
 from tierwise.runtime.simulation.fleet import DeviceSpec
 from tierwise.runtime.stores.memory import MemoryStore
 
 METRIC: Final = "accuracy"
-WORST: Final = 0.1
-"""The share of devices that are the worst."""
 
 
 class KeepingStore(MemoryStore):
@@ -80,12 +80,13 @@ class Worth:
     accuracy
         Of the target models, over the hold-outs of all devices.
     worst
-        The mean accuracy of the tenth of devices (rounded up) whose target models are right least often.
+        The mean accuracy of the tenth of devices whose target models are right least often, as `worst_tenth` has it;
+        None of too few devices.
     """
 
     course: tuple[Moment, ...]
     accuracy: float
-    worst: float
+    worst: float | None
 
 
 def measure(
@@ -115,16 +116,8 @@ def measure(
         if group.tier
     }
     course = tuple(_course(records, models, judges))
-    per_device = [share for judge in judges.values() for share in judge.each(models)]
-    return Worth(course, course[-1].accuracy if course else math.nan, worst_tenth(per_device))
-
-
-def worst_tenth(accuracies: Sequence[float]) -> float:
-    """Return the mean of the lowest tenth, of one value at least; NaN of none."""
-    if not accuracies:
-        return math.nan
-    count = math.ceil(WORST * len(accuracies))
-    return math.fsum(sorted(accuracies)[:count]) / count
+    each = [metrics for judge in judges.values() for metrics in judge.each(models)]
+    return Worth(course, course[-1].accuracy if course else math.nan, worst_tenth(each, METRIC).value)
 
 
 def reached(course: Sequence[Moment], target: float) -> float | None:
@@ -153,12 +146,12 @@ class _Judge:
         )
         return self._learner.evaluate(unframe(frame), together)[METRIC].sum
 
-    def each(self, models: Mapping[BlobHash, bytes]) -> list[float]:
-        """Return the target model's accuracy on each device that has a hold-out."""
+    def each(self, models: Mapping[BlobHash, bytes]) -> list[Metrics]:
+        """Return the target model's metrics on each device that has a hold-out."""
         if self._target is None:
             return []
         weights = unframe(models[self._target])
-        return [self._learner.evaluate(weights, one)[METRIC].mean for one in self._each if len(one)]
+        return [self._learner.evaluate(weights, one) for one in self._each if len(one)]
 
 
 def _course(

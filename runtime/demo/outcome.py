@@ -29,7 +29,8 @@ class Outcome:
     data_share
         Their training samples, as a part of all devices'.
     accuracy, worst
-        Of the devices' target models over the hold-outs of all devices, and of the worst tenth of devices.
+        Of the devices' target models over the hold-outs of all devices, and of the worst tenth of devices; None of too
+        few.
     course
         Accuracy over federation time.
     trained_s
@@ -42,7 +43,7 @@ class Outcome:
     reached: int
     data_share: float
     accuracy: float
-    worst: float
+    worst: float | None
     course: tuple[Moment, ...]
     trained_s: float
     traffic_bytes: float
@@ -85,7 +86,8 @@ def run_arm(
         watch=watch,
         own=arm.own,
     )
-    run = asyncio.run(Run.read(store))
+    kinds = {name: str(model.kind) for name, model in (plan.models or {}).items()}
+    run = asyncio.run(Run.read(store, kinds))
     return ArmResult(name, run, read_outcome(run, store, plan.devices, plugins))
 
 

@@ -36,7 +36,7 @@ def comparison_section(comparison: Comparison) -> str:
             f"target is {100 * TARGET:.0f} % of the best accuracy in the end; energy is each device's power at full "
             "load times the seconds for which it computed, in vain or not."
         ),
-        table(f"The federations, {seeds}", ("", *names), rows, names),
+        table(f"The federations, over all devices, {seeds}", ("", *names), rows, names),
         bullets(verdicts(comparison)),
         paragraph(f"Below, seed {comparison.seeds[0]}; the dotted line is the target.", "note"),
         figure("arms", chart),

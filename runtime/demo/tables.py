@@ -85,7 +85,7 @@ def outcome_table(comparison: Comparison) -> Table:
 def comparison_table(comparison: Comparison) -> Table:
     """Show all federations side by side."""
     names = tuple(str(arm.name) for arm in comparison.arms)
-    made = present.table("", *names, title=f"Side by side, {_seeds(comparison)}", right=names)
+    made = present.table("", *names, title=f"Side by side, over all devices, {_seeds(comparison)}", right=names)
     for row in ROWS:
         made.add_row(row.label, *(row.cell(arm, len(comparison.seeds)) for arm in comparison.arms))
     return made
@@ -119,35 +119,39 @@ class Row:
 
     Attributes
     ----------
-    label
-        What it is.
+    label, words
+        What it is, in a table and in a sentence.
     field
         Where it is; None where an arm has none.
     write
         How a value looks.
     more_is_better
         Which way is ahead.
+    of_target
+        Whether an arm has it only if it reached the target.
     """
 
     label: str
+    words: str
     field: Callable[[ArmFigures], Spread | None]
     write: Callable[[float], str]
     more_is_better: bool
+    of_target: bool = False
 
     def cell(self, arm: ArmFigures, seeds: int) -> str:
         """Write an arm's figure."""
         spread = self.field(arm)
         if spread is not None:
             return _spread(spread, self.write)
-        return f"in {arm.reaching} of {seeds} seeds" if self.label == TARGET_LABEL else "not known"
+        return f"in {arm.reaching} of {seeds} seeds" if self.of_target else "not known"
 
     def difference(self, ours: ArmFigures, theirs: ArmFigures) -> _Difference | None:
         """Tell who is ahead, by how much on average, and in how many seeds; None where they are level or unknown."""
         mine, other = self.field(ours), self.field(theirs)
         if mine is None or other is None:
-            if self.label != TARGET_LABEL or ours.reaching == theirs.reaching:
+            if not self.of_target or ours.reaching == theirs.reaching:
                 return None
-            return _Difference(ours.reaching > theirs.reaching, f"{self.label} (others do not always get there)")
+            return _Difference(ours.reaching > theirs.reaching, f"{self.words} (which not both always reach)")
         if self.write(mine.mean) == self.write(other.mean):
             return None
         differences = [one - two for one, two in zip(mine.values, other.values, strict=True)]
@@ -155,7 +159,7 @@ class Row:
         agreeing = sum(difference != 0 and (difference > 0) == more for difference in differences)
         seeds = f", {agreeing}/{len(differences)} seeds" if len(differences) > 1 else ""
         by = self.write(abs(mine.mean - other.mean)).replace(" %", " points")
-        return _Difference(more == self.more_is_better, f"{self.label} (by {by}{seeds})")
+        return _Difference(more == self.more_is_better, f"{self.words} (by {by}{seeds})")
 
 
 def _whole(value: float) -> str:
@@ -166,20 +170,15 @@ def _percent(value: float) -> str:
     return f"{100 * value:.1f} %"
 
 
-def _bytes(value: float) -> str:
-    return present.scaled(value, "B")
-
-
-TARGET_LABEL: Final = "time to the target"
 ROWS: Final = (
-    Row("devices in a model", lambda arm: arm.reached, _whole, True),
-    Row("training data used", lambda arm: arm.data_share, _percent, True),
-    Row("accuracy over all devices", lambda arm: arm.accuracy, _percent, True),
-    Row("that of the worst tenth", lambda arm: arm.worst, _percent, True),
-    Row(TARGET_LABEL, lambda arm: arm.target_s, present.duration, False),
-    Row("time until trained", lambda arm: arm.trained_s, present.duration, False),
-    Row("traffic of all devices", lambda arm: arm.traffic_bytes, _bytes, False),
-    Row("energy of all devices", lambda arm: arm.energy_j, lambda value: present.scaled(value, "J"), False),
+    Row("devices in a model", "devices in a model", lambda arm: arm.reached, _whole, True),
+    Row("training data used", "training data used", lambda arm: arm.data_share, _percent, True),
+    Row("accuracy", "accuracy", lambda arm: arm.accuracy, _percent, True),
+    Row("of the worst tenth", "accuracy of the worst tenth", lambda arm: arm.worst, _percent, True),
+    Row("time to the target", "time to the target", lambda arm: arm.target_s, present.duration, False, True),
+    Row("time until trained", "time until trained", lambda arm: arm.trained_s, present.duration, False),
+    Row("traffic", "traffic", lambda arm: arm.traffic_bytes, present.size, False),
+    Row("energy", "energy", lambda arm: arm.energy_j, lambda value: present.scaled(value, "J"), False),
 )
 
 

@@ -71,6 +71,6 @@ def metric_chart(
         layers.append(rule.encode(y="target:Q"))
     chart = alt.layer(*layers).properties(width="container", height=300)
     ends = [next(row for row in reversed(values) if row.series == name) for name in names]
-    told = "; ".join(f"{row.series}: {present.share(row.value)} after {present.duration(row.at_s)}" for row in ends)
+    said = (f"{row.series}: {present.metric(metric, row.value)} after {present.duration(row.at_s)}" for row in ends)
     title = f"{titled(metric)} over federation time ({unit})"
-    return Chart(title, f"The last values are {told}.", note, specification(chart))
+    return Chart(title, f"The last values are {'; '.join(said)}.", note, specification(chart))

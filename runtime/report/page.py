@@ -19,6 +19,7 @@ from tierwise.runtime.report.tables import (
     absent_table,
     devices_table,
     documented,
+    evaluation_table,
     groups_table,
     rounds_table,
     values_table,
@@ -40,7 +41,7 @@ def build_page(run: Run, report: Report, library: str, more: Sequence[str] = ())
     more
         Sections of whoever made the run, to stand before those of every run.
     """
-    rows = read_rows(run)
+    rows = read_rows(run, report.run)
     footer = (
         f"<footer><p>Made by tierwise {escape(report.versions.tierwise)}. "
         "The whole event log is in result.json; this file needs no network.</p></footer>"
@@ -109,9 +110,18 @@ def _warnings(run: Run, report: Report) -> Iterator[str]:
 # -- sections
 
 
+def _evaluation(report: Report) -> Iterator[str]:
+    if report.run.evaluation is not None:
+        yield evaluation_table(report.run, report.run.evaluation)
+        if report.run.evaluation.worst_tenth.hidden:
+            yield paragraph(
+                f"The worst tenth of devices is not shown: {report.run.evaluation.worst_tenth.hidden}.", "note"
+            )
+
+
 def _sections(run: Run, report: Report, rows: RunRows) -> Iterator[str]:
     if report.run.groups:
-        yield section("groups", "Groups", groups_table(run, report.run.groups))
+        yield section("groups", "Groups", groups_table(report.run.groups), *_evaluation(report))
     if rows.devices:
         chart = fleet_chart(rows.devices, rows.groups)
         yield section("fleet", "Fleet", figure("fleet", chart), folded("The devices as a table", devices_table(rows)))
@@ -126,8 +136,8 @@ def _sections(run: Run, report: Report, rows: RunRows) -> Iterator[str]:
     if rows.rounds:
         chart = rounds_chart(rows.rounds, rows.groups)
         said = (
-            "✕ marks a round that was abandoned: it made no model. The pale one at a group's end is its closing "
-            "evaluation."
+            "✕ marks a round that was abandoned: it made no model. Pale ones at a group's ends make none either: "
+            "its closing evaluation, and where features are standardised, the round that sums them up."
         )
         told = folded("The rounds as a table", rounds_table(rows))
         yield section("rounds", "Rounds", paragraph(said), figure("rounds", chart), told)

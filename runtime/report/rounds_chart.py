@@ -63,7 +63,7 @@ def rounds_chart(rounds: Sequence[RoundRow], groups: Sequence[GroupId]) -> Chart
 
 def _bar(row: RoundRow, unit: str, factor: float, number: int, groups: Sequence[GroupId]) -> Spec:
     first = f"{row.first}" if row.first == row.last else f"{row.first} to {row.last}"
-    faded = {RoundEnd.EVALUATED: 0.35, RoundEnd.OPEN: 0.35, RoundEnd.ABANDONED: 0.3}
+    faded = {RoundEnd.DESCRIBED: 0.35, RoundEnd.EVALUATED: 0.35, RoundEnd.OPEN: 0.35, RoundEnd.ABANDONED: 0.3}
     return {
         "group": row.group,
         "round": first,

@@ -9,9 +9,9 @@ from typing import Final
 from tierwise.core import events as e
 from tierwise.core.events import Record
 from tierwise.core.ids import CohortId, DeviceId, GroupId
-from tierwise.core.metrics import read_metric
+from tierwise.core.metrics import MetricFigure
 from tierwise.core.state import FederationState
-from tierwise.runtime.figures import Run
+from tierwise.runtime.figures import Run, RunFigures
 
 HARDWARE: Final = ("cpu_flops", "memory_bytes", "downlink_bytes_per_s", "uplink_bytes_per_s")
 
@@ -40,6 +40,7 @@ class RoundEnd(StrEnum):
 
     CLOSED = "closed"
     ABANDONED = "abandoned"
+    DESCRIBED = "opening round, of features"
     EVALUATED = "closing evaluation"
     OPEN = "not ended"
 
@@ -133,17 +134,16 @@ class RunRows:
     groups: tuple[GroupId, ...]
 
 
-def read_rows(run: Run) -> RunRows:
-    """Take all rows from a run's log."""
-    metric = run.state.settings.task.metrics[0] if run.state.settings else ""
-    values = tuple(_values(run.records, metric))
+def read_rows(run: Run, figures: RunFigures) -> RunRows:
+    """Take all rows from a run's log and figures."""
+    values = tuple(_values(figures))
     return RunRows(
         devices=tuple(_devices(run.state)),
         rounds=read_rounds(run.records),
-        metric=metric if values else None,
+        metric=figures.metric if values else None,
         values=values,
         absent=tuple(sorted(_absent(run.state), key=lambda row: row.device)),
-        groups=tuple(sorted(run.state.groups, key=lambda name: run.state.groups[name].rank)),
+        groups=tuple(group.group for group in figures.groups),
     )
 
 
@@ -169,6 +169,12 @@ def _absent(state: FederationState) -> Iterator[AbsentRow]:
 
 # -- rounds
 
+_ENDS: Final[dict[type[e.Event], RoundEnd]] = {
+    e.RoundClosed: RoundEnd.CLOSED,
+    e.ModelStandardised: RoundEnd.DESCRIBED,
+    e.RoundAbandoned: RoundEnd.ABANDONED,
+}
+
 
 def read_rounds(records: Iterable[Record]) -> tuple[RoundRow, ...]:
     """Take the rounds from a log, in the order in which they were opened."""
@@ -190,12 +196,8 @@ def read_rounds(records: Iterable[Record]) -> tuple[RoundRow, ...]:
                     evaluating[group] = cohort
             case e.UpdateAccepted(cohort=cohort) | e.EvaluationAccepted(cohort=cohort):
                 delivered[cohort] += 1
-            case e.RoundClosed(cohort=cohort):
-                end(cohort, RoundEnd.CLOSED)
-            case e.ModelStandardised(cohort=cohort):
-                end(cohort, RoundEnd.CLOSED)
-            case e.RoundAbandoned(cohort=cohort, reason=reason):
-                end(cohort, RoundEnd.ABANDONED, reason)
+            case e.RoundClosed() | e.ModelStandardised() | e.RoundAbandoned() as event:
+                end(event.cohort, _ENDS[type(event)], getattr(event, "reason", ""))
             case e.GroupFinished(group=group) if group in evaluating:
                 end(evaluating.pop(group), RoundEnd.EVALUATED)
             case _:
@@ -225,18 +227,16 @@ def _round(
 # -- metrics
 
 
-def _values(records: Iterable[Record], metric: str) -> Iterator[MetricRow]:
+def _values(figures: RunFigures) -> Iterator[MetricRow]:
     """Yield a metric of each group's models: a round's belongs to the model before it, the closing one to the last."""
-    made_at: dict[tuple[GroupId, int], float] = {}
-    for record in records:
-        event = record.event
-        if isinstance(event, e.RoundOpened):
-            made_at.setdefault((event.group, event.version), record.at)
-        if not isinstance(event, e.RoundClosed | e.GroupFinished):
-            continue
-        found = read_metric(event.metrics, metric)
-        of = event.version - 1 if isinstance(event, e.RoundClosed) else event.version
-        if found is not None and found.value is not None:
-            yield MetricRow(event.group, of, made_at.get((event.group, of), record.at), found.value, found.count)
-        if isinstance(event, e.RoundClosed):
-            made_at[event.group, event.version] = record.at
+    for group in figures.groups:
+        since = group.history[0].opened_at if group.history else 0.0
+        for one in group.history:
+            yield from _value(group.group, one.version - 1, since, one.metrics.get(figures.metric))
+            since = one.closed_at
+        yield from _value(group.group, group.version, since, group.metrics.get(figures.metric))
+
+
+def _value(series: str, version: int, at_s: float, found: MetricFigure | None) -> Iterator[MetricRow]:
+    if found is not None and found.value is not None:
+        yield MetricRow(series, version, at_s, found.value, found.count)

@@ -1,13 +1,15 @@
 """The tables of a run's page, beside the charts and without them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 
 import msgspec
 
+from tierwise.core.metrics import MetricFigure
 from tierwise.core.tiers import Tier
 from tierwise.runtime.cli import present
-from tierwise.runtime.figures import Run
+from tierwise.runtime.evaluation import Evaluation
+from tierwise.runtime.figures import Run, RunFigures
 from tierwise.runtime.group_figures import GroupFigures
 from tierwise.runtime.output import Report
 from tierwise.runtime.report.drawing import titled
@@ -15,10 +17,9 @@ from tierwise.runtime.report.markup import folded, paragraph, table
 from tierwise.runtime.report.rows import RoundEnd, RunRows
 
 
-def groups_table(run: Run, groups: Sequence[GroupFigures]) -> str:
+def groups_table(groups: Sequence[GroupFigures]) -> str:
     """Return what each group ended with, and why."""
-    metrics = list(dict.fromkeys(name for group in groups for name in group.metrics))
-    numbers = ("devices", "parameters", "rounds", "abandoned", *metrics, "down", "up", "time")
+    numbers = ("devices", "parameters", "rounds", "abandoned", "traffic down", "traffic up", "time")
     columns = ("group", "devices", "tier", *numbers[1:], "ended")
     rows = [
         (
@@ -28,22 +29,40 @@ def groups_table(run: Run, groups: Sequence[GroupFigures]) -> str:
             present.count(group.parameters),
             present.count(group.rounds),
             present.count(group.abandoned),
-            *(present.metric(name, group.metrics[name].value if name in group.metrics else None) for name in metrics),
-            *_traffic(run, group),
+            present.size(group.download_bytes),
+            present.size(group.upload_bytes),
             present.duration(group.simulated_s),
             (group.reason or present.MISSING) if group.finished else "not finished",
         )
         for group in groups
     ]
-    caption = "The groups, weakest first; metrics from the closing evaluation, traffic of all its closed rounds"
-    return table(caption, columns, rows, numbers)
+    return table("The groups, weakest first; traffic is that of closed rounds", columns, rows, numbers)
 
 
-def _traffic(run: Run, group: GroupFigures) -> tuple[str, str]:
-    history = run.state.groups[group.group].history
-    down = sum(one.download_bytes for one in history)
-    up = sum(one.upload_bytes for one in history)
-    return present.scaled(down, "B"), present.scaled(up, "B")
+def evaluation_table(run: RunFigures, evaluation: Evaluation) -> str:
+    """Return how good the models are: by group, over all, by class of devices, and where they are worst."""
+    metrics = list(evaluation.metrics)
+    tests = {group.group: group.test[run.metric] for group in run.groups if run.metric in group.test}
+    numbers = ("devices", "samples", *metrics, *([f"test {run.metric}"] if tests else []))
+
+    def row(
+        label: str, devices: int, found: Mapping[str, MetricFigure], test: MetricFigure | None = None
+    ) -> tuple[str, ...]:
+        samples = next((present.count(figure.count) for figure in found.values() if figure.count), present.MISSING)
+        values = [present.metric(name, found[name].value if name in found else None) for name in metrics]
+        values += [present.metric(run.metric, test.value if test else None)] if tests else []
+        return (label, present.count(devices), samples, *values)
+
+    worst = evaluation.worst_tenth
+    rows = [row(one.group, one.devices, one.metrics, tests.get(one.group)) for one in evaluation.groups]
+    rows.append(row("all hold-outs", evaluation.devices, evaluation.metrics))
+    rows += [row(one.name, one.devices, one.metrics) for one in evaluation.classes if len(evaluation.classes) > 1]
+    if not worst.hidden:
+        value = {worst.metric: MetricFigure(value=worst.value, count=0)}
+        rows.append(row("worst tenth of devices", worst.devices, value))
+    which = "target" if evaluation.closing else "latest"
+    caption = f"The {which} models on the devices' hold-outs: by group, all, by class of devices, and where worst"
+    return table(caption, ("", *numbers), rows, numbers)
 
 
 def devices_table(rows: RunRows) -> str:
@@ -74,7 +93,13 @@ def values_table(rows: RunRows) -> str:
         f"{titled(metric)} of each model; since is federation time",
         columns,
         [
-            (row.series, f"{row.version}", present.duration(row.at_s), present.share(row.value), f"{row.samples:,}")
+            (
+                row.series,
+                f"{row.version}",
+                present.duration(row.at_s),
+                present.metric(metric, row.value),
+                f"{row.samples:,}",
+            )
             for row in rows.values
         ],
         columns[1:],
@@ -138,7 +163,7 @@ def documented(run: Run, report: Report) -> Iterator[str]:
 def _cost(tier: Tier) -> tuple[str, str, str]:
     cost = tier.cost
     return (
-        present.scaled(cost.bytes, "B"),
+        present.size(cost.bytes),
         present.quantity("memory_bytes", cost.memory_bytes),
         f"{cost.fit_flops_per_sample:,.0f}",
     )

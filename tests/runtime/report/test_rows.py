@@ -1,13 +1,19 @@
 """The rows of a page are what the log says: who, when, how it ended, and which model a metric belongs to."""
 
+import msgspec
 import pytest
 
 from tests.runtime import helpers
 from tests.runtime.report.logs import HOSTILE, written_run
 from tierwise.core import events as e
 from tierwise.runtime.figures import Run
-from tierwise.runtime.report.rows import AbsentRow, MetricRow, RoundEnd, read_rows
+from tierwise.runtime.policies import AggregatorChoice
+from tierwise.runtime.report.rows import AbsentRow, MetricRow, RoundEnd, RunRows, read_rows
 from tierwise.runtime.simulation.run import simulate
+
+
+def rows_of(run: Run) -> RunRows:
+    return read_rows(run, run.figures)
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +23,7 @@ def learned() -> Run:
 
 
 def test_each_device_has_its_hardware_and_group(learned: Run) -> None:
-    rows = read_rows(learned).devices
+    rows = rows_of(learned).devices
     assert [row.device for row in rows] == sorted(helpers.specs())
     for number, row in enumerate(rows):
         profile = helpers.profile(number)
@@ -27,7 +33,7 @@ def test_each_device_has_its_hardware_and_group(learned: Run) -> None:
 
 
 def test_each_round_is_there_from_opened_to_closed(learned: Run) -> None:
-    rows = read_rows(learned)
+    rows = rows_of(learned)
     for name in rows.groups:
         own = [row for row in rows.rounds if row.group == name]
         assert [row.end for row in own] == [RoundEnd.CLOSED] * 2 + [RoundEnd.EVALUATED]
@@ -42,7 +48,7 @@ def test_each_round_is_there_from_opened_to_closed(learned: Run) -> None:
 
 
 def test_a_metric_belongs_to_the_model_that_was_evaluated_from_when_on_it_was_there(learned: Run) -> None:
-    rows = read_rows(learned)
+    rows = rows_of(learned)
     assert rows.metric == "accuracy"
     for name in rows.groups:
         group = learned.state.groups[name]
@@ -55,8 +61,19 @@ def test_a_metric_belongs_to_the_model_that_was_evaluated_from_when_on_it_was_th
         ]
 
 
+def test_the_round_that_sums_up_features_is_told_apart() -> None:
+    task = msgspec.structs.replace(helpers.TASK, standardise=True)
+    settings = msgspec.structs.replace(helpers.settings(), task=task)
+    chosen = helpers.policies(aggregation=AggregatorChoice())
+    run = Run.of(simulate(settings, helpers.specs(), policies=chosen, plugins=helpers.plugins()))
+    rows = rows_of(run)
+    for name in rows.groups:
+        own = [row.end for row in rows.rounds if row.group == name]
+        assert own == [RoundEnd.DESCRIBED, RoundEnd.CLOSED, RoundEnd.CLOSED, RoundEnd.EVALUATED]
+
+
 def test_abandoned_and_open_rounds_are_told_apart() -> None:
-    rows = read_rows(written_run(rounds=4, abandoned=2)).rounds
+    rows = rows_of(written_run(rounds=4, abandoned=2)).rounds
     first = [row for row in rows if row.group == "g1"]
     assert [row.end for row in first] == [
         RoundEnd.CLOSED,
@@ -70,12 +87,12 @@ def test_abandoned_and_open_rounds_are_told_apart() -> None:
     assert [row.reason for row in first if row.end is RoundEnd.ABANDONED] == [HOSTILE] * 2
     run = written_run(rounds=2, ended=False)
     cut = next(n for n, one in reversed(list(enumerate(run.records))) if isinstance(one.event, e.UpdateAccepted))
-    last = read_rows(Run.replayed(run.records[:cut])).rounds[-1]
+    last = rows_of(Run.replayed(run.records[:cut])).rounds[-1]
     assert (last.group, last.end, last.delivered) == ("g2", RoundEnd.OPEN, 2)
 
 
 def test_who_takes_no_part_is_there_with_the_reason() -> None:
-    rows = read_rows(written_run())
+    rows = rows_of(written_run())
     assert rows.absent == (
         AbsentRow("d00010", "in no group", HOSTILE),
         AbsentRow("d00011", "removed", "its owner took it"),
@@ -86,5 +103,5 @@ def test_who_takes_no_part_is_there_with_the_reason() -> None:
 def test_a_log_cut_anywhere_has_rows() -> None:
     run = written_run(rounds=2, abandoned=1)
     for length in range(len(run.records)):
-        rows = read_rows(Run.replayed(run.records[:length]))
+        rows = rows_of(Run.replayed(run.records[:length]))
         assert all(row.ended_s >= row.opened_s for row in rows.rounds)

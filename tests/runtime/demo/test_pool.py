@@ -1,0 +1,101 @@
+"""Federations in processes of their own give what they give here, and nothing of them is left."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import psutil
+import pytest
+
+from tierwise.core.errors import FederationError
+from tierwise.core.learning import FitStopped, StopToken
+from tierwise.runtime.demo.outcome import ArmResult
+from tierwise.runtime.demo.plan import ArmName, Wanted
+from tierwise.runtime.demo.pool import Pool, Task
+
+PATIENCE_S = 120.0
+
+pytestmark = pytest.mark.timeout(400)
+
+
+def children() -> set[int]:
+    found = psutil.Process().children(recursive=True)
+    return {one.pid for one in found if one.is_running() and "resource_tracker" not in " ".join(one.cmdline())}
+
+
+def test_a_process_gives_the_same_result(wanted: Wanted, arms: list[ArmResult]) -> None:
+    before, found = children(), {}
+    with Pool(wanted).open() as pool:
+        tasks = [Task(0, arm.name) for arm in arms[:2]]
+        pool.run(tasks, StopToken(), lambda task, arm: found.setdefault(task.arm, arm))
+        assert children() - before
+    assert children() == before
+    for arm in arms[:2]:
+        assert found[arm.name].outcome == arm.outcome
+        assert found[arm.name].run.records == arm.run.records
+
+
+def test_what_goes_wrong_there_is_told_here() -> None:
+    with Pool(Wanted("digits:part=1,parts=2")).open() as pool, pytest.raises(FederationError) as caught:
+        pool.run([Task(0, ArmName.LARGEST)], StopToken(), lambda *_: None)
+    assert str(caught.value).startswith("seed 0: largest for all: --data digits:part=1,parts=2: part, parts and seed")
+
+
+def test_a_process_that_is_gone_is_told(wanted: Wanted) -> None:
+    with Pool(wanted).open() as pool:
+        before = children()
+        killer = threading.Thread(target=lambda: [os.kill(pid, signal.SIGKILL) for pid in wait_for_child(before)])
+        killer.start()
+        with pytest.raises(FederationError, match="its process is gone, with -9"):
+            pool.run([Task(seed, ArmName.TIERWISE) for seed in range(100)], StopToken(), lambda *_: None)
+    killer.join()
+
+
+def wait_for_child(before: set[int]) -> set[int]:
+    until = time.monotonic() + PATIENCE_S
+    while time.monotonic() < until:
+        if found := children() - before:
+            return found
+        time.sleep(0.01)
+    raise AssertionError("no process was started")
+
+
+def test_told_to_stop_it_leaves_no_process(wanted: Wanted) -> None:
+    before, stop = children(), StopToken()
+    stopper = threading.Thread(target=lambda: (wait_for_child(before), stop.stop()))
+    stopper.start()
+    with pytest.raises(FitStopped), Pool(wanted).open() as pool:
+        pool.run([Task(seed, ArmName.TIERWISE) for seed in range(100)], stop, lambda *_: None)
+    stopper.join()
+    assert children() == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no groups of processes to interrupt")
+def test_ctrl_c_reaches_all_and_one_tells_the_others(wanted: Wanted) -> None:
+    """A terminal's Ctrl-C goes to every process of the group: the workers are deaf, and are ended."""
+    command = [sys.executable, "-c", "from tierwise.runtime.cli import main; main()", "demo"]
+    process = subprocess.Popen(
+        [*command, "--data", wanted.data, "--fleet", str(wanted.fleet), "--seeds", "1000"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stderr is not None
+    said = ""
+    for line in process.stderr:
+        said += line
+        if said.count("seed 0: ") == len(ArmName):
+            break
+    workers = psutil.Process(process.pid).children(recursive=True)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 130, said + err
+    assert "Traceback" not in said + err
+    assert "Side by side" in out, "the seeds that were finished are shown"
+    assert len(workers) >= 2
+    _, alive = psutil.wait_procs(workers, timeout=PATIENCE_S)
+    assert not alive
