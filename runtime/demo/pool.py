@@ -85,6 +85,7 @@ class Pool:
         FederationError
             If an arm failed, or a process is gone.
         """
+        stop.check()
         waiting, left = deque(tasks), len(tasks)
         self._start(min(len(tasks), os.cpu_count() or 1, MOST))
         while left:
