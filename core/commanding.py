@@ -121,6 +121,7 @@ def _place_devices(state: FederationState, active: list[GroupId]) -> c.PlaceDevi
         fleet=_profiles(state, members | set(newcomers)),
         newcomers=newcomers,
         groups=groups,
+        tiers={name: tier for name in active if (tier := state.groups[name].tier) is not None},
     )
 
 

@@ -36,11 +36,12 @@ class FormGroups(Order, frozen=True, kw_only=True):
 
 
 class PlaceDevices(Order, frozen=True, kw_only=True):
-    """Find an existing group for each newcomer; ``groups`` are the ones that still learn, weakest first."""
+    """Find an existing group for each newcomer; ``groups`` are the ones that still learn, weakest first, with tiers."""
 
     fleet: Mapping[DeviceId, HardwareProfile]
     newcomers: tuple[DeviceId, ...]
     groups: Mapping[GroupId, tuple[DeviceId, ...]]
+    tiers: Mapping[GroupId, Tier]
 
 
 class ChooseTier(Order, frozen=True, kw_only=True):

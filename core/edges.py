@@ -33,10 +33,19 @@ class Arrived:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLost:
-    """A device's connection broke."""
+    """A device's connection broke.
+
+    Attributes
+    ----------
+    device, reason
+        Whose, and why.
+    shut_out
+        Whether nothing more is taken from it: it should be told so, or it would wait for an answer for ever.
+    """
 
     device: DeviceId
     reason: str
+    shut_out: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from tierwise.core.hardware import HardwareEnvelope, HardwareProfile
 from tierwise.core.ids import BlobHash, CohortId, DeviceId, GroupId, ModelVersion, RoundNumber
 from tierwise.core.metrics import Metrics
 from tierwise.core.settings import FederationSettings
-from tierwise.core.tiers import Tier
+from tierwise.core.tiers import OptionValues, Tier
 
 SCHEMA_VERSION: Final = 1
 """Of the records in a log; a reader refuses a newer one."""
@@ -85,6 +85,15 @@ class FederationOpened(Event, frozen=True, kw_only=True, tag="federation-opened"
     """Whether groups learn from each other."""
     tests: bool = False
     """Whether the coordinator measures each model on a test set of its own."""
+    policies: OptionValues | None = None
+    """Who decides what, with all options, as the tables of a configuration; None in a log of an older version."""
+
+
+class PoliciesChanged(Event, frozen=True, kw_only=True, tag="policies-changed"):
+    """The operator allowed that the federation goes on with other options; ``policies`` as in `FederationOpened`."""
+
+    policies: OptionValues
+    plugins: tuple[PluginUsed, ...] = ()
 
 
 class DeviceEnrolled(Event, frozen=True, kw_only=True, tag="device-enrolled"):

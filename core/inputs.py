@@ -8,7 +8,7 @@ from tierwise.core.hardware import HardwareProfile
 from tierwise.core.ids import BlobHash, CohortId, DeviceId, GroupId
 from tierwise.core.metrics import Metrics
 from tierwise.core.settings import FederationSettings
-from tierwise.core.tiers import Tier
+from tierwise.core.tiers import OptionValues, Tier
 
 
 class Input(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,6 +22,14 @@ class OpenFederation(Input, frozen=True, kw_only=True):
     plugins: tuple[PluginUsed, ...] = ()
     exchanges: bool = False
     tests: bool = False
+    policies: OptionValues | None = None
+
+
+class ChangePolicies(Input, frozen=True, kw_only=True):
+    """The operator allows other options than the federation was opened with; see `tierwise.core.events`."""
+
+    policies: OptionValues
+    plugins: tuple[PluginUsed, ...] = ()
 
 
 class Tick(Input, frozen=True, kw_only=True):
@@ -144,16 +152,16 @@ class ParticipantsSelected(Answer, frozen=True, kw_only=True):
     devices: tuple[DeviceId, ...]
 
 
-class ModelAdjusted(Answer, frozen=True, kw_only=True):
-    """To `tierwise.core.commands.StandardiseModel`: the group's initial model with its static tensors."""
-
-    model: BlobHash
-
-
 class SelectionPostponed(Answer, frozen=True, kw_only=True):
     """To `tierwise.core.commands.SelectParticipants`, too: too few may take part now, and why."""
 
     reason: str
+
+
+class ModelAdjusted(Answer, frozen=True, kw_only=True):
+    """To `tierwise.core.commands.StandardiseModel`: the group's initial model with its static tensors."""
+
+    model: BlobHash
 
 
 class CohortReduced(Answer, frozen=True, kw_only=True):

@@ -169,7 +169,11 @@ class Predictor(Protocol):
 
 
 class DataSource(Protocol):
-    """Gives a device its data: a plugin, made as ``Class(options)`` or ``Class()``."""
+    """Gives a device its data: a plugin, made as ``Class(options)`` or ``Class()``.
+
+    What more it can do, if it has the methods: know whose the data are (`KnowsDevices`), set samples apart for the
+    coordinator (`Reserving`), and describe itself to people (`tierwise.core.describing.Describing`).
+    """
 
     @property
     def task(self) -> Task:

@@ -52,6 +52,9 @@ class RoundSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         Seconds that a group with fewer than three reachable devices waits before it is merged.
     evaluation_deadline_s
         Seconds that the closing evaluation of a finished model may take; None for ``deadline_s``.
+    abandoned_limit
+        After so many abandoned rounds in a row a group ends, with its latest model. For devices that are rarely there
+        together, more.
     """
 
     deadline_s: float = 600.0
@@ -61,6 +64,7 @@ class RoundSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     energy_j: float | None = None
     grace_s: float = 60.0
     evaluation_deadline_s: float | None = None
+    abandoned_limit: int = 3
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:

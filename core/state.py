@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from tierwise.core.events import EvaluationAccepted, Purpose, RoundOpened, UpdateAccepted
+from tierwise.core.events import EvaluationAccepted, PluginUsed, Purpose, RoundOpened, UpdateAccepted
 from tierwise.core.hardware import HardwareEnvelope, HardwareProfile
 from tierwise.core.ids import BlobHash, CohortId, DeviceId, GroupId, ModelVersion, RoundNumber, cohort_id
 from tierwise.core.metrics import Metrics
 from tierwise.core.settings import FederationSettings
 from tierwise.core.stopping import RoundRecord
-from tierwise.core.tiers import Tier
+from tierwise.core.tiers import OptionValues, Tier
 
 
 class Stage(StrEnum):
@@ -165,6 +165,9 @@ class FederationState:
 
     stage: Stage = Stage.UNOPENED
     settings: FederationSettings | None = None
+    plugins: tuple[PluginUsed, ...] = ()
+    policies: OptionValues | None = None
+    """Who decides what, with which options: only for telling whether a coordinator goes on with the same."""
     opened_at: float = 0.0
     devices: dict[DeviceId, DeviceState] = field(default_factory=dict)
     removed: dict[DeviceId, str] = field(default_factory=dict)

@@ -27,9 +27,14 @@ def transition(state: FederationState, event: e.Event, at: float) -> None:
 def _open(state: FederationState, event: e.FederationOpened, at: float) -> None:
     state.stage = Stage.ENROLLING
     state.settings = event.settings
+    state.plugins, state.policies = event.plugins, event.policies
     state.exchanges = event.exchanges
     state.tests = event.tests
     state.opened_at = at
+
+
+def _change_policies(state: FederationState, event: e.PoliciesChanged, _at: float) -> None:
+    state.plugins, state.policies = event.plugins, event.policies
 
 
 def _enrol(state: FederationState, event: e.DeviceEnrolled, _at: float) -> None:
@@ -339,6 +344,7 @@ def _cohort(state: FederationState, cohort: CohortId) -> CohortState:
 # Each function takes the event of its row; the table is what the type checker cannot see.
 _TRANSITIONS: Final[dict[type[e.Event], Callable[[FederationState, Any, float], None]]] = {
     e.FederationOpened: _open,
+    e.PoliciesChanged: _change_policies,
     e.DeviceEnrolled: _enrol,
     e.HardwareReported: _report,
     e.DeviceLost: _lose,

@@ -38,6 +38,7 @@ value, what is allowed, and the nearest spelling; a file with several faults is 
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -45,13 +46,14 @@ from typing import Final
 import msgspec
 from msgspec.structs import asdict, fields
 
-from tierwise.core.errors import ConfigurationError, nearest
+from tierwise.core.errors import ConfigurationError, PluginError, nearest
 from tierwise.core.hardware import HardwareProfile
 from tierwise.core.ids import DeviceId
 from tierwise.core.learning import DataSource
 from tierwise.core.settings import EnrolmentSettings, FederationSettings, RoundSettings, UpdateSettings
 from tierwise.core.task import Task
 from tierwise.core.tiers import OptionValues
+from tierwise.plugins.descriptors import Kind
 from tierwise.plugins.manager import Plugins
 from tierwise.runtime.config_own_data import EVALUATION, PUBLIC, load_own_data, read_evaluation, read_exchange, settled
 from tierwise.runtime.config_tables import (
@@ -276,7 +278,7 @@ def _parse(tables: Tables, source: str, plugins: Plugins, own: PluginsTable, *, 
         updates=tables.table("updates", UpdatesTable),
         policies=Policies(
             grouping=tables.choice("grouping", "policy", plugins.grouping_policy, Policies().grouping),
-            tiers=tables.choice("tiers", "provider", plugins.tier_provider, Policies().tiers),
+            tiers=_read_tiers(tables, plugins, Path(source).parent),
             selection=tables.choice("selection", "selector", plugins.selector, Policies().selection),
             aggregation=_read_aggregation(tables, plugins),
             exchange=exchange,
@@ -311,6 +313,13 @@ def _read_fleet_table(tables: Tables, folder: Path) -> FleetTable:
             "fleet.hardware",
         )
     return fleet
+
+
+def _read_tiers(tables: Tables, plugins: Plugins, folder: Path) -> Choice:
+    chosen = tables.choice("tiers", "provider", plugins.tier_provider, Policies().tiers)
+    with suppress(PluginError):  # which is a fault already
+        return Choice(name=chosen.name, options=plugins.placed(Kind.TIER_PROVIDER, chosen.name, chosen.options, folder))
+    return chosen
 
 
 def _read_mqtt(tables: Tables) -> MqttTable:

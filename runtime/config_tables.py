@@ -76,7 +76,7 @@ class FleetTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     ----------
     devices
         How many to draw from the catalogue, 60 for None; left out where ``hardware`` is a file, which has as many as it
-        has.
+        has, and where the data know whose they are: then each device gets its own, and its row by its name.
     hardware
         ``"catalogue"``, 31 real device models, or the path of a CSV file with a row for each device of your own,
         from the configuration's folder.
@@ -119,6 +119,7 @@ class RoundsTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     energy_j: Annotated[float, Meta(gt=0)] | None = None
     grace_s: _Seconds = 60.0
     evaluation_deadline_s: _Seconds | None = None
+    abandoned_limit: _Count = 3
 
 
 class UpdatesTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -5,7 +5,7 @@ transport, the plugins' runners, timers, the operator) only puts inputs into its
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 from types import TracebackType
@@ -21,7 +21,7 @@ from tierwise.core import messages as m
 from tierwise.core.bus import EventBus
 from tierwise.core.deciding import Rejected
 from tierwise.core.edges import Arrived, Compute, ConnectionLost, CoordinatorTransport, Store
-from tierwise.core.errors import ConfigurationError, FederationError
+from tierwise.core.errors import FederationError
 from tierwise.core.events import Record
 from tierwise.core.federation import Federation
 from tierwise.core.ids import DeviceId, GroupId
@@ -30,6 +30,7 @@ from tierwise.plugins.manager import Plugins
 from tierwise.runtime.compute import ThreadCompute
 from tierwise.runtime.exceptions import unwrapped
 from tierwise.runtime.federation_clock import FederationClock
+from tierwise.runtime.going_on import Chosen, compare, lay_out
 from tierwise.runtime.inbox import Inbox, Submitted
 from tierwise.runtime.lanes import Lanes
 from tierwise.runtime.learners import Learners
@@ -93,6 +94,9 @@ class Coordinator:
         Where plugins compute; None for worker threads.
     own
         What the coordinator itself holds: a public set for an exchange, a test set. None for nothing.
+    may_change
+        Options that may differ from those of the store's federation, by their keys in a configuration, or whole tables:
+        ``stop.rounds``, ``stop``. Possible for the stop rule, the selector, and the server optimizer's options.
 
     Raises
     ------
@@ -110,11 +114,17 @@ class Coordinator:
         store: Store | None = None,
         compute: Compute | None = None,
         own: OwnData | None = None,
+        may_change: Collection[str] = (),
     ) -> None:
         self._settings = settings
         self._transport = transport
         plugins = plugins or Plugins.discover()
-        self._team = assemble(policies or Policies(), plugins)
+        policies = policies or Policies()
+        self._team = assemble(policies, plugins)
+        self._policies = lay_out(policies, plugins)
+        self._may_change = may_change
+        self._changed = False
+        """Whether it goes on with other options than the store's federation had."""
         own_data = (own or OwnData()).prepared(settings.task)
         check_team(self._team, settings.task, own_data, plugins)
         self._tests = own_data.test is not None
@@ -241,23 +251,11 @@ class Coordinator:
 
     async def _replay(self) -> None:
         for record in await self._store.records():
-            event = self.federation.apply(record)
-            if isinstance(event, e.FederationOpened):
-                self._compare(event)
+            self.federation.apply(record)
+        if self.federation.sequence:
+            now = Chosen(self._settings, self._policies, self._team.used)
+            self._changed = compare(self.federation.state, now, self._may_change)
         await self._spool.discard(await self._store.blobs())
-
-    def _compare(self, opened: e.FederationOpened) -> None:
-        if opened.settings != self._settings:
-            raise ConfigurationError(
-                f"the store holds federation {opened.settings.name!r} with other settings: go on with the settings "
-                "that it was opened with, or give the new federation a store of its own"
-            )
-        before, now = ({(one.kind, one.name) for one in used} for used in (opened.plugins, self._team.used))
-        if before != now:
-            raise ConfigurationError(
-                f"the store's federation was opened with the plugins {sorted(before - now)} in place of "
-                f"{sorted(now - before)}: go on with the same ones"
-            )
 
     def _judged_until(self) -> float:
         """Return up to which federation time all that came is judged: no deadline after it has passed yet."""
@@ -275,8 +273,11 @@ class Coordinator:
                     plugins=self._team.used,
                     exchanges=self._team.exchange is not None,
                     tests=self._tests,
+                    policies=self._policies,
                 )
             )
+        elif self._changed and not self.federation.ended:
+            await self._step(i.ChangePolicies(policies=self._policies, plugins=self._team.used))
         for device, reason in self.federation.state.removed.items():
             self._dismiss(device, reason)  # it may not have been told any more
         await self._settle()

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from tierwise.core import events as e
 from tierwise.core.edges import Store
 from tierwise.core.events import PluginUsed, Record
 from tierwise.core.federation import Federation
@@ -13,7 +12,7 @@ from tierwise.core.framing import to_bytes
 from tierwise.core.ids import BlobHash, DeviceId, GroupId
 from tierwise.core.state import FederationState, GroupState, Phase
 from tierwise.runtime.evaluation import Evaluation, evaluated_models, evaluations
-from tierwise.runtime.group_figures import GroupFigures, group_figures, tally_up
+from tierwise.runtime.group_figures import GroupFigures, group_figures, known_sum, tally_up
 from tierwise.runtime.simulation.run import Simulation
 
 
@@ -34,6 +33,8 @@ class RunFigures(msgspec.Struct, frozen=True, kw_only=True):
         Of all groups together.
     download_bytes, upload_bytes
         Traffic of all closed rounds.
+    energy_j
+        Predicted joules of all closed rounds, of the devices whose power is known; None if none's is.
     simulated_s
         Federation time of the last record, in seconds.
     evaluation
@@ -51,6 +52,7 @@ class RunFigures(msgspec.Struct, frozen=True, kw_only=True):
     abandoned: int
     download_bytes: int
     upload_bytes: int
+    energy_j: float | None
     simulated_s: float
     evaluation: Evaluation | None
     history: tuple[Evaluation, ...]
@@ -104,8 +106,7 @@ class Run:
     @property
     def plugins(self) -> tuple[PluginUsed, ...]:
         """Which plugins decided, and where they came from."""
-        opened = next((record.event for record in self.records if isinstance(record.event, e.FederationOpened)), None)
-        return opened.plugins if opened else ()
+        return self.state.plugins
 
 
 def finished_groups(state: FederationState) -> dict[GroupId, GroupState]:
@@ -143,6 +144,7 @@ def read_figures(
         abandoned=sum(group.abandoned for group in groups),
         download_bytes=sum(group.download_bytes for group in groups),
         upload_bytes=sum(group.upload_bytes for group in groups),
+        energy_j=known_sum(group.energy_j for group in groups),
         simulated_s=end,
         evaluation=history[-1] if history else None,
         history=history,

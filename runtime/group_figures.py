@@ -34,6 +34,8 @@ class RoundFigures(msgspec.Struct, frozen=True, kw_only=True):
         How many training samples they stand for.
     download_bytes, upload_bytes
         The model to each participant, and the updates that were accepted.
+    energy_j
+        Predicted joules of the devices whose update counts and whose power is known; None if none's is.
     test
         Of the model that the round made, on the coordinator's own test set; empty without one.
     """
@@ -47,6 +49,7 @@ class RoundFigures(msgspec.Struct, frozen=True, kw_only=True):
     samples: int
     download_bytes: int
     upload_bytes: int
+    energy_j: float | None
     test: dict[str, MetricFigure]
 
 
@@ -75,6 +78,8 @@ class GroupFigures(msgspec.Struct, frozen=True, kw_only=True):
         Of its latest model, on the coordinator's own test set; empty without one.
     download_bytes, upload_bytes
         Traffic of its closed rounds, of all participants together.
+    energy_j
+        Predicted joules of its closed rounds, of the devices whose power is known; None if none's is.
     simulated_s
         From the start of its first round to its end, or to the end of the log, in seconds of federation time; with
         real devices, that is real time.
@@ -101,6 +106,7 @@ class GroupFigures(msgspec.Struct, frozen=True, kw_only=True):
     test: dict[str, MetricFigure]
     download_bytes: int
     upload_bytes: int
+    energy_j: float | None
     simulated_s: float
     finished: bool
     failed: bool
@@ -183,12 +189,19 @@ def group_figures(
         test=read_metrics(group.history[-1].test) if group.history else {},
         download_bytes=sum(one.download_bytes for one in group.history),
         upload_bytes=sum(one.upload_bytes for one in group.history),
+        energy_j=known_sum(one.energy_j for one in group.history),
         simulated_s=(end if own.ended_at is None else own.ended_at) - own.opened_at,
         finished=group.phase is Phase.FINISHED,
         failed=group.failed,
         reason=group.ending or "" if group.phase is Phase.FINISHED else "",
         history=tuple(_round_figures(one, before.get(ModelVersion(one.version - 1), {})) for one in group.history),
     )
+
+
+def known_sum(values: Iterable[float | None]) -> float | None:
+    """Return the sum of what is known; None if nothing is."""
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
 
 
 def _round_figures(closed: RoundRecord, metrics: dict[str, MetricFigure]) -> RoundFigures:
@@ -202,5 +215,6 @@ def _round_figures(closed: RoundRecord, metrics: dict[str, MetricFigure]) -> Rou
         samples=closed.samples,
         download_bytes=closed.download_bytes,
         upload_bytes=closed.upload_bytes,
+        energy_j=closed.energy_j,
         test=read_metrics(closed.test),
     )

@@ -190,7 +190,7 @@ def make_report(
         run=run.figures,
         figures=figures,
         configuration=configuration,
-        plugins=(*run.plugins, *also_used),
+        plugins=tuple(dict.fromkeys((*run.plugins, *also_used))),
         versions=Versions.here(),
     )
 

@@ -82,6 +82,9 @@ class Reception:
         """
         if isinstance(arrived, ConnectionLost):
             await self._try(i.LoseDevice(device=arrived.device, reason=arrived.reason))
+            if arrived.shut_out:
+                refused = m.Refused(refusal=Refusal.REMOVED, reason=arrived.reason)
+                self._post.to_device(arrived.device, refused)
             return
         try:
             message, body = open_from_device(arrived.data)

@@ -24,12 +24,13 @@ from tierwise.core.errors import StoreError
 from tierwise.core.exchange import GroupModel
 from tierwise.core.framing import arrays_to_bytes, to_bytes, unframe
 from tierwise.core.grouping import Grouping
-from tierwise.core.hardware import HardwareProfile, fleet_table
+from tierwise.core.hardware import HardwareEnvelope, HardwareProfile, fleet_table
 from tierwise.core.ids import BlobHash, DeviceId, GroupId
 from tierwise.core.metrics import Metrics
 from tierwise.core.selection import Postponed
 from tierwise.core.settings import FederationSettings
 from tierwise.core.standardising import standardised, with_statics
+from tierwise.core.tiers import RoundLimits, fits
 from tierwise.core.weights import Buffer, Weights
 from tierwise.plugins.descriptors import Kind
 from tierwise.runtime.aggregating import aggregate
@@ -128,7 +129,7 @@ class Runners:
         placed = {}
         for newcomer in order.newcomers:
             if newcomer not in grouping.unplaced:
-                placed[newcomer] = _nearest_group(newcomer, grouping, order)
+                placed[newcomer] = _nearest_group(newcomer, grouping, order, self._settings.rounds.limits)
         return i.PlacementsProposed(
             order=order.key,
             placed=placed,
@@ -252,12 +253,15 @@ def _plain(value: object) -> object:
     raise TypeError(f"{value!r} is of type {type(value).__name__}, which no log can hold")
 
 
-def _nearest_group(newcomer: DeviceId, grouping: Grouping, order: c.PlaceDevices) -> GroupId:
+def _nearest_group(newcomer: DeviceId, grouping: Grouping, order: c.PlaceDevices, limits: RoundLimits) -> GroupId:
     """Return the existing group that most of a newcomer's companions in a new grouping are in; the weaker at a tie.
 
-    When its companions are all newcomers themselves, the weakest group takes it: that tier it can carry.
+    Only groups come into question whose tier it carries; where there is none, and when its companions are all
+    newcomers themselves, the weakest group takes it.
     """
+    envelope = HardwareEnvelope.of([order.fleet[newcomer]])
+    carried = [name for name, tier in order.tiers.items() if fits(tier.cost, envelope, limits)]
     group_of = {device: name for name, devices in order.groups.items() for device in devices}
     companions = next(group for group in grouping.groups if newcomer in group)
     counts = Counter(group_of[device] for device in companions if device in group_of)
-    return max(order.groups, key=lambda name: counts[name])  # the first of equals, and weakest come first
+    return max(carried or list(order.groups)[:1], key=lambda name: counts[name])  # weakest first, at a tie as well

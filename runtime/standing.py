@@ -14,6 +14,7 @@ from tierwise.core.hardware import HardwareProfile
 from tierwise.core.ids import DeviceId, GroupId, ModelVersion, RoundNumber, TierName
 from tierwise.core.metrics import MetricFigure, Metrics, read_metrics
 from tierwise.core.state import FederationState, GroupState, Phase, Stage
+from tierwise.runtime.device_standing import DeviceStanding, device_standings
 from tierwise.runtime.stores.sqlite import SqliteStore
 
 
@@ -74,6 +75,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
         Devices that kept sending what could not be used, and what that was.
     hardware
         What each device reported last; None for one that has reported nothing yet.
+    fleet
+        Every device that ever joined, sorted.
     """
 
     federation: str
@@ -91,6 +94,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     unplaced: tuple[DeviceId, ...]
     quarantined: dict[DeviceId, str]
     hardware: dict[DeviceId, HardwareProfile | None]
+    fleet: tuple[DeviceStanding, ...]
     groups: tuple[GroupStanding, ...]
     failure: str | None
 
@@ -106,7 +110,7 @@ async def read_standing(path: Path) -> Standing:
     store = SqliteStore(path)
     records = await store.records()
     process = await store.holder()
-    written = _written(store.path)
+    written = written_at(store.path)
     now = datetime.now(UTC)
     federation = Federation()
     since: dict[GroupId, float] = {}
@@ -133,6 +137,7 @@ async def read_standing(path: Path) -> Standing:
             name: one.quarantined for name, one in sorted(state.devices.items()) if one.quarantined is not None
         },
         hardware={name: one.profile for name, one in sorted(state.devices.items())},
+        fleet=device_standings(records, state),
         groups=tuple(
             _group(name, group, state, records, written and written - timedelta(seconds=at - since.get(name, at)))
             for name, group in state.groups.items()
@@ -188,12 +193,14 @@ def _latest_metrics(name: GroupId, records: Sequence[Record]) -> Metrics:
     return {}
 
 
-def _written(path: Path) -> datetime | None:
-    """Return when the log was written last: each commit touches the file of the witness."""
+def written_at(path: Path) -> datetime | None:
+    """Return when a store's log was written last; that it was opened and closed since makes no difference."""
     times = []
-    for name in (f"{path.name}.witness", f"{path.name}-wal", path.name):
+    for name in (f"{path.name}-wal", path.name):
         try:
-            times.append(path.with_name(name).stat().st_mtime)
+            found = path.with_name(name).stat()
         except OSError:
             continue
+        if found.st_size:
+            times.append(found.st_mtime)
     return datetime.fromtimestamp(max(times), UTC) if times else None

@@ -75,4 +75,4 @@ def test_a_number_is_predicted(folder: Path) -> None:
 def test_people_are_devices(folder: Path) -> None:
     found = result(folder, "har")
     assert sorted(map(int, devices(found))) == list(range(1, 31))
-    assert min(metrics["accuracy"] for _, metrics in figures(found)) > 0.4
+    assert min(metrics["accuracy"] for _, metrics in figures(found)) > 0.7

@@ -178,3 +178,10 @@ def test_what_the_guarantees_rest_on_is_there() -> None:
         assert re.search(rf"^\s*(async )?def {name}\(", there.read_text(), re.MULTILINE), f"{file} has no {name}"
     for row in re.findall(r"^\| .* \|$", page.read_text(), re.MULTILINE):
         assert row.startswith("| guaranteed") or "](../../tests/" in row, f"no test shows: {row[:80]}"
+
+
+def test_why_groups_has_the_figures_of_the_readmes_demonstration() -> None:
+    readme, page = (ROOT / "README.md").read_text(), (ROOT / "docs/explanation/why-groups.md").read_text()
+    taken = re.findall(r"\d+\.\d %|\d+\.\d ms|\b\d,\d{3}\b|\b0\.\d{3}\b", page.partition("**What an exchange")[0])
+    assert len(taken) >= 10
+    assert [figure for figure in taken if figure not in readme] == []

@@ -12,13 +12,7 @@ import pytest
 
 from tests.runtime.broker import needs_mosquitto, running
 from tests.runtime.programs.processes import PATIENCE_S, scene, tierwise
-from tierwise.plugins.testing import (
-    TASK,
-    check_grouping_policy,
-    check_learner,
-    check_probe,
-    check_tier_provider,
-)
+from tierwise.plugins.testing import TASK, check_grouping_policy, check_learner, check_probe
 
 EXAMPLE = Path(__file__).parent.parent / "examples/one-file"
 
@@ -39,7 +33,6 @@ def test_each_plugin_keeps_its_contract(mine) -> None:
     check_probe(mine.UptimeProbe())
     check_grouping_policy(mine.WidestGapPolicy(mine.WidestGapOptions()))
     check_learner(mine.FourierLearner(mine.FourierOptions(), TASK))
-    check_tier_provider(mine.FourierTiers(mine.FourierTiersOptions()))
 
 
 def test_a_simulation_uses_all_of_the_file(tmp_path: Path) -> None:
@@ -47,7 +40,7 @@ def test_a_simulation_uses_all_of_the_file(tmp_path: Path) -> None:
     assert code == 0, err
     report = json.loads(out)
     from_file = {(one["kind"], one["name"]) for one in report["plugins"] if one["distribution"] == "mine.py"}
-    assert from_file == {("grouping policy", "widest-gap"), ("tier provider", "fourier"), ("learner", "fourier")}
+    assert from_file == {("grouping policy", "widest-gap"), ("learner", "fourier")}
     groups = report["run"]["groups"]
     assert [(group["group"], group["devices"]) for group in groups] == [("g1", 4), ("g2", 4), ("g3", 3)]
     assert report["run"]["unplaced"] == {"desk-4": "was switched on 40 s ago, 300 s are needed"}

@@ -37,6 +37,7 @@ def judge(state: FederationState, given: i.Input, now: float) -> tuple[e.Event, 
 # Each function takes the input of its row; the table is what the type checker cannot see.
 _DECISIONS: Final[dict[type[i.Input], Callable[[FederationState, Any, float], tuple[e.Event, ...]]]] = {
     i.OpenFederation: devices.open_federation,
+    i.ChangePolicies: devices.change_policies,
     i.EnrolDevice: devices.enrol,
     i.ReportHardware: devices.report_hardware,
     i.LoseDevice: devices.lose,

@@ -3,8 +3,6 @@
 One consequence at a time: each changes the state that the next is drawn from.
 """
 
-from typing import Final
-
 from tierwise.core import events as e
 from tierwise.core import inputs as i
 from tierwise.core.deciding.answers import open_round
@@ -15,9 +13,6 @@ from tierwise.core.grouping import MINIMUM
 from tierwise.core.ids import GroupId
 from tierwise.core.metrics import add_metrics
 from tierwise.core.state import CohortState, FederationState, GroupState, Phase, Stage
-
-ABANDONED_LIMIT: Final = 3
-"""Rounds abandoned in a row after which a group ends."""
 
 
 def follow(state: FederationState, _given: i.Tick, now: float) -> tuple[e.Event, ...]:
@@ -81,10 +76,10 @@ def _group_consequence(state: FederationState, name: GroupId, group: GroupState,
         if group.cohort.closing:
             return _close_evaluation(name, group, group.cohort)
         return _close_cohort(name, group, group.cohort)
-    if group.phase in (Phase.OPENING, Phase.SELECTING) and group.abandoned_in_a_row >= ABANDONED_LIMIT:
-        reason = (
-            f"{group.abandoned_in_a_row} rounds in a row were abandoned, the last because {group.abandoned_because}"
-        )
+    limit = state.opened.rounds.abandoned_limit
+    if group.phase in (Phase.OPENING, Phase.SELECTING) and group.abandoned_in_a_row >= limit:
+        several = f"{group.abandoned_in_a_row} rounds in a row were abandoned, the last because"
+        reason = f"{'a round was abandoned, because' if limit == 1 else several} {group.abandoned_because}"
         return (finish_group(name, group, reason, failed=True),)
     if group.phase is Phase.OPENING:
         return _open_description(state, name, group, now)

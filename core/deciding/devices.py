@@ -12,9 +12,18 @@ def open_federation(state: FederationState, given: i.OpenFederation, _now: float
     if state.stage is not Stage.UNOPENED:
         raise Rejected(e.Refusal.OUT_OF_PLACE, "the federation is open already")
     opened = e.FederationOpened(
-        settings=given.settings, plugins=given.plugins, exchanges=given.exchanges, tests=given.tests
+        settings=given.settings,
+        plugins=given.plugins,
+        exchanges=given.exchanges,
+        tests=given.tests,
+        policies=given.policies,
     )
     return (opened,)
+
+
+def change_policies(_state: FederationState, given: i.ChangePolicies, _now: float) -> tuple[e.Event, ...]:
+    """Note that the federation goes on with other options."""
+    return (e.PoliciesChanged(policies=given.policies, plugins=given.plugins),)
 
 
 def enrol(state: FederationState, given: i.EnrolDevice, _now: float) -> tuple[e.Event, ...]:

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from tierwise.core.framing import frame
 from tierwise.core.grouping import MINIMUM, Grouping
-from tierwise.core.hardware import HardwareEnvelope, Unmeasured
-from tierwise.core.ids import DeviceId, TierName
+from tierwise.core.hardware import Unmeasured
+from tierwise.core.ids import DeviceId
 from tierwise.core.learning import Dataset, Fit, FitBudget, StopToken
 from tierwise.core.measuring import check_metrics, measure_classes
 from tierwise.core.metrics import Metrics
 from tierwise.core.task import Task
-from tierwise.core.tiers import Cost, RoundLimits, Tier, fits
+from tierwise.core.tiers import Cost, RoundLimits, Tier
 from tierwise.core.weights import Layout, Weights
 from tierwise.plugins import Kind, PluginDescriptor, hookimpl
 
@@ -57,17 +57,6 @@ def tierwise_learners() -> Iterable[PluginDescriptor]:
         target=f"{__name__}:FourierLearner",
         options=f"{__name__}:FourierOptions",
         summary="A linear model over random Fourier features.",
-    )
-
-
-@hookimpl
-def tierwise_tier_providers() -> Iterable[PluginDescriptor]:
-    yield PluginDescriptor(
-        kind=Kind.TIER_PROVIDER,
-        name="fourier",
-        target=f"{__name__}:FourierTiers",
-        options=f"{__name__}:FourierTiersOptions",
-        summary="Models for the learner fourier, from narrow to wide.",
     )
 
 
@@ -216,42 +205,3 @@ class FourierLearner:
 
     def _waves(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.cos(features @ self._directions + self._phases) * np.float32(np.sqrt(2 / self._options.width))
-
-
-class FourierTiersOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Options of `FourierTiers`.
-
-    Attributes
-    ----------
-    widths
-        Random features of each tier.
-    """
-
-    widths: Annotated[tuple[Positive, ...], msgspec.Meta(min_length=1)] = (16, 128, 512)
-
-
-class FourierTiers:
-    """Gives each group the widest model whose round its weakest device finishes in time."""
-
-    def __init__(self, options: FourierTiersOptions) -> None:
-        self._widths = sorted(set(options.widths))
-
-    def offers(self, task: Task) -> Sequence[Tier]:
-        return [self._tier(FourierOptions(width=width), task) for width in self._widths]
-
-    def choose(self, task: Task, envelope: HardwareEnvelope, limits: RoundLimits) -> Tier:
-        offers = self.offers(task)
-        return next((tier for tier in reversed(offers) if fits(tier.cost, envelope, limits)), offers[0])
-
-    def initial(self, task: Task, tier: Tier, seed: int) -> Weights:
-        return FourierLearner(msgspec.convert(tier.options, FourierOptions), task).initial(seed)
-
-    def _tier(self, options: FourierOptions, task: Task) -> Tier:
-        learner = FourierLearner(options, task)
-        return Tier(
-            name=TierName(f"fourier-{options.width}"),
-            learner="fourier",
-            options=msgspec.to_builtins(options),
-            layout=learner.layout,
-            cost=learner.cost,
-        )

@@ -120,7 +120,8 @@ class ArrayPool:
     def pins(self) -> dict[str, object]:
         """Return the options that tell the task without the data."""
         task = self.task()
-        return {"size": task.features} | ({"classes": list(task.classes)} if task.classes else {})
+        pins: dict[str, object] = {"size": task.features}
+        return pins | {"classes": list(task.classes)} if task.classes else pins
 
     def columns(self) -> tuple[Column, ...]:
         """Describe the features, all of them together, and the target."""
@@ -134,7 +135,7 @@ class ArrayPool:
                 least=float(min(one.min() for one in features)),
                 greatest=float(max(one.max() for one in features)),
             ),
-            Column(name=self._target, dtype=str(pieces[0].target.dtype), role="target"),
+            Column(name=self._target, dtype=_type_of(pieces[0].target), role="target"),
         )
 
     def load(self, part: int, parts: int, seed: int) -> LocalData:
@@ -185,6 +186,10 @@ class ArrayPool:
         if not len(flat):
             raise ConfigurationError(f"{arrays.where} has no samples that lack nothing")
         return Piece(arrays.where, arrays.device, flat, target, by, lambda row: f"sample {rows[row]}")
+
+
+def _type_of(target: NDArray[Any]) -> str:
+    return "text" if target.dtype.kind in "US" else str(target.dtype)
 
 
 def _check(arrays: Arrays) -> None:

@@ -5,6 +5,7 @@ no category unless the options say which ones there are.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -155,29 +156,35 @@ class Cells:
         )
 
 
-def kind_of(column: "pl.Series") -> str:
-    """Name a column's type: its own, or of texts whether they all are numbers."""
-    if not _is_text(column):
-        return str(column.dtype).lower()
-    return "text" if (_of_texts(column).is_null() & ~_is_missing(column)).any() else "number"
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is in a column: its type, of texts whether all are numbers; missing values; of numbers the range."""
+
+    kind: str
+    missing: int
+    least: float | None = None
+    greatest: float | None = None
 
 
-def range_of(column: "pl.Series") -> tuple[float | None, float | None]:
-    """Return the least and the greatest number of a column; None of other types."""
+def look_at(column: "pl.Series") -> Seen:
+    """Describe a column, whether it can be used or not."""
     import polars as pl
 
-    if kind_of(column) == "text" or not (_is_text(column) or column.dtype.is_numeric() or column.dtype == pl.Boolean):
-        return None, None
-    numbers = (_of_texts(column) if _is_text(column) else column.cast(pl.Float64)).drop_nulls().drop_nans()
-    return (None, None) if numbers.is_empty() else (float(numbers.min()), float(numbers.max()))  # type: ignore[arg-type]
-
-
-def missing_in(column: "pl.Series") -> int:
-    """Count the missing values."""
-    if kind_of(column) in ("number", "text"):
-        lacks = _is_missing(column) if kind_of(column) == "number" else column.is_null() | (column.cast(str) == "")
-        return int(lacks.sum())
-    return column.null_count() + (int(column.is_nan().sum()) if column.dtype.is_float() else 0)
+    if not _is_text(column):
+        kind, numbers = str(column.dtype).lower(), column
+        if not (column.dtype.is_numeric() or column.dtype == pl.Boolean):
+            return Seen(kind, column.null_count())
+        numbers = column.cast(pl.Float64).fill_nan(None)
+        missing = numbers.null_count()
+    else:
+        numbers, lacks = _of_texts(column), _is_missing(column)
+        if (numbers.is_null() & ~lacks).any():
+            return Seen("text", column.null_count() + int((column.cast(pl.String) == "").sum()))
+        kind, missing = "number", int(lacks.sum())
+        numbers = numbers.fill_nan(None)
+    if missing == len(column):
+        return Seen(kind, missing)
+    return Seen(kind, missing, float(numbers.min()), float(numbers.max()))  # type: ignore[arg-type]
 
 
 def _is_text(column: "pl.Series") -> bool:

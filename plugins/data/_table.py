@@ -11,7 +11,7 @@ from tierwise.core.describing import Column
 from tierwise.core.errors import ConfigurationError
 from tierwise.core.task import Task
 from tierwise.plugins.data._assembling import LearningOptions, Piece, assemble, find_classes
-from tierwise.plugins.data._columns import Cells, kind_of, missing_in, range_of
+from tierwise.plugins.data._columns import Cells, look_at
 from tierwise.plugins.data._dealing import Dealer, Partition, Samples
 from tierwise.plugins.data._files import Paths, device_of, find_files, told_what_to_write
 
@@ -114,7 +114,8 @@ class TablePool:
     def pins(self) -> dict[str, object]:
         """Return the options that tell the task without the files."""
         task = self.task()
-        return {"features": list(self._names)} | ({"classes": list(task.classes)} if task.classes else {})
+        pins: dict[str, object] = {"features": list(self._names)}
+        return pins | {"classes": list(task.classes)} if task.classes else pins
 
     def columns(self) -> tuple[Column, ...]:
         """Describe every column, whether it can be used or not."""
@@ -122,20 +123,18 @@ class TablePool:
         names = list(dict.fromkeys(name for cells in files for name in cells.frame.columns))
         described = []
         for name in names:
-            parts = [cells.frame[name] for cells in files if name in cells.frame.columns]
-            kinds = {kind_of(part) for part in parts}
-            ranges = [range_of(part) for part in parts]
-            least = [low for low, _ in ranges if low is not None]
-            greatest = [high for _, high in ranges if high is not None]
+            seen = [look_at(cells.frame[name]) for cells in files if name in cells.frame.columns]
+            kinds = {one.kind for one in seen}
+            ranged = [] if "text" in kinds else seen
             absent = sum(len(cells.frame) for cells in files if name not in cells.frame.columns)
             described.append(
                 Column(
                     name=name,
                     dtype=" and ".join(sorted(kinds)),
                     role=self._role(name),
-                    missing=sum(missing_in(part) for part in parts) + absent,
-                    least=min(least) if least and "text" not in kinds else None,
-                    greatest=max(greatest) if greatest and "text" not in kinds else None,
+                    missing=sum(one.missing for one in seen) + absent,
+                    least=min((one.least for one in ranged if one.least is not None), default=None),
+                    greatest=max((one.greatest for one in ranged if one.greatest is not None), default=None),
                 )
             )
         return tuple(described)

@@ -75,7 +75,7 @@ class CallableSource:
     def reserved(self, seed: int) -> Dataset:
         """Return the samples that no device gets."""
         source = self._source()
-        return source.reserved(seed) if isinstance(source, Reserving) else reserved_of(source, seed)  # type: ignore[arg-type]
+        return source.reserved(seed) if isinstance(source, Reserving) else reserved_of(source, seed)
 
     def pins(self) -> dict[str, object]:
         """Return the options that tell the task without the data; a class tells it itself."""

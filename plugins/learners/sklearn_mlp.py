@@ -92,8 +92,9 @@ class SklearnMlpLearner:
 
         A forward pass takes a multiplication and an addition for each weight, a backward pass twice that; and each
         minibatch takes a step. Memory is that of the model, of the gradient and what the solver makes of it, and of a
-        minibatch with all activations (soft labels take as many times of those as a label has classes); the device's
-        data, and scikit-learn itself (about 100 MB), are not in it.
+        minibatch with all activations (soft labels take as many times of those as a label has classes). Not in it are
+        the device's data, scikit-learn itself (about 100 MB), and what it checks at each minibatch: with small models
+        and small minibatches that is most of the time, see ``benchmarks/learners.py``.
         """
         products = sum(a * b for a, b in pairwise(self._sizes))
         size, options = self._layout.size, self._options

@@ -28,7 +28,7 @@ class MlpLadderOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         The tiers, in any order, each as the units of its hidden layers: ``[[8], [128], [256, 256]]``; ``[]`` is a
         softmax or linear regression.
     learning_rate, batch_size, proximal, target_centre, target_scale
-        The learner's options of these names, the same for all tiers: see `MlpOptions`.
+        The options of the learner ``mlp`` with these names, the same for all tiers.
     """
 
     hidden: Annotated[tuple[Rung, ...], msgspec.Meta(min_length=1)] = ((8,), (32,), (128,), (512,))

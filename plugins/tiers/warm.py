@@ -3,6 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -12,6 +13,7 @@ from tierwise.core.errors import ConfigurationError, LayoutError, ProtocolError
 from tierwise.core.framing import unframe
 from tierwise.core.hardware import HardwareEnvelope
 from tierwise.core.ids import BlobHash, GroupId, TierName
+from tierwise.core.standardising import DEVIATION, MEAN
 from tierwise.core.task import Task
 from tierwise.core.tiers import OptionValues, RoundLimits, Tier
 from tierwise.core.weights import Layout, Weights
@@ -66,8 +68,8 @@ class WarmTierProvider:
     Raises
     ------
     ConfigurationError
-        If the directory has no target models, or the inner provider cannot be made; from `offers`, if a model has
-        another layout than its tier, or is for another task; from `initial`, if its file is damaged.
+        If the inner provider cannot be made; from `offers`, if the directory has no target models, or one has another
+        layout than its tier, or is for another task; from `initial`, if its file is damaged.
     """
 
     def __init__(self, options: WarmOptions, parts: Parts) -> None:
@@ -75,9 +77,10 @@ class WarmTierProvider:
         self._key = parts.key("directory")
         inner = dict(options.inner)
         self._inner = parts.tier_provider(inner.pop(_NAME), inner, at="inner")
-        self._cards = self._read()
 
-    def _read(self) -> dict[TierName, _Card]:
+    @cached_property
+    def _cards(self) -> dict[TierName, _Card]:
+        """By tier, the card of the model that it starts from; read once, so that all groups start from the same."""
         if not self._directory.is_dir():
             raise self._fault("there is no such directory: name what `--out` of an earlier federation wrote")
         cards = [card for path in sorted(self._directory.glob("*.json")) if (card := self._card(path)) is not None]
@@ -132,12 +135,12 @@ class WarmTierProvider:
 
     def _require(self, card: _Card, task: Task, tier: Tier) -> None:
         """Raise an error that names the difference if a model is not for the task and the tier."""
-        if card.task.schema != task.schema:
-            name = next(name for name in _SCHEMA if getattr(card.task, name) != getattr(task, name))
-            before, now = getattr(card.task, name), getattr(task, name)
-            raise self._fault(f"{card.file} is for another task: its {name} is {before!r}, here it is {now!r}")
+        unlike = [name for name in _SAME if getattr(card.task, name) != getattr(task, name)]
+        if unlike:
+            before, now = getattr(card.task, unlike[0]), getattr(task, unlike[0])
+            raise self._fault(f"{card.file} is for another task: its {unlike[0]} is {before!r}, here it is {now!r}")
         try:
-            tier.layout.require(card.layout, card.file)
+            tier.layout.require(_learned(card), card.file)
         except LayoutError as error:
             raise self._fault(
                 f"{error}: tier {tier.name!r} was another model then; set it as the card says, or call it otherwise"
@@ -155,7 +158,10 @@ class WarmTierProvider:
         except ProtocolError as error:
             raise self._fault(f"{card.file} is damaged: {error}") from error
         card.layout.require(weights.layout, card.file)
-        return weights
+        learned = Weights.zeros(_learned(card))
+        for name, view in learned.items():
+            view[...] = weights[name]
+        return learned
 
 
 def _is_card(data: bytes) -> bool:
@@ -163,5 +169,11 @@ def _is_card(data: bytes) -> bool:
     return isinstance(content, dict) and content.get("format") == _FORMAT
 
 
-_SCHEMA: Final = ("features", "feature_names", "classes", "target", "scale", "loss", "name")
-"""What a task's schema consists of."""
+def _learned(card: _Card) -> Layout:
+    """Return the learner's own tensors: features are standardised anew, by what this federation's devices have."""
+    statics = (MEAN, DEVIATION) if card.task.standardise else ()
+    return Layout(tuple(tensor for tensor in card.layout.tensors if tensor.name not in statics))
+
+
+_SAME: Final = ("features", "feature_names", "classes", "target", "scale", "loss", "name", "standardise")
+"""What the tasks of both federations have in common: the data's schema, and whether a model sees standardised data."""

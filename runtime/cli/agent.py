@@ -61,7 +61,8 @@ _FILE: Final = click.Path(path_type=Path)
     "--data",
     required=True,
     metavar="SPEC",
-    help=f"What to train on: {FORM}. The keys are the source's options, and part, parts and seed for a share of it.",
+    help=f"What to train on: {FORM}. SOURCE is a data source, or a TOML file with a table [data]; the keys are the "
+    "source's options, and part, parts and seed for a share of it.",
 )
 @click.option("--id", "device", metavar="NAME", help="This device's name; by default the host's.")
 @click.option("--federation", metavar="NAME", help="Which one to join; 'federation' by default.")

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import anyio
 import anyio.to_thread
@@ -35,10 +36,14 @@ from tierwise.runtime.exceptions import unwrapped
 from tierwise.runtime.figures import Run
 from tierwise.runtime.output import Report, claim, make_report
 from tierwise.runtime.own_data import OwnData
+from tierwise.runtime.standing import written_at
 from tierwise.runtime.stores.memory import MemoryStore
 from tierwise.runtime.straining import StrainWatch
 from tierwise.runtime.tables import located
 from tierwise.runtime.watching import Happening
+
+FAREWELL_S: Final = 5.0
+"""How long a federation that had ended before is there again, for devices that wait for it."""
 
 
 @click.command(
@@ -66,10 +71,23 @@ from tierwise.runtime.watching import Happening
     metavar="DEVICE",
     help="Take a device out of quarantine, where it is because it kept sending what could not be used. Repeatable.",
 )
+@click.option(
+    "--allow-change",
+    multiple=True,
+    metavar="KEY",
+    help="Go on though the file has another value than the store's federation: of stop.…, selection.…, or "
+    "aggregation.server_optimizer.…; a key or a whole table. Repeatable.",
+)
 @click.option("--log-json", is_flag=True, help="Print a JSON object a line for all that happens, and for the result.")
 @click.pass_context
 def coordinator(
-    ctx: click.Context, file: Path, out: Path | None, linger: float, release: tuple[str, ...], log_json: bool
+    ctx: click.Context,
+    file: Path,
+    out: Path | None,
+    linger: float,
+    release: tuple[str, ...],
+    allow_change: tuple[str, ...],
+    log_json: bool,
 ) -> None:
     """Run a federation of devices, which `tierwise agent` makes of machines.
 
@@ -83,7 +101,7 @@ def coordinator(
     config = load_config(file, plugins)
     if out is not None:
         claim(out)
-    ctx.exit(_Program(file, config, plugins, _Options(out, linger, release, log_json)).run())
+    ctx.exit(_Program(file, config, plugins, _Options(out, linger, release, allow_change, log_json)).run())
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +109,7 @@ class _Options:
     out: Path | None
     linger_s: float
     release: Sequence[str]
+    may_change: Sequence[str]
     log_json: bool
 
 
@@ -104,6 +123,7 @@ class _Program:
         self._out = options.out
         self._linger_s = options.linger_s
         self._release = options.release
+        self._may_change = options.may_change
         self._json = JsonLog() if options.log_json else None
         self._console = present.messages()
         self._log: Log = self._json or TextLog(self._write)
@@ -168,6 +188,7 @@ class _Program:
         for record in earlier:
             self._progress.watch(record.event)
             self._strain.watch(record.event)
+        over = any(isinstance(record.event, e.FederationFinished | e.FederationFailed) for record in earlier)
         self._log.remark(
             f"connecting to the broker {link.settings.url} as the coordinator of {link.settings.federation}"
         )
@@ -178,26 +199,39 @@ class _Program:
             plugins=self._plugins,
             store=self._store,
             own=own,
+            may_change=self._may_change,
         )
         with unwrapped():
             async with link.trust.remembered(), anyio.create_task_group() as tasks:
                 await tasks.start(self._follow, running.bus)  # before it does anything
                 async with running:
-                    if earlier:  # said when it is sure that the store is this coordinator's
+                    if over:
+                        self._log.remark(self._over(), Level.WARNING)
+                    elif earlier:  # said when it is sure that the store is this coordinator's
                         self._log.remark(f"going on where the store stands, after {len(earlier):,} records")
                     for device in self._release:
                         running.release_device(DeviceId(device))
                     await running.result()
                     self._ended = True
-                    if self._linger_s:
-                        await self._linger()
+                    if linger_s := max(self._linger_s, FAREWELL_S if over else 0.0):
+                        await self._linger(linger_s)
 
-    async def _linger(self) -> None:
+    def _over(self) -> str:
+        """Say that the store's federation has ended, and what to do for another."""
+        path = self._file.parent / (self._config.store.path or "")
+        at = written_at(path)
+        when = "" if at is None else f" on {at.astimezone():%Y-%m-%d at %H:%M:%S}"
+        return (
+            f"federation {self._config.federation.name} has ended{when}: with this store nothing more is learned, and "
+            f"devices that come are told so. To learn anew, name another store.path in {self._file}, or remove {path}*"
+        )
+
+    async def _linger(self, linger_s: float) -> None:
         if self._out is not None:  # nobody should have to wait for it
             run = await Run.read(self._store)
             await anyio.to_thread.run_sync(keep, self._out, run, self._report(run))
-        self._log.remark(f"the federation has ended; staying {self._linger_s:g} s for devices that were away")
-        await anyio.sleep(self._linger_s)
+        self._log.remark(f"the federation has ended; staying {linger_s:g} s for devices that were away")
+        await anyio.sleep(linger_s)
 
     async def _follow(self, bus: EventBus, *, task_status: TaskStatus[None]) -> None:
         # An observer: the log waits for the disk or pipe that it goes to, the federation does not wait for the log.

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from tierwise.core.describing import Column, Describing
 from tierwise.core.errors import ConfigurationError
-from tierwise.core.learning import DataSource, KnowsDevices, LocalData, StopToken
+from tierwise.core.learning import DataSource, KnowsDevices, LocalData, StopToken, reserved_of
 from tierwise.core.task import Loss, Task
 from tierwise.plugins.manager import Plugins
 from tierwise.runtime.cli import present
@@ -63,6 +63,8 @@ class DataReport(msgspec.Struct, frozen=True, kw_only=True):
         What is learned; a device whose data have another hash is refused.
     devices
         Who has what.
+    reserved
+        Samples that are set apart, and nobody has.
     pins
         Options that tell the task without the data.
     """
@@ -72,6 +74,7 @@ class DataReport(msgspec.Struct, frozen=True, kw_only=True):
     task: Task
     schema_hash: str
     devices: tuple[DeviceData, ...]
+    reserved: int
     pins: dict[str, object]
 
 
@@ -130,17 +133,24 @@ def _given(spec: str, plugins: Plugins) -> _Given:
 
 
 def _report(given: _Given) -> DataReport:
-    source = given.source
-    task = source.task
-    described = isinstance(source, Describing)
+    task = given.source.task
+    described = given.source if isinstance(given.source, Describing) else None
     return DataReport(
         source=given.name,
-        columns=tuple(source.columns()) if described else (),
+        columns=() if described is None else tuple(described.columns()),
         task=task,
         schema_hash=task.schema_hash,
         devices=_devices(given, task),
-        pins=dict(source.pins()) if described else {},
+        reserved=_reserved(given),
+        pins={} if described is None else dict(described.pins()),
     )
+
+
+def _reserved(given: _Given) -> int:
+    try:
+        return len(reserved_of(given.source, given.seed))
+    except ConfigurationError:  # it sets none apart
+        return 0
 
 
 def _devices(given: _Given, task: Task) -> tuple[DeviceData, ...]:
@@ -203,7 +213,8 @@ def _show_devices(report: DataReport, console: Console) -> None:
         table.add_row(one.device, present.count(one.samples), present.count(one.holdout), *cells)
     console.print(table)
     total = sum(one.samples for one in report.devices)
-    console.print(f"\n{len(report.devices)} device{'s' if report.devices[1:] else ''}, {total:,} samples")
+    apart = f"; {report.reserved:,} more are reserved" if report.reserved else ""
+    console.print(f"\n{len(report.devices)} device{'s' if report.devices[1:] else ''}, {total:,} samples{apart}")
     empty = [name for name in classes if not sum((one.classes or {}).get(name, 0) for one in report.devices)]
     if empty:
         console.print(f"no samples of {', '.join(empty)}: nothing can be learned of them", soft_wrap=True)

@@ -69,6 +69,10 @@ COMMANDS: Final = {
         "tierwise.runtime.cli.status:status",
         "Show where a federation stands, from its store.",
     ),
+    "evaluate": LazyCommand(
+        "tierwise.runtime.cli.evaluate:evaluate",
+        "Measure target models on data.",
+    ),
     "broker": LazyCommand(
         "tierwise.runtime.cli.broker:broker",
         "Start a small MQTT broker in this process, for trying out.",

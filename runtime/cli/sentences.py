@@ -35,6 +35,8 @@ def tell(happening: e.Event | e.Notice) -> str:
     match happening:
         case e.FederationOpened():
             return f"federation {happening.settings.name} opened: waiting for {_waiting(happening)}"
+        case e.PoliciesChanged():
+            return "the federation goes on with other options, as was allowed"
         case e.GroupingOpened(devices=devices):
             return f"enrolment ended with {_devices(len(devices))}"
         case e.GroupsFormed():

@@ -1,36 +1,54 @@
 """``tierwise status``: where a federation stands."""
 
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 import anyio
 import click
 import msgspec
+from rich.table import Table
 
 from tierwise.core.errors import ConfigurationError, nearest
 from tierwise.core.hardware import HardwareProfile
 from tierwise.core.ids import DeviceId
 from tierwise.runtime.cli import present
 from tierwise.runtime.cli.probe import profile_table
-from tierwise.runtime.config import load_config
+from tierwise.runtime.cli.tables import NARROW, fitting
+from tierwise.runtime.config import RunConfig, load_config
+from tierwise.runtime.device_standing import DeviceStanding, Whereabouts, with_registered
+from tierwise.runtime.security.registry import Registry
 from tierwise.runtime.standing import GroupStanding, Standing, read_standing
 from tierwise.runtime.tables import located
 
+_BESIDE: Final = 75
+"""Columns that a group takes in a table beside its metrics."""
+
 
 @click.command(
-    epilog="\b\nExamples:\n  tierwise status examples/mqtt.toml\n  tierwise status digits.db --device kitchen\n"
+    epilog="\b\nExamples:\n  tierwise status examples/mqtt.toml\n  tierwise status examples/mqtt.toml --devices\n"
+    "  tierwise status digits.db --device kitchen\n"
     "  tierwise status digits.db --json | jq .groups",
 )
 @click.argument("run", metavar="FILE.toml|STORE", type=click.Path(path_type=Path))
+@click.option("--devices", is_flag=True, help="List the devices too: who is here, who is away or shut out, and why.")
 @click.option("--device", metavar="NAME", help="Show what this device has reported of its hardware instead.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
-def status(run: Path, device: str | None, as_json: bool) -> None:
+def status(run: Path, devices: bool, device: str | None, as_json: bool) -> None:
     """Show where a federation stands: its stage, its groups, who can be reached, the latest metrics.
 
     Reads the store of `tierwise coordinator`, by its own name or by the configuration that names it. That changes
     nothing, and works while the coordinator runs, after it was stopped, and after the end.
+
+    With a configuration that names a registry, its devices are listed, too: who was revoked, and who never came.
     """
-    standing = anyio.run(read_standing, _store(run))
+    config = load_config(run) if run.suffix == ".toml" else None
+    standing = anyio.run(read_standing, run if config is None else _store(run, config))
+    if config is not None and config.security.registry is not None:
+        registered = Registry.open(run.parent / config.security.registry).devices()
+        revoked = {record.device: record.revoked is not None for record in registered}
+        standing = msgspec.structs.replace(standing, fleet=with_registered(standing.fleet, revoked))
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(standing), indent=2).decode())
         return
@@ -42,14 +60,15 @@ def status(run: Path, device: str | None, as_json: bool) -> None:
         console.print(line, soft_wrap=True)
     if standing.groups:
         console.print()
-        metrics = list(dict.fromkeys(name for group in standing.groups for name in group.metrics))
-        numbers = ("devices", "reachable", "round", "arrived", *metrics, "since")
-        table = present.table(
-            "group", "tier", "devices", "reachable", "round", "now", "arrived", *metrics, "since", right=numbers
-        )
-        for group in standing.groups:
-            table.add_row(*_row(group, metrics))
-        console.print(table)
+        console.print(groups_table(standing.groups, console.width))
+        for group in standing.groups if console.width < NARROW else ():
+            if group.reason:
+                console.print(f"{group.group} {group.phase}: {group.reason}", soft_wrap=True)
+    if devices:
+        console.print()
+        console.print(devices_table(standing, narrow=console.width < NARROW))
+        for line in reasons(standing.fleet):
+            console.print(line, soft_wrap=True)
 
 
 def _reported(standing: Standing, device: str) -> HardwareProfile:
@@ -61,10 +80,7 @@ def _reported(standing: Standing, device: str) -> HardwareProfile:
     return standing.hardware[DeviceId(device)] or HardwareProfile()
 
 
-def _store(run: Path) -> Path:
-    if run.suffix != ".toml":
-        return run
-    config = load_config(run)
+def _store(run: Path, config: RunConfig) -> Path:
     if config.store.path is None:
         error = ConfigurationError(
             "is not set: such a federation is in the memory of its coordinator alone", key="store.path"
@@ -95,20 +111,52 @@ def _lines(standing: Standing) -> list[str]:
     return lines
 
 
-def _row(group: GroupStanding, metrics: list[str]) -> list[str]:
-    arrived = present.MISSING if group.wanted is None else f"{group.arrived} of {group.wanted}"
-    values = [present.metric(name, group.metrics[name].value if name in group.metrics else None) for name in metrics]
-    return [
-        group.group,
-        group.tier or present.MISSING,
-        present.count(group.devices),
-        present.count(group.reachable),
-        present.count(group.round),
-        group.phase if not group.reason else f"{group.phase}: {group.reason}",
-        arrived,
-        *values,
-        _clock(group.since),
-    ]
+def devices_table(standing: Standing, *, narrow: bool) -> Table:
+    """Lay out devices: where each is, how it stands, what it did last, and its own hardware in short."""
+    columns = ("device", "group", "stands", "last in", "compute", "memory", "uplink")
+    table = present.table(*columns, right=columns[4:], tight=narrow)
+    for one in standing.fleet:
+        profile = standing.hardware.get(one.device)
+        quantities = ("cpu_flops", "memory_bytes", "uplink_bytes_per_s")
+        hardware = [
+            present.quantity(name, profile.value(name)) if profile is not None else present.MISSING
+            for name in quantities
+        ]
+        table.add_row(
+            one.device, one.group or present.MISSING, one.stands, one.last_accepted or present.MISSING, *hardware
+        )
+    return table
+
+
+def reasons(fleet: Iterable[DeviceStanding]) -> list[str]:
+    """Tell why devices are not here, a line for each reason; those in quarantine are told of anyway."""
+    by_reason: dict[tuple[str, str], list[DeviceId]] = {}
+    for one in fleet:
+        if one.reason and one.stands is not Whereabouts.QUARANTINED:
+            by_reason.setdefault((one.stands, one.reason), []).append(one.device)
+    return [f"{stands}: {', '.join(names)}: {reason}" for (stands, reason), names in by_reason.items()]
+
+
+def groups_table(groups: Sequence[GroupStanding], width: int) -> Table:
+    """Lay out groups for a console of that width: who can be reached, and what each waits for."""
+    wide = width >= NARROW
+    metrics, _ = fitting(list(dict.fromkeys(name for group in groups for name in group.metrics)), width - _BESIDE)
+    numbers = ("reachable", "round", "arrived", *metrics, "since")
+    columns = ("group", "tier", "reachable", "round", "now", "arrived", *metrics, "since")
+    table = present.table(*columns, right=numbers, tight=not wide)
+    for group in groups:
+        values = [group.metrics[name].value if name in group.metrics else None for name in metrics]
+        table.add_row(
+            group.group,
+            group.tier or present.MISSING,
+            f"{group.reachable:,} of {group.devices:,}",
+            present.count(group.round),
+            f"{group.phase}: {group.reason}" if wide and group.reason else group.phase,
+            present.MISSING if group.wanted is None else f"{group.arrived} of {group.wanted}",
+            *map(present.metric, metrics, values),
+            _clock(group.since),
+        )
+    return table
 
 
 def _clock(moment: datetime | None) -> str:

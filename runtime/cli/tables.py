@@ -61,25 +61,33 @@ def groups_table(run: RunFigures, width: int, *, simulated: bool = False) -> Tab
     """Lay out groups for a console of that width: who is in each, what its rounds took, and why it ended."""
     wide = width >= NARROW
     time = "time" if not simulated else "simulated time" if wide else "simulated\ntime"
-    right = ("devices", "parameters", "rounds", "traffic", time)
+    measured = ("traffic", *(["energy"] if run.energy_j is not None else []), time)
+    right = ("devices", "parameters", "rounds", *measured)
     columns = ("group", "devices", "tier", *right[1:], *(["ended"] if wide else []))
     table = present.table(*columns, right=right, tight=not wide)
+
+    def took(figures: GroupFigures | RunFigures) -> list[str]:
+        energy = present.MISSING if figures.energy_j is None else present.scaled(figures.energy_j, "J")
+        return [
+            present.count(figures.rounds),
+            present.size(figures.download_bytes + figures.upload_bytes),
+            *([energy] if run.energy_j is not None else []),
+            present.duration(figures.simulated_s),
+        ]
+
     for group in run.groups:
         table.add_row(
             group.group,
             present.count(group.devices),
             group.tier or present.MISSING,
             present.count(group.parameters),
-            present.count(group.rounds),
-            present.size(group.download_bytes + group.upload_bytes),
-            present.duration(group.simulated_s),
+            *took(group),
             *([_ending(group)] if wide else []),
         )
     if len(run.groups) > 1:
         table.add_section()
         devices = sum(group.devices for group in run.groups)
-        traffic, took = present.size(run.download_bytes + run.upload_bytes), present.duration(run.simulated_s)
-        table.add_row("in all", present.count(devices), "", "", present.count(run.rounds), traffic, took)
+        table.add_row("in all", present.count(devices), "", "", *took(run))
     return table
 
 
@@ -88,7 +96,7 @@ def show_evaluation(console: Console, run: RunFigures, evaluation: Evaluation) -
     tests = {group.group: group.test[run.metric] for group in run.groups if run.metric in group.test}
     tested = f"test {run.metric}"
     place = console.width - _LABEL - 2 * _NUMBER - (len(tested) + 2 if tests else 0)
-    metrics, left = _fitting(list(evaluation.metrics), place)
+    metrics, left = fitting(list(evaluation.metrics), place)
     numbers = ("devices", "samples", *metrics, *([tested] if tests else []))
     title = f"{'The target' if evaluation.closing else 'The latest'} models on the devices' hold-outs"
     table = present.table("", *numbers, title=title, right=numbers, tight=console.width < NARROW)
@@ -124,8 +132,8 @@ def _remarks(evaluation: Evaluation, left: Sequence[str]) -> Iterator[str]:
         yield f"also measured: {', '.join(left)}; a wider terminal shows them"
 
 
-def _fitting(metrics: Sequence[str], place: int) -> tuple[list[str], list[str]]:
-    """Divide metrics into those whose columns fit, one at the least, and the others."""
+def fitting(metrics: Sequence[str], place: int) -> tuple[list[str], list[str]]:
+    """Divide metrics into those whose columns fit into a place, one at the least, and the others."""
     fitting = 0
     for name in metrics:
         place -= max(len(name), _NUMBER - 2) + 2

@@ -64,7 +64,10 @@ def likely_cause(link: AgentLink) -> str:
             "whoever answers in its place has another key than the one in this bundle, as when its registry was made "
             "anew: `tierwise enrol` on the coordinator's machine writes a new bundle"
         )
-    return (
-        f"none is there at {link.settings.url} below {link.settings.prefix}/{link.settings.federation}/: start it, or "
-        "check broker, federation and prefix. This agent goes on waiting"
-    )
+    where = f"{link.settings.url} below {link.settings.prefix}/{link.settings.federation}/"
+    if link.transport.coordinator_left:
+        return (
+            f"it has left {where}, and said: {link.transport.coordinator_left}. Started again with its store, it "
+            "gives this device what it has missed; started with a new one, it learns anew. This agent goes on waiting"
+        )
+    return f"none is there at {where}: start it, or check broker, federation and prefix. This agent goes on waiting"

@@ -276,12 +276,12 @@ class Verifier:
         known = self._keys.lookup(sender)
         if known is None:
             raise FrameRejectedError(Rejection.UNKNOWN, sender)
-        if known.revoked:
-            raise FrameRejectedError(Rejection.REVOKED, sender)
         try:
             known.key.verify(bytes(parts.signature), parts.signed)
         except InvalidSignature:
             raise FrameRejectedError(Rejection.FORGED, sender) from None
+        if known.revoked:  # which only the holder of its key is to be told
+            raise FrameRejectedError(Rejection.REVOKED, sender)
         return known.raw
 
 

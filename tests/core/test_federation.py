@@ -23,6 +23,7 @@ R1 = CohortId("g1.r1")
 
 EVERY_INPUT: list[i.Input] = [
     i.OpenFederation(settings=settings()),
+    i.ChangePolicies(policies={"stop": {"rule": "time"}}),
     i.Tick(),
     i.EnrolDevice(device=A, schema_hash=TASK.schema_hash),
     i.ReportHardware(device=A, profile=profile(5e9)),
@@ -39,6 +40,7 @@ EVERY_INPUT: list[i.Input] = [
     i.PlacementsProposed(order="place/x/g1", placed={}, unplaced={}),
     i.TierProposed(order="choose-tier/g1", tier=tier(), model=blob("m")),
     i.ParticipantsSelected(order="select/g1/1/0", devices=(A,)),
+    i.SelectionPostponed(order="select/g1/1/0", reason="nobody is on the mains"),
     i.CohortReduced(order="reduce/g1.r1", model=blob("m"), optimizer_state=None),
     i.ModelAdjusted(order="standardise/g1.r1", model=blob("m")),
     i.ModelsExchanged(order="exchange/g1/1", model=blob("m")),

@@ -1,5 +1,6 @@
 """Rounds open, collect, close at their deadline or when all are in, or are abandoned; groups stop and are evaluated."""
 
+import msgspec
 import pytest
 
 from tierwise.core import commands as c
@@ -11,7 +12,7 @@ from tierwise.core.ids import CohortId, DeviceId, GroupId
 from tierwise.core.metrics import Metric
 from tierwise.core.state import Phase, Stage
 
-from .drive import DEADLINE_S, HITS, Drive, blob, kinds, learning, tier
+from .drive import DEADLINE_S, HITS, Drive, blob, kinds, learning, settings, tier
 
 # -- opening
 
@@ -301,6 +302,22 @@ def test_three_abandoned_rounds_in_a_row_end_the_group_with_its_latest_model() -
         failed=True,
     )
     assert ended == e.FederationFinished()
+
+
+@pytest.mark.parametrize("limit", [1, 2, 5])
+def test_how_many_abandoned_rounds_end_a_group_can_be_set(limit: int) -> None:
+    given = settings(min_devices=3)
+    drive = Drive(msgspec.structs.replace(given, rounds=msgspec.structs.replace(given.rounds, abandoned_limit=limit)))
+    drive.join(*"abc")
+    drive.form(("a", "b", "c"))
+    drive.answer(c.ChooseTier)
+    for _ in range(limit - 1):
+        drive.select()
+        assert kinds(drive.wait(DEADLINE_S)) == [e.RoundAbandoned]
+    drive.select()
+    _, finished, _ = drive.wait(DEADLINE_S)
+    assert isinstance(finished, e.GroupFinished)
+    assert finished.reason.startswith("a round was" if limit == 1 else f"{limit} rounds in a row were")
 
 
 def test_a_closed_round_between_abandoned_ones_begins_the_count_anew() -> None:

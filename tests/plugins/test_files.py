@@ -31,7 +31,6 @@ class Disk:
 
 @pytest.fixture
 def write(tmp_path: Path):
-    before = set(sys.modules)
 
     def write(name: str, text: str) -> Path:
         path = tmp_path / name
@@ -40,8 +39,8 @@ def write(tmp_path: Path):
         return path
 
     yield write
-    for name in set(sys.modules) - before:
-        if not name.startswith("tierwise"):
+    for name, module in list(sys.modules.items()):
+        if (getattr(module, "__file__", None) or "").startswith(str(tmp_path)):
             del sys.modules[name]
 
 

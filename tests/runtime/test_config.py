@@ -86,6 +86,7 @@ def test_every_key_arrives() -> None:
         energy_j = 2.5
         grace_s = 5
         evaluation_deadline_s = 9
+        abandoned_limit = 8
         [grouping]
         policy = "kmeans"
         k = 2
@@ -143,6 +144,7 @@ def test_every_key_arrives() -> None:
         energy_j=2.5,
         grace_s=5,
         evaluation_deadline_s=9,
+        abandoned_limit=8,
     )
     assert config.data == Choice(name="digits", options={"partition": "iid"})
     assert config.policies == Policies(
@@ -222,7 +224,7 @@ def test_the_example_is_right() -> None:
             "[rounds]\ndeadlin_s = 3",
             "rounds.deadlin_s",
             "[rounds] has no option 'deadlin_s' (did you mean 'deadline_s'?), which is set to 3; its options: "
-            "deadline_s, energy_j, epochs, evaluation_deadline_s, grace_s, max_samples, traffic_bytes",
+            "abandoned_limit, deadline_s, energy_j, epochs, evaluation_deadline_s, grace_s, max_samples, traffic_bytes",
             id="unknown key",
         ),
         pytest.param(

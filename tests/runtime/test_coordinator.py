@@ -168,21 +168,39 @@ async def test_a_store_is_for_one_coordinator_at_a_time():
 
 
 @pytest.mark.parametrize(
-    ("changed", "text"),
+    ("changed", "key", "now", "before"),
     [
-        ({"settings": settings(seed=8)}, "^the store holds federation 'test' with other settings: go on with the sett"),
+        ({"settings": settings(seed=8)}, "federation.seed", 8, 7),
+        ({"settings": settings(deadline_s=5.0)}, "rounds.deadline_s", 5.0, 600.0),
+        ({"policies": policies(selection=Choice(name="random"))}, "selection.selector", "random", "all"),
+        ({"policies": policies(rounds=3)}, "stop.rounds", 3, 2),
         (
-            {"policies": policies(selection=Choice(name="random"))},
-            "was opened with the plugins \\[\\('selector', 'all'\\)\\] in place of \\[\\('selector', 'random'\\)\\]",
+            {"policies": policies(tiers=Choice(name="mlp", options={"hidden": [[2], [4], [9]]}))},
+            "tiers.hidden.2.0",
+            9,
+            8,
+        ),
+        (
+            {"policies": policies(aggregation=AggregatorChoice(name="mean"))},
+            "aggregation.aggregator",
+            "mean",
+            "momentum",
         ),
     ],
 )
-async def test_a_log_of_another_federation_is_not_gone_on_with(changed, text):
+async def test_a_log_of_another_federation_is_not_gone_on_with(changed, key, now, before):
     store = MemoryStore()
     await run_with_agents(store)
-    with pytest.raises(ConfigurationError, match=text):
+    with pytest.raises(ConfigurationError) as caught:
         async with coordinator(MemoryNetwork().coordinator(), store, **changed):
             pass
+    assert caught.value.key == key
+    assert str(caught.value).startswith(
+        f"{key} is {now!r}, the store's federation was opened with {before!r}: go on with that, or give the new "
+        "federation a store of its own"
+    )
+    may_change = key.startswith(("selection", "stop"))
+    assert str(caught.value).endswith(f"or allow this change (--allow-change {key})") == may_change
     async with store.open():
         pass  # it was let go
 

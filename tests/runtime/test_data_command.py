@@ -89,6 +89,7 @@ def test_numbers_have_a_range_and_what_is_dealt_out_has_parts(capsys: pytest.Cap
     out = printed(capsys, "digits:parts=4,partition=iid")
     assert "part 3" in out
     assert "4 devices, 1,797 samples" in out
+    assert "4 devices, 1,647 samples; 150 more are reserved" in printed(capsys, "digits:parts=4,reserved=150")
     assert "[data]" not in out  # its task is always known
     Path("deal.toml").write_text('[data]\npartition = "iid"\n[fleet]\ndevices = 9')
     assert "9 devices, 1,797 samples" in printed(capsys, "deal.toml")

@@ -87,3 +87,28 @@ def test_a_source_that_knows_no_devices_deals_out_to_as_many_as_there_are() -> N
     fleet = enlist(config, Plain())
     assert list(fleet) == [f"d00{number}" for number in range(7)]
     assert sum(rows(spec.data) for spec in fleet.values()) == 1797
+
+
+def test_the_coordinators_own_data_are_files_beside_the_configuration_too(tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    devices(tmp_path / "here", *FOUR)
+    pl.DataFrame({"heat": [1.0, 2.0] * 4, "label": ["off", "on"] * 4}).write_csv(tmp_path / "here/test.csv")
+    source = 'source = "csv"\ntarget = "label"\nfeatures = ["heat"]\nclasses = ["off", "on"]\n'
+    (tmp_path / "here/run.toml").write_text(
+        f'[data]\npath = "devices/*.csv"\n{source}[evaluation]\npath = "test.csv"\n{source}'
+    )
+    config = load_config(tmp_path / "here/run.toml", PLUGINS)
+    own = config.own_data(config.data_source(PLUGINS), PLUGINS)
+    assert own.test is not None
+    assert sorted(own.test.features[:, 0]) == [1.0] * 4 + [2.0] * 4
+
+
+def test_what_a_pool_of_files_sets_apart_is_the_coordinators(tmp_path: Path) -> None:
+    devices(tmp_path, *FOUR)
+    more = 'partition = "iid"\nreserved = 7\n[fleet]\ndevices = 3\n[evaluation]\nsource = "reserved"'
+    fleet = enlisted(tmp_path, more)
+    config = load_config(tmp_path / "run.toml", PLUGINS)
+    own = config.own_data(config.data_source(PLUGINS), PLUGINS)
+    assert own.test is not None
+    assert len(own.test) == 7
+    assert sum(rows(spec.data) for spec in fleet.values()) == sum(len(name) + 5 for name in FOUR) - 7

@@ -15,6 +15,7 @@ from tierwise.core.federation import Federation
 from tierwise.core.metrics import Metric, add_metrics, read_metrics
 from tierwise.runtime.evaluation import evaluated_models, evaluations, worst_tenth
 from tierwise.runtime.figures import RunFigures, read_figures
+from tierwise.runtime.group_figures import known_sum
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +87,12 @@ def test_the_history_has_each_model_before_its_round(records, figures) -> None:
         assert sum(one.upload_bytes for one in group.history) == group.upload_bytes > 0
     assert figures.upload_bytes == sum(group.upload_bytes for group in figures.groups)
     assert (figures.rounds, figures.abandoned) == (6, 0)
+    assert figures.energy_j is None, "nobody knows these devices' power"
+
+
+def test_energy_is_the_sum_of_what_is_known() -> None:
+    assert known_sum([]) is known_sum([None, None]) is None
+    assert known_sum([1.5, None, 2.0]) == 3.5
 
 
 def test_wherever_a_log_is_cut_its_figures_can_be_read(records) -> None:

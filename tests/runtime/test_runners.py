@@ -206,6 +206,16 @@ def test_another_plugin_that_fails_ends_its_group_with_the_model_that_it_has(cho
     assert isinstance(replayed[-1].event, e.FederationFinished)
 
 
+def test_a_failure_of_a_part_names_the_plugin_that_was_chosen():
+    rules = [{"rule": "rounds", "rounds": 2}, {"rule": "raisingstop"}]
+    simulated = run(stop=Choice(name="all", options={"rules": rules}))
+    reasons = {without_place(group.reason) for group in simulated.result.groups}
+    assert len(reasons) == 1
+    assert re.fullmatch(r"stop rule 'all' \(tierwise [\d.]+\) failed: ZeroDivisionError: oh", reasons.pop())
+    opened = simulated.records[0].event
+    assert [one.name for one in opened.plugins if one.kind == "stop rule"] == ["all", "rounds", "raisingstop"]
+
+
 def test_a_selector_that_chooses_strangers():
     result = run(selection=named(StrangerSelector)).result
     assert [group.failed for group in result.groups] == [True, True, True]

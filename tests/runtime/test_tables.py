@@ -26,7 +26,8 @@ def group(name, values, *, test, **other):
         "group": GroupId(name), "rank": 0, "devices": 20, "contributed": 20, "tier": TierName("mlp-512-256"),
         "parameters": 1_238_410, "rounds": 20, "abandoned": 1, "version": ModelVersion(20), "metrics": figures(values),
         "test": figures({next(iter(values)): values[next(iter(values))] * 0.9}) if test else {},
-        "download_bytes": 12_345_678, "upload_bytes": 12_345_678, "simulated_s": 125.0, "finished": True,
+        "download_bytes": 12_345_678, "upload_bytes": 12_345_678, "energy_j": 1234.5, "simulated_s": 125.0,
+        "finished": True,
         "failed": False, "reason": "20 rounds", "history": (),
     }  # fmt: skip
     return GroupFigures(**told | other)
@@ -56,7 +57,7 @@ def report(values, *, groups=("g1", "g2", "g3"), test=False, hidden="", closing=
     run = RunFigures(
         groups=tuple(group(name, values, test=test, **other) for name in groups),
         unplaced={}, failure=None, metric=metric, rounds=60, abandoned=3, download_bytes=37_037_034,
-        upload_bytes=37_037_034, simulated_s=130.0, evaluation=evaluation, history=(evaluation,),
+        upload_bytes=37_037_034, energy_j=3703.5, simulated_s=130.0, evaluation=evaluation, history=(evaluation,),
     )  # fmt: skip
     return Report(interrupted=False, seed=0, run=run, versions=Versions.here())
 

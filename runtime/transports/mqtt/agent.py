@@ -84,8 +84,8 @@ class MqttAgent:
         What was dropped here. See `rejected`, and `link_counters` for the pieces of models.
     heard_at
         When the coordinator last said something to this device, by the event loop's clock; None for never.
-    coordinator_there
-        Whether the coordinator said last that it is there; None if it has said nothing.
+    coordinator_there, coordinator_left
+        Whether the coordinator said last that it is there, and if not, why; None if it has said nothing.
 
     Raises
     ------
@@ -109,6 +109,7 @@ class MqttAgent:
         self.dropped = DropCounters()
         self.heard_at: float | None = None
         self.coordinator_there: bool | None = None
+        self.coordinator_left: str | None = None
         self.device = device
         self._settings = settings
         self._topics = settings.topics
@@ -373,6 +374,7 @@ class MqttAgent:
         if presence is None:
             return
         self.coordinator_there = presence.online
+        self.coordinator_left = None if presence.online else presence.reason
         if not presence.online:
             return
         first, self._met = not self._met, True

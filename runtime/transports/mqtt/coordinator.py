@@ -51,6 +51,7 @@ from tierwise.runtime.transports.mqtt.topics import Channel
 
 _LOG: Final = logging.getLogger(__name__)
 
+REVOKED: Final = "its key was revoked; with a new bundle, from `tierwise enrol`, it may come back"
 REPLY_LIMIT: Final = 4096
 """Replies that wait; the oldest are dropped, and asked for again."""
 OFFLINE_S: Final = 2.0
@@ -301,7 +302,7 @@ class MqttCoordinator:
                 self.dropped.misplaced += 1
         if device in self._screen.revoked:
             self._screen.revoked.remove(device)
-            self._note_presence(device, Presence(online=False, reason="its key was revoked"))
+            self._note_lost(device, REVOKED, shut_out=True)
         self._pump.wake()
 
     def _take_frame(self, device: DeviceId, payload: bytes) -> None:
@@ -355,9 +356,13 @@ class MqttCoordinator:
         if presence.online:
             self._present.add(device)
             return
+        self._note_lost(device, presence.reason or "it is not there any more")
+
+    def _note_lost(self, device: DeviceId, reason: str, *, shut_out: bool = False) -> None:
+        self._hear(_now())
         self._present.discard(device)
         self._publications.forget(device)
-        self._intake.note_lost(ConnectionLost(device, presence.reason or "it is not there any more"))
+        self._intake.note_lost(ConnectionLost(device, reason, shut_out))
 
     # -- the pieces
 

@@ -124,6 +124,10 @@ def test_what_lacks_a_value_is_an_error_or_left_out(tmp_path: Path) -> None:
     )
     local = source(file, missing="drop").load(0, 1, 0)
     assert len(local.train) + len(local.holdout) == 59
+    y = np.arange(60.0)
+    y[3] = np.nan
+    with pytest.raises(ConfigurationError, match=r"b.npz, sample 3: the target is nan; 1 of 60 samples lack a value"):
+        source(images(tmp_path, "b", y=y), task="regression").load(0, 1, 0)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import datetime as dt
 import gzip
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +47,7 @@ def fleet(folder: Path, ending: str) -> str:
     """Write three devices' tables, each with its columns in another order."""
     for seed, name in enumerate(("kitchen", "cellar", "attic")):
         frame = table(seed)
-        write(folder / f"{name}.{ending}", frame.select(sorted(frame.columns, key=lambda one: hash((one, seed)))))
+        write(folder / f"{name}.{ending}", frame.select(frame.columns[seed:] + frame.columns[:seed]))
     return str(folder / f"*.{ending}")
 
 
@@ -310,3 +311,45 @@ def test_what_is_written_is_what_is_read(tmp_path_factory: pytest.TempPathFactor
     local = source(file, features=["a", "b"], classes=[False, True]).load(0, 1, 0)
     both = [np.column_stack((half.features, half.labels)) for half in (local.train, local.holdout)]
     assert sorted(map(tuple, np.concatenate(both))) == sorted((a, float(b), float(c)) for a, b, c in rows)
+
+
+CELLS = st.one_of(
+    st.sampled_from(
+        ["", "1", "2.5", "-3", "on", "off", "true", "NA", "nan", "inf", "1e400", '"', '"a,b"', "0x1", " 7 "]
+    ),
+    st.text(max_size=5),
+)
+
+
+@given(
+    st.lists(st.lists(CELLS, max_size=4), max_size=8), st.sampled_from(["heat,label", "label", "heat,heat,label", ""])
+)
+def test_whatever_is_in_a_file_it_is_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[list[str]], header: str
+) -> None:
+    file = tmp_path_factory.mktemp("table") / "a.csv"
+    text = "\n".join([header, *(",".join(row) for row in rows)])
+    file.write_bytes(text.encode("utf-8", "surrogatepass"))
+    made = source(file, minimum=2)
+    with suppress(ConfigurationError):
+        local = made.load(0, 1, 0)
+        assert np.isfinite(local.train.features).all()
+        assert set(local.train.labels) <= set(range(len(made.task.classes)))
+    with suppress(ConfigurationError):
+        assert len(made.columns()) > 0
+
+
+@given(st.binary(max_size=200))
+def test_whatever_bytes_a_file_has_it_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
+    folder = tmp_path_factory.mktemp("bytes")
+    for ending in ("csv", "parquet"):
+        (folder / f"a.{ending}").write_bytes(data)
+        with pytest.raises(ConfigurationError, match=f"a.{ending}"):
+            source(folder / f"a.{ending}", ending, target="no such column").load(0, 1, 0)
+
+
+def test_a_column_of_names_that_are_no_devices(tmp_path: Path) -> None:
+    frame = table().with_columns(user=pl.Series(["Anna M", "Ben"] * (ROWS // 2)))
+    made = source(write(tmp_path / "a.csv", frame), partition="column", by="user", **PINNED)
+    with pytest.raises(ConfigurationError, match=r"names a device 'Anna M' after a value, and .*: write another one"):
+        made.devices()

@@ -107,6 +107,20 @@ def test_the_budget_is_kept_and_every_minibatch_checks(count: int, batch: int, e
     assert token.checks == expected
 
 
+def test_adam_begins_anew_in_each_fit() -> None:
+    learner, data = (
+        learner_of(THREE, hidden=[4], solver="adam", learning_rate=0.01, batch_size=20),
+        samples_of(THREE, 20),
+    )
+    start = learner.initial(0)
+    first = fit(learner, start, data)
+    for trained, before in ((first, start), (fit(learner, first, data), first)):
+        steps = np.abs(trained.buffer - before.buffer)
+        # From moments of zero the first step is the step size, whatever the gradient, where there is one.
+        assert np.isclose(steps, 0.01, atol=1e-4).sum() > 0.8 * len(steps)
+        assert np.all(np.isclose(steps, 0.01, atol=1e-4) | (steps < 1e-6))
+
+
 @pytest.mark.parametrize("task", [TWO, THREE])
 def test_predictions_are_those_of_the_estimator(task: Task) -> None:
     learner, data = learner_of(task, hidden=[6, 3]), samples_of(task, 700)

@@ -4,6 +4,8 @@ import functools
 import json
 import logging
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 
 from tests.runtime import helpers
+from tierwise.core import events as e
 from tierwise.core.errors import ConfigurationError
 from tierwise.core.framing import to_bytes, unframe
 from tierwise.core.task import Task
@@ -30,10 +33,11 @@ def plugins() -> Plugins:
     return Plugins.discover()
 
 
-def run(directory: Path, tiers: Choice, **given: int) -> Run:
+def run(directory: Path, tiers: Choice, task: Task = helpers.TASK, **given: int) -> Run:
     """Run three groups of three devices, and write the result."""
     policies = helpers.policies(tiers=tiers, aggregation=helpers.AggregatorChoice(), rounds=3)
-    run = Run.of(simulate(helpers.settings(9, **given), helpers.specs(9), policies=policies, plugins=plugins()))
+    settings = msgspec.structs.replace(helpers.settings(9, **given), task=task)
+    run = Run.of(simulate(settings, helpers.specs(9), policies=policies, plugins=plugins()))
     write_result(directory, run, make_report(run))
     return run
 
@@ -105,7 +109,7 @@ def test_a_tier_without_a_model_starts_untrained_and_the_log_says_so(
 def test_a_federation_goes_on_where_another_ended(earlier: Path, tmp_path: Path) -> None:
     choice = Choice(name="warm", options={"directory": str(earlier), "inner": {"provider": "mlp", **LADDER}})
     again = run(tmp_path / "again", choice, seed=8)
-    first = [record.event for record in again.records if type(record.event).__name__ == "TierAssigned"]
+    first = [record.event for record in again.records if isinstance(record.event, e.TierAssigned)]
     models = {card["sha256"] for card in cards(earlier).values()}
     assert {event.model for event in first} == models
     losses = [sum(c["metrics"]["log_loss"]["value"] for c in cards(d).values()) for d in (earlier, tmp_path / "again")]
@@ -143,8 +147,25 @@ def test_another_task_is_told_with_what_differs(earlier: Path) -> None:
     assert "is for another task: its classes is ('a', 'b', 'c'), here it is ('a', 'c', 'b')" in fault(earlier, task)
 
 
-def test_metrics_and_standardising_may_differ(earlier: Path) -> None:
+def test_what_is_measured_may_differ(earlier: Path) -> None:
     warm(earlier).offers(msgspec.structs.replace(helpers.TASK, metrics=("auc",)))
+
+
+def test_a_standardised_federation_goes_on_with_what_was_learned(tmp_path: Path) -> None:
+    task = msgspec.structs.replace(helpers.TASK, standardise=True)
+    first = run(tmp_path / "first", Choice(name="mlp", options=LADDER), task=task)
+    provider = warm(tmp_path / "first")
+    models = {card["tier"]: path.with_suffix(".safetensors") for path, card in cards(tmp_path / "first").items()}
+    for tier in provider.offers(task):
+        found, model = provider.initial(task, tier, 0), unframe(models[tier.name].read_bytes())
+        assert found.layout == tier.layout
+        assert {name: view.tobytes() for name, view in found.items()} == {
+            name: model[name].tobytes() for name in tier.layout.slices
+        }
+    assert "is for another task: its standardise is True, here it is False" in fault(tmp_path / "first")
+    choice = Choice(name="warm", options={"directory": str(tmp_path / "first"), "inner": {"provider": "mlp", **LADDER}})
+    again = run(tmp_path / "again", choice, task=task, seed=8)
+    assert len(again.figures.groups) == len(first.figures.groups) == 3
 
 
 def test_a_damaged_model_is_told(copied: Path) -> None:
@@ -166,6 +187,41 @@ def test_a_directory_without_models_is_told(tmp_path: Path) -> None:
     (tmp_path / "package.json").write_text('{"name": "another\'s"}')
     (tmp_path / "list.json").write_text("[1, 2]")
     assert "it holds no target model of tierwise" in fault(tmp_path)
+
+
+def test_a_configuration_is_gone_on_with(tmp_path: Path) -> None:
+    first = """
+        [federation]
+        name = "digits"
+        [fleet]
+        devices = 6
+        [grouping]
+        groups = 1
+        [tiers]
+        provider = "mlp"
+        hidden = [[8]]
+        [stop]
+        rounds = 2
+    """
+    inner = first.replace("[tiers]", '[tiers]\nprovider = "warm"\ndirectory = "first"\n[tiers.inner]')
+    for name, text in (("first", first), ("second", inner)):
+        (tmp_path / f"{name}.toml").write_text(text)
+        out = tmp_path / name
+        # Not from the folder of the file, where a relative directory starts all the same.
+        simulated = tierwise("simulate", str(tmp_path / f"{name}.toml"), "--out", str(out))
+        assert simulated.returncode == 0, simulated.stderr
+    ended, began = (
+        card["metrics"]["log_loss"]["value"] for d in ("first", "second") for card in cards(tmp_path / d).values()
+    )
+    assert began < ended
+    started = json.loads((tmp_path / "second/result.json").read_bytes())["events"]
+    models = [record["event"]["model"] for record in started if record["event"]["event"] == "tier-assigned"]
+    assert models == [card["sha256"] for card in cards(tmp_path / "first").values()]
+
+
+def tierwise(*arguments: str) -> subprocess.CompletedProcess[str]:
+    program = [sys.executable, "-c", "from tierwise.runtime.cli import main; main()"]
+    return subprocess.run([*program, *arguments], capture_output=True, text=True, timeout=100, check=False)
 
 
 def test_a_fault_of_the_inner_provider_has_its_key(earlier: Path) -> None:

@@ -30,6 +30,7 @@ from tierwise.runtime.security.signing import (
     to_group,
 )
 from tierwise.runtime.transports.mqtt import kinds
+from tierwise.runtime.transports.mqtt.coordinator import REVOKED
 from tierwise.runtime.transports.mqtt.presence import Presence
 
 pytestmark = [pytest.mark.anyio, needs_mosquitto]
@@ -88,7 +89,7 @@ async def test_who_was_revoked_counts_as_lost(broker, given, keys):
         assert await next_envelope(here) == (A, b"good")
         keys.revoked.add(A)
         await there.send(b"not any more")
-        assert await first(here) == ConnectionLost(A, "its key was revoked")
+        assert await first(here) == ConnectionLost(A, REVOKED, shut_out=True)
     assert here.rejected[Rejection.REVOKED]
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+from datetime import datetime
 
 import pytest
 
@@ -164,6 +165,33 @@ def test_a_device_that_was_away_gets_its_model_when_it_returns(stage) -> None:
     assert (len(models), len(set(models))) == (6, 1)
     assert coordinator.told(signal.SIGTERM) == 0
     assert coordinator.lines()[-1]["report"]["interrupted"] is False
+
+
+def test_a_store_whose_federation_has_ended_says_so_to_everybody(stage) -> None:
+    file = configuration(stage.folder / "run.toml", stage.broker, name="over", rounds=1, more=STORE)
+    first = stage.start("coordinator", "coordinator", file)
+    agents = stage.agents(name="over")
+    assert first.wait() == 0, first.last_words()
+    assert [agent.wait() for agent in agents] == [0] * 6
+    ended = json.loads(tierwise("status", file, "--json")[1])["written"]
+
+    stranger = stage.start(
+        "stranger", "agent", "--broker", stage.broker, "--federation", "over", "--data", "clouds", "--id", "stranger"
+    )
+    stranger.until(lambda one: "said hello" in one.err.read_text())
+    known = stage.agent(0, name="over")
+    known.until(lambda one: "said hello" in one.err.read_text())
+    again = stage.start("again", "coordinator", file)
+    assert (known.wait(), stranger.wait()) == (0, 1)
+    assert "error: the coordinator refused device 'stranger': the federation has ended" in stranger.err.read_text()
+    assert again.wait() == 0
+    when = f"{datetime.fromisoformat(ended).astimezone():%Y-%m-%d at %H:%M:%S}"
+    assert f"federation over has ended on {when}: with this store nothing more is learned" in again.err.read_text()
+    assert f"To learn anew, name another store.path in {file}, or remove {stage.folder / 'run.db'}*" in (
+        again.err.read_text()
+    )
+    assert "going on" not in again.err.read_text()
+    assert json.loads(tierwise("status", file, "--json")[1])["written"] == ended
 
 
 def test_a_store_has_one_coordinator(stage) -> None:

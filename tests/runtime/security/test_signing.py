@@ -146,6 +146,7 @@ def test_from_somebody_who_was_revoked_in_between() -> None:
     verifier.verify(one.sign(b"", **CONTROL), **CONTROL)
     book["a"] = KnownKey.of(A.public, revoked=True)
     assert rejection(verifier, one.sign(b"", **CONTROL)) is Rejection.REVOKED
+    assert rejection(verifier, signer("a", Identity.make()).sign(b"", **CONTROL)) is Rejection.FORGED
 
 
 def test_from_another_federation(verifier: Verifier) -> None:

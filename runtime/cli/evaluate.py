@@ -1,0 +1,116 @@
+"""``tierwise evaluate``: target models, measured on data."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import msgspec
+
+from tierwise.core.errors import ConfigurationError
+from tierwise.core.ids import GroupId, TierName
+from tierwise.core.learning import LocalData
+from tierwise.core.metrics import MetricFigure, add_metrics, read_metrics
+from tierwise.plugins.manager import Plugins
+from tierwise.runtime.cli import present
+from tierwise.runtime.cli.dataspec import FORM, DataSpec, read_data_spec
+from tierwise.runtime.cli.plugin_files import find_plugins, plugin_files
+from tierwise.runtime.cli.tables import NARROW
+from tierwise.runtime.learners import Learners
+from tierwise.runtime.models import SavedModel, read_models
+
+
+class Measured(msgspec.Struct, frozen=True, kw_only=True):
+    """A target model's metrics on data.
+
+    Attributes
+    ----------
+    file
+        Of the model.
+    holdout, all_samples
+        On the part of the data that an agent with it would not train on, and on all of it.
+    """
+
+    file: str
+    group: GroupId
+    tier: TierName
+    holdout: dict[str, MetricFigure]
+    all_samples: dict[str, MetricFigure]
+
+
+@click.command(
+    epilog="\b\nExamples:\n  tierwise evaluate runs/1 --data digits\n"
+    "  tierwise evaluate models --data digits:part=3,parts=9\n"
+    "  tierwise evaluate runs/1/g1-mlp-64.json --data digits --json",
+)
+@click.argument("model", metavar="MODEL", type=click.Path(path_type=Path))
+@click.option(
+    "--data",
+    required=True,
+    metavar="SPEC",
+    help=f"What to measure on: {FORM}, as for `tierwise agent`.",
+)
+@plugin_files
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
+def evaluate(model: Path, data: str, plugin_files: tuple[Path, ...], as_json: bool) -> None:
+    """Measure target models on data.
+
+    MODEL is the directory that `simulate` or `coordinator` wrote with --out, for the models of all groups; that of an
+    `agent`, for the model in use; or one model's file.
+
+    Each model has two rows: the data's hold-out, which an agent with these data would not have trained on, and all
+    samples, for data that no device has trained on.
+    """
+    plugins = find_plugins(plugin_files)
+    models = read_models(model)
+    spec = read_data_spec(data, plugins)
+    for one in models:
+        _check_task(one, spec)
+    loaded = spec.load()
+    measured = [_measure(one, loaded, plugins) for one in models]
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(measured), indent=2).decode())
+        return
+    metrics = list(models[0].task.metrics)
+    numbers = ("samples", *metrics)
+    console = present.output()
+    table = present.table("model", "group", "on", *numbers, right=numbers, tight=console.width < NARROW)
+    for found in measured:
+        for row in _rows(found, metrics):
+            table.add_row(*row)
+    console.print(table)
+
+
+def _check_task(model: SavedModel, spec: DataSpec) -> None:
+    if spec.source.task.schema_hash != model.task.schema_hash:
+        raise ConfigurationError(
+            f"these data are for task {spec.source.task.name!r}, schema {spec.source.task.schema_hash[:12]}, and "
+            f"{model.file} is for {model.task.name!r}, schema {model.task.schema_hash[:12]}: give it data of its own "
+            "task, with the same features and classes in the same order",
+            source=f"--data {spec.text}",
+        )
+
+
+def _measure(model: SavedModel, data: LocalData, plugins: Plugins) -> Measured:
+    learner = Learners(plugins, model.task)(model.tier)
+    if learner.layout != model.weights.layout:
+        raise ConfigurationError(
+            f"does not fit its learner {model.tier.learner!r}: is it another version than the one that made it?",
+            source=str(model.file),
+        )
+    scaled = data.divided(model.task.scale)
+    holdout = learner.evaluate(model.weights, scaled.holdout)
+    rest = learner.evaluate(model.weights, scaled.train)
+    return Measured(
+        file=str(model.file),
+        group=model.group,
+        tier=model.tier.name,
+        holdout=read_metrics(holdout),
+        all_samples=read_metrics(add_metrics([holdout, rest])),
+    )
+
+
+def _rows(found: Measured, metrics: list[str]) -> Iterator[list[str]]:
+    for where, figures in (("hold-out", found.holdout), ("all samples", found.all_samples)):
+        samples = next((present.count(figure.count) for figure in figures.values()), present.MISSING)
+        values = [present.metric(name, figures[name].value if name in figures else None) for name in metrics]
+        yield [found.tier, found.group, where, samples, *values]

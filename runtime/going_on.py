@@ -1,0 +1,168 @@
+"""Going on with a store's federation: whether what was chosen is what it was opened with."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import numpy as np
+
+from tierwise.core.errors import ConfigurationError
+from tierwise.core.events import PluginUsed
+from tierwise.core.exchange import NO_EXCHANGE
+from tierwise.core.settings import FederationSettings
+from tierwise.core.state import FederationState
+from tierwise.core.tiers import OptionValues
+from tierwise.plugins.descriptors import Kind
+from tierwise.plugins.manager import Plugins
+from tierwise.plugins.parts import KEYS
+from tierwise.runtime.policies import Choice, Policies
+
+MAY_CHANGE: Final = ("stop.", "selection.", "aggregation.server_optimizer.")
+"""What may be changed where that is allowed: it is about rounds to come, and leaves what was learned as it is."""
+_NAMES: Final = frozenset({*KEYS.values(), "aggregator"})
+"""Keys of tables under which a plugin's name stands, beside its options."""
+_OF_FEDERATION: Final = ("name", "seed")
+"""Settings that stand in the table [federation]; the other ones are tables of their own."""
+_SHOWN: Final = 100
+"""Characters of a value, in a message."""
+
+
+class Chosen(NamedTuple):
+    """What a coordinator was given; ``policies`` as `lay_out` returns them."""
+
+    settings: FederationSettings
+    policies: OptionValues
+    plugins: Sequence[PluginUsed]
+
+
+def lay_out(policies: Policies, plugins: Plugins) -> OptionValues:
+    """Return policies as the tables of a configuration; options that were left out have their defaults."""
+
+    def options(kind: Kind, name: str, values: OptionValues) -> OptionValues:
+        read = msgspec.msgpack.encode(plugins.options(kind, name, values), enc_hook=_named)
+        plain: OptionValues = msgspec.msgpack.decode(read)
+        return plain
+
+    def table(kind: Kind, choice: Choice, key: str) -> OptionValues:
+        return {key: choice.name, **options(kind, choice.name, choice.options)}
+
+    aggregation, exchange = policies.aggregation, policies.exchange
+    aggregator = plugins.aggregator(aggregation.name)
+    alone = exchange.name == NO_EXCHANGE
+    return {
+        "grouping": table(Kind.GROUPING_POLICY, policies.grouping, KEYS[Kind.GROUPING_POLICY]),
+        "tiers": table(Kind.TIER_PROVIDER, policies.tiers, KEYS[Kind.TIER_PROVIDER]),
+        "selection": table(Kind.SELECTOR, policies.selection, KEYS[Kind.SELECTOR]),
+        "aggregation": {
+            "aggregator": aggregation.name,
+            "reducer": options(Kind.REDUCER, aggregator.reducer, aggregation.reducer),
+            "server_optimizer": options(
+                Kind.SERVER_OPTIMIZER, aggregator.server_optimizer, aggregation.server_optimizer
+            ),
+        },
+        "exchange": {"policy": NO_EXCHANGE} if alone else table(Kind.EXCHANGE, exchange, "policy"),
+        "stop": table(Kind.STOP_RULE, policies.stop, KEYS[Kind.STOP_RULE]),
+    }
+
+
+def _named(value: object) -> object:
+    """Return what stands in a log for an option that a program gave as an object: the name of a function, a class."""
+    if isinstance(value, np.generic):
+        return value.item()
+    named: Any = value if hasattr(value, "__qualname__") else type(value)
+    return f"{named.__module__}:{named.__qualname__}"
+
+
+class Difference(NamedTuple):
+    """A key whose value is not what it was."""
+
+    key: str
+    before: object
+    now: object
+
+    def __str__(self) -> str:
+        now, before = (_shown(value) for value in (self.now, self.before))
+        return f"{self.key} is {now}, the store's federation was opened with {before}"
+
+    @property
+    def harmless(self) -> bool:
+        """Whether it may be allowed."""
+        return self.key.startswith(MAY_CHANGE)
+
+
+def compare(state: FederationState, now: Chosen, may_change: Collection[str]) -> bool:
+    """Compare what a store's federation has with what a coordinator was given.
+
+    Parameters
+    ----------
+    state
+        As the store's log leaves it.
+    now
+        What was given.
+    may_change
+        Keys that may differ, and tables of which any key may: ``stop.rounds``, ``stop``.
+
+    Returns
+    -------
+    bool
+        Whether something differs that may.
+
+    Raises
+    ------
+    ConfigurationError
+        If anything else differs; names each key with both values.
+    """
+    found = [*_of_settings(state.opened, now.settings), *_of_policies(state, now)]
+    refused = [one for one in found if not (one.harmless and _allowed(one.key, may_change))]
+    if refused:
+        error = ConfigurationError("\n".join(_told(one) for one in refused))
+        error.key = refused[0].key
+        raise error
+    return bool(found)
+
+
+def _told(difference: Difference) -> str:
+    remedy = "go on with that, or give the new federation a store of its own"
+    if difference.harmless:
+        return f"{difference}: {remedy}, or allow this change (--allow-change {difference.key})"
+    return f"{difference}: {remedy}"
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def _allowed(key: str, may_change: Collection[str]) -> bool:
+    return any(key == one or key.startswith(f"{one}.") for one in may_change)
+
+
+def _of_settings(before: FederationSettings, now: FederationSettings) -> Iterator[Difference]:
+    old, new = ({**msgspec.to_builtins(one)} for one in (before, now))
+    for name in _OF_FEDERATION:
+        yield from _differences(old.pop(name), new.pop(name), f"federation.{name}")
+    yield from _differences(old, new, "")
+
+
+def _of_policies(state: FederationState, chosen: Chosen) -> Iterator[Difference]:
+    if state.policies is not None:
+        yield from _differences(state.policies, chosen.policies, "")
+        return
+    # A log that was begun before options were in it: only names can be compared.
+    before, now = ({(one.kind, one.name) for one in used} for used in (state.plugins, chosen.plugins))
+    if before != now:
+        yield Difference("plugins", sorted(before - now), sorted(now - before))
+
+
+def _differences(before: Any, now: Any, key: str) -> Iterator[Difference]:
+    """Compare plain values; what one of two tables lacks, an option of another version, is not compared."""
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        names = [name for name in before if name in now]
+        another = [name for name in names if name in _NAMES and before[name] != now[name]]
+        for name in another or names:  # the options of another plugin are other options
+            yield from _differences(before[name], now[name], f"{key}.{name}" if key else name)
+    elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        for number, (one, other) in enumerate(zip(before, now, strict=True)):
+            yield from _differences(one, other, f"{key}.{number}")
+    elif before != now:
+        yield Difference(key, before, now)

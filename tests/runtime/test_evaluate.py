@@ -1,0 +1,96 @@
+"""``tierwise evaluate``: what it measures is what the devices measured."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tierwise.runtime.cli.program import run
+
+TOML = "[fleet]\ndevices = 6\n[grouping]\ngroups = 2\n[tiers]\nhidden = [[4], [8]]\n[stop]\nrounds = 2\n"
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("evaluate")
+    (folder / "run.toml").write_text(TOML)
+    assert run(["simulate", str(folder / "run.toml"), "--out", str(folder / "out")]) == 0
+    return folder / "out"
+
+
+def evaluate(capsys, *arguments) -> tuple[int, str, str]:
+    capsys.readouterr()
+    code = run(["evaluate", *map(str, arguments)])
+    found = capsys.readouterr()
+    return code, found.out, found.err
+
+
+def test_a_devices_own_evaluation_is_found_again(out, capsys) -> None:
+    result = json.loads((out / "result.json").read_text())
+    events = [record["event"] for record in result["events"]]
+    formed = next(event for event in events if event["event"] == "groups-formed")
+    group_of = {device: group["group"] for group in formed["groups"] for device in group["devices"]}
+    closing = {event["device"]: event["metrics"] for event in events if event["event"] == "evaluation-accepted"}
+    assert len(closing) == 6
+    for part, device in enumerate(sorted(closing)):
+        code, shown, err = evaluate(capsys, out, "--data", f"digits:part={part},parts=6", "--json")
+        assert (code, err) == (0, "")
+        found = {model["group"]: model["holdout"] for model in json.loads(shown)}
+        assert sorted(found) == ["g1", "g2"]
+        for name, metric in closing[device].items():
+            figure = found[group_of[device]][name]
+            assert figure["count"] == metric["count"]
+            assert figure["value"] == pytest.approx(metric["sum"] / metric["count"])
+
+
+def test_a_table_has_the_hold_out_and_all_samples(out, capsys, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    code, shown, _ = evaluate(capsys, out, "--data", "digits")
+    assert code == 0
+    lines = shown.splitlines()
+    assert lines[0].split() == ["model", "group", "on", "samples", "accuracy", "log_loss"]
+    assert [line.split()[1:3] for line in lines[2:]] == [[g, on] for g in ("g1", "g2") for on in ("hold-out", "all")]
+    assert [line.split()[-3] for line in lines[2:]] == ["359", "1,797"] * 2
+    (card, *_) = sorted(out.glob("g1-*.json"))
+    for one in (card, card.with_suffix(".safetensors")):
+        assert evaluate(capsys, one, "--data", "digits")[1].count(" g1 ") == 2
+
+
+def test_data_of_another_task_are_refused(out, capsys, tmp_path) -> None:
+    (tmp_path / "own.csv").write_text("a,b\n" + "1,x\n2,y\n" * 10)
+    data = f"csv:path={tmp_path / 'own.csv'},target=b,classes=['x','y']"
+    code, _, err = evaluate(capsys, out, "--data", data)
+    assert code == 2
+    assert "these data are for task" in err, err
+    assert "is for 'digits'" in err
+
+
+def test_what_is_no_target_model_is_named(capsys, tmp_path) -> None:
+    for path, words in (
+        (tmp_path / "none", "there is no such file or directory"),
+        (tmp_path, "has no target models: neither result.json"),
+    ):
+        code, _, err = evaluate(capsys, path, "--data", "digits")
+        assert code == 2
+        assert err.startswith(f"error: {path}: {words}")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda card, model: model.write_bytes(model.read_bytes()[:-1] + b"\0"), "is damaged, or another card's"),
+        (lambda card, model: model.unlink(), "cannot be read: No such file"),
+        (lambda card, model: card.write_text("{"), "is not what tierwise writes"),
+        (lambda card, model: card.write_text(card.read_text().replace("g1-", "../g1-")), "which is not beside it"),
+        (lambda card, model: card.write_text(card.read_text().replace("tierwise.card.1", "x")), "no card of a target"),
+    ],
+)
+def test_what_is_damaged_is_named(out, capsys, tmp_path, change, words) -> None:
+    (card,) = out.glob("g1-*.json")
+    here, model = tmp_path / card.name, tmp_path / card.with_suffix(".safetensors").name
+    here.write_bytes(card.read_bytes())
+    model.write_bytes(card.with_suffix(".safetensors").read_bytes())
+    change(here, model)
+    code, shown, err = evaluate(capsys, here, "--data", "digits")
+    assert (code in (1, 2), shown, err.count("\n")) == (True, "", 1)
+    assert words in err
