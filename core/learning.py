@@ -65,10 +65,14 @@ class FitBudget(msgspec.Struct, frozen=True, kw_only=True):
     max_samples
         Samples that are processed at the most, over all epochs: it bounds the time of a device with much data,
         so that a tier's cost can be told before anybody trains. A fit may stop within an epoch because of it.
+    batch_size
+        Samples in a minibatch, in place of the learner's own number; None leaves it to the learner, as rounds do. A
+        learner that has no minibatches need not heed it.
     """
 
     epochs: int = 1
     max_samples: int = 1000
+    batch_size: int | None = None
 
     def samples(self, available: int) -> int:
         """Return how many samples a fit over ``available`` training samples processes."""

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from tierwise.runtime.agent import Agent, Target
     from tierwise.runtime.coordinator import Coordinator
     from tierwise.runtime.links import mqtt_coordinator
+    from tierwise.runtime.own_data import OwnData
     from tierwise.runtime.policies import AggregatorChoice, Choice, Policies
     from tierwise.runtime.result import FederationResult, GroupResult
     from tierwise.runtime.simulation.fleet import DeviceSpec
@@ -32,6 +33,7 @@ __all__ = [
     "MemoryStore",
     "MqttCoordinator",
     "MqttSettings",
+    "OwnData",
     "Policies",
     "Simulation",
     "SqliteStore",
@@ -52,6 +54,7 @@ _HOMES: Final = {
     "MemoryStore": "stores.memory",
     "MqttCoordinator": "transports.mqtt.coordinator",
     "MqttSettings": "transports.mqtt.settings",
+    "OwnData": "own_data",
     "Policies": "policies",
     "Simulation": "simulation.run",
     "SqliteStore": "stores.sqlite",

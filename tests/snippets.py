@@ -34,6 +34,8 @@ class Block:
     """Why it cannot stand alone; empty if it can."""
     run: bool
     """Whether it is a shell's block that is run."""
+    span: tuple[int, int]
+    """Where its text is in the page."""
 
     def __str__(self) -> str:
         return f"{self.page.relative_to(ROOT)}:{self.line}"
@@ -52,7 +54,11 @@ def blocks(page: Path, *languages: str) -> list[Block]:
     for match in _BLOCK.finditer(text):
         body = re.sub(f"^{match['indent']}", "", match["text"], flags=re.MULTILINE)
         line = text.count("\n", 0, match.start("language")) + 1
-        found.append(Block(page, line, match["language"], body, match["reason"] or "", match["run"] is not None))
+        found.append(
+            Block(
+                page, line, match["language"], body, match["reason"] or "", match["run"] is not None, match.span("text")
+            )
+        )
     return [block for block in found if not languages or block.language in languages]
 
 

@@ -1,33 +1,21 @@
 """Every block of code on every page is run, or parsed and checked; what is only a fragment says why."""
 
-import ast
-import contextlib
-import functools
-import io
 import json
-import os
 import re
 import shlex
-import shutil
 import subprocess
-import sys
-import tomllib
 from pathlib import Path
 
 import click
 import pytest
 
 from tests import snippets
-from tests.runtime.broker import free_port
+from tests.running_pages import outputs
 from tests.snippets import Block, blocks
-from tierwise.plugins import Plugins
 from tierwise.runtime.cli.program import COMMANDS, program
-from tierwise.runtime.config import load_config
 
 LANGUAGES = {"python", "toml", "sh", "console", "text", "json", "conf", "ini", "http"}
 """What a block may be; ``text`` is what a program printed, and is run by nobody."""
-PORT = "18830"
-"""Of the brokers that pages start."""
 NO_COMMANDS = {"tierwise seal 1"}
 """What looks like a command in a page's prose, and is a constant of the protocol."""
 PAGES = [pytest.param(page, id=page.relative_to(snippets.ROOT).as_posix()) for page in snippets.PAGES]
@@ -61,47 +49,12 @@ def test_a_page_works_from_its_first_block_to_its_last(
     """Its blocks are one program: files that it names are written, the rest is run in order in one namespace."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    names: dict[str, object] = {"__name__": "page"}
-    printed = ""
-    try:
-        for block in blocks(page):
-            if block.language == "text":
-                _compare(block, printed)
-            printed = _work(block, names)
-    finally:
-        for name, module in list(sys.modules.items()):
-            if (getattr(module, "__file__", None) or "").startswith(str(tmp_path)):
-                del sys.modules[name]
-
-
-def _shell(block: Block) -> str:
-    """Run commands in the page's folder, which has the examples in it; return what they print."""
-    if not Path("examples").exists():
-        shutil.copytree(snippets.ROOT / "examples", "examples")
-    text = block.text.replace(PORT, _port(Path.cwd()))
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["bash", "-ec", text],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PATH": path, "COLUMNS": "120"},
-        timeout=250,
-        check=False,
-    )
-    assert done.returncode == 0, f"{block}: {done.stderr}"
-    return done.stdout
-
-
-@functools.cache
-def _port(_folder: Path) -> str:
-    """Return a port for a page's broker: that of the page may be taken here."""
-    return str(free_port())
+    for block, printed in outputs(page, tmp_path):
+        _compare(block, printed)
 
 
 def _compare(block: Block, printed: str) -> None:
     """Hold what a page shows against what was printed; a line ``…`` stands for any number of lines."""
-    if not printed:
-        return
     before, left_out, after = block.text.partition("\n…\n")
     first, last, found = _shape(before), _shape(after), _shape(printed)
     if not left_out:
@@ -115,45 +68,6 @@ def _shape(text: str) -> list[str]:
     """Return a text's lines without what another processor computes otherwise: their digits, and columns' widths."""
     lines = [" ".join(re.sub(r"[\d.,]*\d", "#", line).replace("─", "").split()) for line in text.splitlines()]
     return [re.sub(r"# (?:ms|µs|s|min|h)\b(?: # (?:s|min)\b)?", "# s", line) for line in lines if line]
-
-
-def _work(block: Block, names: dict[str, object]) -> str:
-    """Do what a block is for, and return what it prints."""
-    if block.language in ("python", "toml"):
-        _write(block)
-    if block.language == "toml":
-        _configuration(block, names.get("plugins"))
-    elif block.language == "python":
-        return _python(block, names)
-    elif block.run:
-        return _shell(block)
-    return ""
-
-
-def _write(block: Block) -> None:
-    if block.file and not Path(block.file).is_absolute():
-        Path(block.file).parent.mkdir(parents=True, exist_ok=True)
-        Path(block.file).write_text(block.text.replace(PORT, _port(Path.cwd())))
-
-
-def _configuration(block: Block, plugins: object) -> None:
-    """Read it as a program would: with the plugins that the page has made, if it has."""
-    if block.reason or Path(block.file).name == "pyproject.toml":
-        tomllib.loads(block.text)
-        return
-    path = Path(Path(block.file or "page.toml").name)
-    if not path.exists():
-        path.write_text(block.text)
-    load_config(path, plugins if isinstance(plugins, Plugins) else None)
-
-
-def _python(block: Block, names: dict[str, object]) -> str:
-    # The padding makes a traceback's line the page's.
-    code = compile("\n" * block.line + block.text, str(block.page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-    with contextlib.redirect_stdout(io.StringIO()) as printed:
-        if not block.reason and not block.file:
-            exec(code, names)
-    return printed.getvalue()
 
 
 @pytest.mark.parametrize("page", PAGES)

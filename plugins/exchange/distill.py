@@ -1,7 +1,7 @@
 """Distillation: a group's model learns what all groups' models answer for the same unlabelled samples."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 import numpy as np
@@ -15,6 +15,9 @@ from tierwise.core.weights import Weights
 
 Answers = NDArray[np.float32]
 
+STEPS: Final = 12
+"""Of an epoch, where nothing else is said: what gave most in ``benchmarks/exchange.py``, with 600 samples."""
+
 
 class DistillOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Options of `DistillExchange`.
@@ -23,12 +26,16 @@ class DistillOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     ----------
     epochs
         Passes over the public set after each round, with the learner's own step size.
+    batch_size
+        Samples in a minibatch; none for a twelfth of the public set. With more samples a model takes fewer and surer
+        steps away from what its group has learned: with minibatches as small as those of training, it forgets.
     weighting
         How the models' answers for a sample are put together: ``confidence`` weighs each by how sure it is, ``equal``
         takes their mean.
     """
 
     epochs: Annotated[int, msgspec.Meta(ge=1)] = 3
+    batch_size: Annotated[int, msgspec.Meta(ge=1)] | None = None
     weighting: Literal["confidence", "equal"] = "confidence"
 
 
@@ -66,7 +73,8 @@ class DistillExchange:
             )
         answers = [_predicted(model, public) for model in models.values()]
         own = models[group]
-        budget = FitBudget(epochs=self._options.epochs, max_samples=self._options.epochs * len(public))
+        epochs, batch_size = self._options.epochs, self._options.batch_size or max(len(public) // STEPS, 1)
+        budget = FitBudget(epochs=epochs, max_samples=epochs * len(public), batch_size=batch_size)
         taught = Dataset(public, self._together(answers))
         return own.learner.fit(own.weights, taught, seed=seed, budget=budget, stop=StopToken()).weights
 

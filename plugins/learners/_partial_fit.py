@@ -49,7 +49,7 @@ def train(
         config_context(assume_finite=True, skip_parameter_validation=True),
         np.errstate(over="ignore", invalid="ignore"),
     ):
-        for rows in minibatches(len(data), batch_size, seed, budget):
+        for rows in minibatches(len(data), budget.batch_size or batch_size, seed, budget):
             stop.check()
             features, labels, weights = data.features[rows], data.labels[rows], None
             if head.numbers:

@@ -145,7 +145,8 @@ class MlpLearner:
     ) -> None:
         """Train in ``buffer``. This is the hot path: what can be made before the loops is."""
         available, left = len(data), budget.samples(len(data))
-        rate, batch = self._options.learning_rate, min(self._options.batch_size, available)
+        rate = self._options.learning_rate
+        batch = min(budget.batch_size or self._options.batch_size, available)
         step = np.empty_like(buffer)
         matrices, steps = affine_matrices(self._sizes, buffer), affine_matrices(self._sizes, step)
         inputs = inputs_for(min(left, available), self._sizes[0])

@@ -1,6 +1,8 @@
 """``tierwise demo``: the main job, on a fleet that everybody has."""
 
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
@@ -109,8 +111,9 @@ class _Demonstration:
         """Run it, show it, keep it."""
         interrupted: Interrupted | None = None
         try:
+            # All of it is one piece of work: between two pieces nobody would hear Ctrl-C.
             with Pool(self._wanted).open() as pool:
-                self._learn(pool)
+                run_abandonable(lambda stop: self._learn(pool, stop))
         except Interrupted as error:
             interrupted = error
         if self._results:
@@ -120,47 +123,43 @@ class _Demonstration:
         if interrupted is not None:
             raise interrupted
 
-    def _learn(self, pool: Pool) -> None:
+    def _learn(self, pool: Pool, stop: StopToken) -> None:
         plan = self._plan(0)
+        stop.check()
         self._show.print(introduction(plan, self._seeds, yours=self._wanted != Wanted()))
         self._show.print(tables.fleet_table(plan))
         self._show.print()
-        self._run(pool, [plan])
+        names = [arm.name for arm in plan.arms]
+        self._run(pool, [Task(0, name) for name in names], stop)
         self._show.print(tables.groups_table(self._results[0]))
         self._show.print()
-        if self._seeds > 1:
-            self._run(pool, [self._plan(seed) for seed in range(1, self._seeds)])
+        others = [Task(seed, name) for seed in range(1, self._seeds) for name in names]
+        if others:
+            self._run(pool, others, stop)
 
     def _plan(self, seed: int) -> Plan:
-        return run_abandonable(lambda _stop: make_plan(seed, self._plugins, self._wanted))
+        return make_plan(seed, self._plugins, self._wanted)
 
-    def _run(self, pool: Pool, plans: Sequence[Plan]) -> None:
-        """Run all arms of some plans; a seed's result is there as soon as its last arm is."""
-        tasks = [Task(plan.seed, arm.name) for plan in plans for arm in plan.arms]
-        by_seed = {plan.seed: plan for plan in plans}
+    def _run(self, pool: Pool, tasks: Sequence[Task], stop: StopToken) -> None:
+        """Run arms; a seed's result is there as soon as its last arm is."""
         messages = present.messages()
         bar = Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=messages, transient=True
         )
         shown = bar.add_task(f"{len(tasks)} federations", total=len(tasks))
+        asked = Counter(task.seed for task in tasks)
 
         def done(task: Task, arm: ArmResult) -> None:
-            plan, arms = by_seed[task.seed], self._arms.setdefault(task.seed, [])
+            arms = self._arms.setdefault(task.seed, [])
             arms.append(arm)
-            if len(arms) == len(plan.arms):
-                self._results.append(SeedResult.of(plan, self._arms.pop(task.seed)))
+            if len(arms) == asked[task.seed]:
+                self._results.append(SeedResult.of(self._plan(task.seed), self._arms.pop(task.seed)))
             bar.update(shown, advance=1, description=str(task))
             if not messages.is_terminal:
                 messages.print(f"{task}: accuracy {present.share(arm.outcome.accuracy)}")
 
-        def work(stop: StopToken) -> None:
+        with bar if messages.is_terminal else nullcontext():
             pool.run(tasks, stop, done)
-
-        if not messages.is_terminal:
-            run_abandonable(work)
-            return
-        with bar:
-            run_abandonable(work)
 
     def _finish(self, *, interrupted: bool) -> None:
         results = sorted(self._results, key=lambda one: one.plan.seed)

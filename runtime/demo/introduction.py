@@ -4,7 +4,7 @@ from typing import Final
 
 from tierwise.runtime.cli import present
 from tierwise.runtime.demo.comparison import TARGET, Comparison
-from tierwise.runtime.demo.plan import BUDGET, GROUPS, ROUNDS, ArmName, Plan
+from tierwise.runtime.demo.plan import BUDGET, ROUNDS, ArmName, Plan
 
 _CATALOGUE: Final = "Their hardware is that of real machines, from published figures."
 _ROUNDS: Final = (
@@ -84,8 +84,10 @@ def _rules(plan: Plan) -> str:
 
 
 def _ours(plan: Plan) -> str:
+    groups = plan.arm(ArmName.TIERWISE).policies.grouping.options["groups"]
+    many = "group" if groups == 1 else "groups"
     text = (
-        f"tierwise: {GROUPS} groups by compute, each with the largest of the models on offer that its weakest device "
+        f"tierwise: {groups} {many} by compute, each with the largest of the models on offer that its weakest device "
         "carries in time"
     )
     if not plan.public:

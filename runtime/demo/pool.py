@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Final
@@ -84,6 +85,7 @@ class Pool:
         FederationError
             If an arm failed, or a process is gone.
         """
+        stop.check()
         waiting, left = deque(tasks), len(tasks)
         self._start(min(len(tasks), os.cpu_count() or 1, MOST))
         while left:
@@ -127,6 +129,7 @@ def _deaf() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
+    resource_tracker.ensure_running()  # it would lift the block when it starts
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -150,6 +153,7 @@ def _answer(worker: _Worker, task: Task) -> ArmResult:
 
 def _serve(pipe: Connection, wanted: Wanted) -> None:
     """Run what is asked for until nobody is there to ask."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     plugins = Plugins.discover()
 
     @lru_cache(maxsize=2)

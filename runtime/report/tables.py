@@ -19,7 +19,9 @@ from tierwise.runtime.report.rows import RoundEnd, RunRows
 
 def groups_table(groups: Sequence[GroupFigures]) -> str:
     """Return what each group ended with, and why."""
-    numbers = ("devices", "parameters", "rounds", "abandoned", "traffic down", "traffic up", "time")
+    spent = [group.energy_j for group in groups]
+    energy = ["energy"] if any(one is not None for one in spent) else []
+    numbers = ("devices", "parameters", "rounds", "abandoned", "traffic down", "traffic up", *energy, "time")
     columns = ("group", "devices", "tier", *numbers[1:], "ended")
     rows = [
         (
@@ -31,12 +33,13 @@ def groups_table(groups: Sequence[GroupFigures]) -> str:
             present.count(group.abandoned),
             present.size(group.download_bytes),
             present.size(group.upload_bytes),
+            *(present.MISSING if group.energy_j is None else present.scaled(group.energy_j, "J") for _ in energy),
             present.duration(group.simulated_s),
             (group.reason or present.MISSING) if group.finished else "not finished",
         )
         for group in groups
     ]
-    return table("The groups, weakest first; traffic is that of closed rounds", columns, rows, numbers)
+    return table("The groups, weakest first; traffic and energy are those of closed rounds", columns, rows, numbers)
 
 
 def evaluation_table(run: RunFigures, evaluation: Evaluation) -> str:

@@ -18,6 +18,7 @@ from tierwise.core.envelope import open_from_coordinator, open_from_device, seal
 from tierwise.core.errors import ConfigurationError, DeviceError, FederationError
 from tierwise.core.events import Refusal
 from tierwise.core.framing import to_bytes
+from tierwise.core.hardware import HardwareProfile
 from tierwise.core.ids import BlobHash, GroupId
 from tierwise.core.learning import Dataset, FitStopped, LocalData
 from tierwise.core.metrics import Metric
@@ -300,6 +301,27 @@ def test_a_late_joiner_is_placed_and_takes_part_in_the_next_round():
     devices = [event.devices for event in of(records, e.RoundClosed)]
     assert devices[0] == 3
     assert devices[-1] == 4
+
+
+def test_a_late_joiner_comes_to_no_group_whose_tier_it_cannot_carry():
+    small = profile(5).merged(HardwareProfile.declared(memory_bytes=1_000))
+
+    async def main():
+        network, store = MemoryNetwork(), MemoryStore()
+        running = federation(network, store, devices=6, policies=policies(groups=2, rounds=6))
+        async with running, anyio.create_task_group() as tasks:
+            watching = running.events(e.RoundClosed, lossless=True)
+            for number in range(6):
+                tasks.start_soon(functools.partial(live, number, network, settings=INSISTENT))
+            await anext(watching)
+            tasks.start_soon(functools.partial(live, 7, network, settings=INSISTENT, declared=small))
+            async for _ in watching:
+                pass
+            await running.result()
+        return await store.records()
+
+    # As fast as the strong group, but with the memory of the weak one.
+    assert [event.group for event in of(run_virtually(main()), e.DevicePlaced)] == ["g1"]
 
 
 def test_a_removed_device_is_told_and_its_update_does_not_count():

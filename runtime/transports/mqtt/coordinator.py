@@ -291,7 +291,8 @@ class MqttCoordinator:
     def _take(self, incoming: Incoming) -> None:
         place = self._topics.place(incoming.topic)
         device = DeviceId("" if place is None else place.name)
-        match None if place is None else place.channel:
+        channel = None if place is None else place.channel
+        match channel:
             case Channel.CTL:
                 self._take_frame(device, incoming.payload)
             case Channel.CHUNK:
@@ -302,7 +303,8 @@ class MqttCoordinator:
                 self.dropped.misplaced += 1
         if device in self._screen.revoked:
             self._screen.revoked.remove(device)
-            self._note_lost(device, REVOKED, shut_out=True)
+            # Not for its leave-taking: who hears the answer may be the same device with a new key already.
+            self._note_lost(device, REVOKED, shut_out=channel is Channel.CTL)
         self._pump.wake()
 
     def _take_frame(self, device: DeviceId, payload: bytes) -> None:

@@ -97,7 +97,9 @@ def taught(options: DistillOptions, *answers: object) -> Dataset:
     learner = models[GroupId("g0")].learner
     assert isinstance(learner, _Says)
     assert learner.taught is not None
-    assert learner.budget == FitBudget(epochs=options.epochs, max_samples=options.epochs * len(public))
+    assert learner.budget == FitBudget(
+        epochs=options.epochs, max_samples=options.epochs * len(public), batch_size=options.batch_size or 1
+    )
     return learner.taught
 
 

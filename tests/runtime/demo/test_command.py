@@ -71,6 +71,7 @@ def test_the_rules_are_told_before_and_what_it_comes_to_after(plan: Plan, result
     for text in (
         "12 devices share 300 samples of 'digits'",
         "60 samples without labels",
+        "3 groups by compute",
         "90 % of the best",
         "2 seeds",
     ):

@@ -73,6 +73,24 @@ def test_told_to_stop_it_leaves_no_process(wanted: Wanted) -> None:
     assert children() == before
 
 
+def test_a_process_is_deaf_from_its_first_instruction_on(wanted: Wanted) -> None:
+    """A Ctrl-C of the terminal comes when it likes, also while a process starts."""
+    before, found = children(), []
+
+    def interrupt() -> None:
+        for _ in range(20):
+            for pid in wait_for_child(before):
+                os.kill(pid, signal.SIGINT)
+            time.sleep(0.05)
+
+    interrupter = threading.Thread(target=interrupt)
+    with Pool(wanted).open() as pool:
+        interrupter.start()
+        pool.run([Task(0, ArmName.SMALLEST)], StopToken(), lambda _, arm: found.append(arm.name))
+        interrupter.join()
+    assert found == [ArmName.SMALLEST]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no groups of processes to interrupt")
 def test_ctrl_c_reaches_all_and_one_tells_the_others(wanted: Wanted) -> None:
     """A terminal's Ctrl-C goes to every process of the group: the workers are deaf, and are ended."""
