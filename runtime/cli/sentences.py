@@ -177,7 +177,7 @@ def _received(message: m.Message) -> str | None:
         case m.Refused(reason=reason):
             return f"the coordinator refused this device: {reason}"
         case m.Assigned(assignment=assignment, also=also):
-            visits = f"; a guest of {_names([one.group for one in also])}, when there is time" if also else ""
+            visits = f"; a guest of {', '.join(one.group for one in also)}, when there is time" if also else ""
             return f"in {assignment.group}, with tier {assignment.tier.name}{visits}"
         case m.RoundAnnounced(cohort=cohort):
             what = "round" if message.purpose is e.Purpose.FIT else OTHERWISE[message.purpose]
