@@ -1,6 +1,7 @@
 """Target models on disk, to be computed with: those of a result and those of a device."""
 
 import hashlib
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,18 @@ class _AnyCard(msgspec.Struct, frozen=True, kw_only=True):
     options: OptionValues
     layout: Layout
     cost: Cost
+    rounds: int | None = None
+    version: int | None = None
+    failed: bool = False
+    reason: str = ""
+
+    @property
+    def remark(self) -> str:
+        made_by = self.rounds if self.rounds is not None else self.version
+        because = f": {self.reason}" if self.reason else ""
+        if made_by == 0:
+            return f"is untrained: no round of group {self.group} closed{because}"
+        return f"is the latest model of group {self.group}, which failed{because}" if self.failed else ""
 
 
 class _Files(msgspec.Struct, frozen=True):
@@ -63,6 +76,8 @@ class SavedModel:
         What it is for.
     weights
         The model.
+    remark
+        Why it should not be relied on; empty if nothing is known against it.
     """
 
     file: Path
@@ -70,6 +85,7 @@ class SavedModel:
     tier: Tier
     task: Task
     weights: Weights
+    remark: str = ""
 
 
 class TargetModel:
@@ -137,12 +153,19 @@ def load_model(path: Path | str, plugins: Plugins | None = None) -> TargetModel:
         If its learner is not known.
     StoreError
         If the model is damaged.
+
+    Warns
+    -----
+    UserWarning
+        If it is untrained, or of a group that failed.
     """
     models = read_models(Path(path))
     if len(models) > 1:
         names = ", ".join(model.file.name for model in models)
         raise ConfigurationError(f"has a model for each group; name one of them: {names}", source=str(path))
     saved = models[0]
+    if saved.remark:
+        warnings.warn(f"{saved.file.name} {saved.remark}", stacklevel=2)
     learner = learner_of(saved, plugins or Plugins.discover())
     if not isinstance(learner, Predictor):
         raise ConfigurationError(
@@ -227,7 +250,7 @@ def _read(path: Path) -> SavedModel:
     except ProtocolError as error:
         raise StoreError(f"{file} is no model: {error}") from error
     tier = Tier(name=card.tier, learner=card.learner, options=card.options, layout=card.layout, cost=card.cost)
-    return SavedModel(file, card.group, tier, card.task, weights)
+    return SavedModel(file, card.group, tier, card.task, weights, card.remark)
 
 
 def _decoded(path: Path, kind: type[T]) -> T:

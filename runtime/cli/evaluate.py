@@ -64,6 +64,8 @@ def evaluate(model: Path, data: str, plugin_files: tuple[Path, ...], as_json: bo
     spec = read_data_spec(data, plugins)
     for one in models:
         _check_task(one, spec)
+        if one.remark:
+            click.echo(f"warning: {one.file.name} {one.remark}", err=True)
     loaded = spec.load()
     measured = [_measure(one, loaded, plugins) for one in models]
     if as_json:

@@ -25,6 +25,7 @@ from tierwise.core.learning import FitStopped, Learner, LocalData, StopToken
 from tierwise.core.task import Task
 from tierwise.core.tiers import Tier
 from tierwise.core.work import Job, perform
+from tierwise.runtime.exceptions import told_to_coordinator
 from tierwise.runtime.simulation.faults import FaultPlan, FaultyLinks, Way
 
 RELIABLE = AgentSettings(retry_s=None, poll_s=None)
@@ -288,7 +289,7 @@ class SimulatedFleet:
         except FitStopped:
             raise
         except Exception as error:  # as on a real device, a learner's mistake is told to the coordinator
-            return device.machine.job_failed(job.cohort, f"{type(error).__name__}: {error}")
+            return device.machine.job_failed(job.cohort, told_to_coordinator(error))
         return device.machine.job_done(job.cohort, done, self._now())
 
     def _schedule_tick(self, name: DeviceId, device: _Device) -> None:
