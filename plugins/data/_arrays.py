@@ -13,6 +13,7 @@ from tierwise.core.errors import ConfigurationError
 from tierwise.core.learning import Dataset, LocalData
 from tierwise.core.task import Task
 from tierwise.plugins.data._assembling import LearningOptions, Piece, assemble, find_classes, shared_options
+from tierwise.plugins.data._columns import signs_of_missing
 from tierwise.plugins.data._dealing import Dealer, Partition, Samples
 from tierwise.plugins.data._files import told_what_to_write
 
@@ -188,8 +189,7 @@ class ArrayPool:
         flat = features.reshape(len(features), -1)
         rows = np.arange(len(flat))
         sound = np.isfinite(flat).all(axis=1) if flat.dtype.kind == "f" else np.ones(len(flat), bool)
-        if target.dtype.kind == "f":
-            sound &= np.isfinite(target)
+        sound &= ~_lacks(target, self._options.class_names)
         if not sound.all():
             self._lacking += int((~sound).sum())
             if self._options.missing == "error":
@@ -199,6 +199,17 @@ class ArrayPool:
         if not len(flat):
             raise ConfigurationError(f"{arrays.where} has no samples that lack nothing")
         return Piece(arrays.where, arrays.device, flat, target, by, lambda row: f"sample {rows[row]}")
+
+
+def _lacks(target: NDArray[Any], classes: tuple[str, ...]) -> NDArray[np.bool_]:
+    """Return where a target is missing."""
+    if target.dtype.kind == "f":
+        return np.asarray(~np.isfinite(target))
+    if target.dtype.kind not in "US":
+        return np.zeros(len(target), bool)
+    distinct, index = np.unique(target, return_inverse=True)
+    signs = signs_of_missing(classes)
+    return np.array([str(one).strip().lower() in signs for one in distinct.tolist()], bool)[index.reshape(-1)]
 
 
 def _type_of(target: NDArray[Any]) -> str:
@@ -231,7 +242,7 @@ def _missing(arrays: Arrays, flat: NDArray[Any], target: NDArray[Any], sound: ND
     row = int(np.flatnonzero(~sound)[0])
     lacks = np.flatnonzero(~np.isfinite(flat[row]))
     what = f"feature {lacks[0]}" if len(lacks) else "the target"
-    value = flat[row, lacks[0]] if len(lacks) else target[row]
+    value = flat[row, lacks[0]] if len(lacks) else repr(target[row].item())
     return ConfigurationError(
         f"{arrays.where}, sample {row}: {what} is {value}; {int((~sound).sum())} of {len(sound)} samples lack a value: "
         "fill it in, or leave them out with missing = 'drop'"

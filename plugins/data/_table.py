@@ -12,7 +12,7 @@ from tierwise.core.describing import Column
 from tierwise.core.errors import ConfigurationError
 from tierwise.core.task import Task
 from tierwise.plugins.data._assembling import LearningOptions, Piece, assemble, find_classes, shared_options
-from tierwise.plugins.data._columns import Cells, Numbers, look_at
+from tierwise.plugins.data._columns import MISSING, Cells, Numbers, look_at
 from tierwise.plugins.data._dealing import Dealer, Partition, Samples
 from tierwise.plugins.data._files import Paths, device_of, find_files, told_what_to_write
 
@@ -139,7 +139,7 @@ class TablePool:
         names = list(dict.fromkeys(name for cells in files for name in cells.frame.columns))
         described = []
         for name in names:
-            seen = [look_at(cells.frame[name]) for cells in files if name in cells.frame.columns]
+            seen = [look_at(cells.frame[name], self._named(name)) for cells in files if name in cells.frame.columns]
             kinds = {one.kind for one in seen}
             ranged = [] if "text" in kinds else seen
             absent = sum(len(cells.frame) for cells in files if name not in cells.frame.columns)
@@ -160,6 +160,12 @@ class TablePool:
         if name in (options.target, options.by):
             return "target" if name == options.target else "device"
         return "feature" if not options.features or name in options.features else ""
+
+    def _named(self, name: str) -> tuple[str, ...]:
+        """Return what is written down of a column's labels, so that none of it stands for a missing value."""
+        if name == self._options.by:
+            return MISSING[1:]
+        return self._options.class_names if name == self._options.target else self._options.one_hot.get(name, ())
 
     def _encoded(self, name: str) -> tuple[str, ...]:
         """Return the features that a column becomes."""
@@ -208,7 +214,7 @@ class TablePool:
         self._check_columns(cells)
         _check_rows(file, cells)
         features = cells.features(self._names, options.one_hot)
-        target, lacks = cells.values(options.target, "which is the target")
+        target, lacks = cells.values(options.target, "which is the target", options.class_names)
         by, nobodys = (
             cells.values(options.by, "which says whose a row is") if options.by else (None, np.zeros_like(lacks))
         )
@@ -260,9 +266,14 @@ class TablePool:
         names = [feature for name in self._names for feature in [name] * len(self._encoded(name))]
         empty = [names[place] for place in np.flatnonzero(np.isnan(features[row]))]
         empty += [name for name, lacks in lacking.items() if lacks[row]]
+        cell = cells.frame[empty[0]][row]
+        sign = f", since {cell!r} stands for none" if isinstance(cell, str) and cell.strip() else ""
+        option = {self._options.target: "classes"} | dict.fromkeys(self._options.one_hot, "one_hot")
+        label = sign and empty[0] in option and not (option[empty[0]] == "classes" and self._options.regression)
         return ConfigurationError(
-            f"{cells.where}, {cells.line(row)}: column {empty[0]!r} has no value; {(~sound).sum()} of {len(sound)} "
-            "rows lack one: fill it in, or leave such rows out with missing = 'drop'"
+            f"{cells.where}, {cells.line(row)}: column {empty[0]!r} has no value{sign}; {(~sound).sum()} of "
+            f"{len(sound)} rows lack one: fill it in, or leave such rows out with missing = 'drop'"
+            + (f". If {cell!r} is a label, name it, with all others, in {option[empty[0]]}" if label else "")
         )
 
 
