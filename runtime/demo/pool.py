@@ -16,8 +16,9 @@ from typing import Final
 from tierwise.core.errors import FederationError, TierwiseError
 from tierwise.core.learning import StopToken
 from tierwise.plugins.manager import Plugins
+from tierwise.runtime.demo.brought import Wanted
 from tierwise.runtime.demo.outcome import ArmResult, run_arm
-from tierwise.runtime.demo.plan import ArmName, Plan, Wanted, make_plan
+from tierwise.runtime.demo.plan import ArmName, Plan, make_plan
 
 MOST: Final = 8
 """Processes, whatever the machine; each needs memory of its own."""

@@ -12,8 +12,9 @@ import pytest
 
 from tierwise.core.errors import FederationError
 from tierwise.core.learning import FitStopped, StopToken
+from tierwise.runtime.demo.brought import Wanted
 from tierwise.runtime.demo.outcome import ArmResult
-from tierwise.runtime.demo.plan import ArmName, Wanted
+from tierwise.runtime.demo.plan import ArmName
 from tierwise.runtime.demo.pool import Pool, Task
 
 PATIENCE_S = 120.0
