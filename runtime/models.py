@@ -34,6 +34,7 @@ class _AnyCard(msgspec.Struct, frozen=True, kw_only=True):
     options: OptionValues
     layout: Layout
     cost: Cost
+    seed: int | None = None
 
 
 class _Files(msgspec.Struct, frozen=True):
@@ -58,6 +59,8 @@ class SavedModel:
         What it is for.
     weights
         The model.
+    seed
+        The federation's; None where the card does not tell it, as a device's.
     """
 
     file: Path
@@ -65,6 +68,7 @@ class SavedModel:
     tier: Tier
     task: Task
     weights: Weights
+    seed: int | None = None
 
 
 def read_models(path: Path) -> list[SavedModel]:
@@ -123,7 +127,7 @@ def _read(path: Path) -> SavedModel:
     except ProtocolError as error:
         raise StoreError(f"{file} is no model: {error}") from error
     tier = Tier(name=card.tier, learner=card.learner, options=card.options, layout=card.layout, cost=card.cost)
-    return SavedModel(file, card.group, tier, card.task, weights)
+    return SavedModel(file, card.group, tier, card.task, weights, card.seed)
 
 
 def _decoded(path: Path, kind: type[T]) -> T:
