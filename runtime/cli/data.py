@@ -97,6 +97,7 @@ class _Given:
 @click.command(
     epilog="\b\nExamples:\n  tierwise data examples/csv.toml\n"
     '  tierwise data "csv:path=devices/*.csv,target=label"\n'
+    "  tierwise data \"csv:path=a.csv,target=label,one_hot={oil=['new','old']},classes=['good','bad']\"\n"
     "  tierwise data digits:parts=60,partition=shards --json",
 )
 @plugin_files
@@ -105,7 +106,8 @@ class _Given:
 def data(spec: str, plugin_files: tuple[Path, ...], as_json: bool) -> None:
     """Show what a data source has: columns, samples and classes of each device, and what is learned from them.
 
-    Takes a configuration, or what an agent takes as --data: SOURCE[:KEY=VALUE,...]. At the end it prints the lines
+    Takes a configuration, or what an agent takes as --data: SOURCE[:KEY=VALUE,...]. A value is a text as it is, or a
+    number, list or table as in TOML. At the end it prints the lines
     that the table [data] of a coordinator needs, which has no data, and those of devices: all of them need the same.
     """
     plugins = find_plugins(plugin_files)

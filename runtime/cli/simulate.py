@@ -22,7 +22,7 @@ from tierwise.runtime.figures import Run
 from tierwise.runtime.output import Report, claim, make_report
 from tierwise.runtime.simulation import run as simulation
 from tierwise.runtime.simulation.clock import SimulationStalledError
-from tierwise.runtime.simulation.enlisting import enlist
+from tierwise.runtime.simulation.enlisting import enlist, told
 from tierwise.runtime.stores.memory import MemoryStore
 from tierwise.runtime.straining import StrainWatch
 from tierwise.runtime.tables import located
@@ -99,7 +99,7 @@ class _Simulation:
             own = self._config.own_data(source, self._plugins)
         except ConfigurationError as error:
             raise located(error, str(self._file), "data") from error
-        progress.say("waiting for devices")
+        progress.say(f"{told(self._config, source, len(devices))}; waiting for devices")
         strain = StrainWatch()
 
         def watch(event: e.Event | e.Notice) -> None:

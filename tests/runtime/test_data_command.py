@@ -133,7 +133,10 @@ def test_an_agent_takes_its_source_from_a_file_and_some_keys_from_the_command() 
     ("spec", "message"),
     [
         ("run.toml:path=rooms/attic.csv", 'These data have features = ["heat", "open"]; classes = ["off", "on"]'),
-        ('run.toml:path=rooms/attic.csv,features=["heat"]', "classes would be read from this device's data, and other"),
+        (
+            'run.toml:path=rooms/attic.csv,features=["heat"]',
+            "classes would be read from these data, and those of",
+        ),
         ("run.toml:paht=rooms/attic.csv", "there is no key 'paht' (did you mean 'path'?)"),
         ("rnu.toml", "rnu.toml: there is no such file (did you mean 'run.toml'?)"),
     ],
@@ -155,3 +158,15 @@ def test_a_coordinator_without_data_is_told_what_to_write(folder: Path, capsys: 
         "Without files, as a coordinator is, write features and, unless it is a regression, classes: `tierwise data "
         "FILE.toml` prints them where the files are" in err
     )
+
+
+def test_lists_and_tables_are_written_as_in_toml() -> None:
+    spec = (
+        "csv:path=a.csv,target=b,one_hot={oil=['new','old'], room=['n','s']},classes=['x', 'y'],features=['oil','room']"
+    )
+    read = read_data_spec(spec, PLUGINS)
+    assert read.options["one_hot"] == {"oil": ["new", "old"], "room": ["n", "s"]}
+    assert read.source.task.feature_names == ("oil=new", "oil=old", "room=n", "room=s")
+    for wrong in ("classes=[x,y]", "one_hot={oil=[new]}", "one_hot={oil=['new'"):
+        with pytest.raises(ConfigurationError, match=r"no list or table as in TOML .*: a list is written as \['new'"):
+            read_data_spec(f"csv:path=a.csv,target=b,{wrong}", PLUGINS)
