@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from rich.console import Console
 
-from tierwise.core.describing import Column, Describing
+from tierwise.core.describing import Column, Describing, Dropped, Dropping
 from tierwise.core.errors import ConfigurationError
 from tierwise.core.learning import DataSource, KnowsDevices, LocalData, StopToken, reserved_of
 from tierwise.core.task import Loss, Task
@@ -67,6 +67,8 @@ class DataReport(msgspec.Struct, frozen=True, kw_only=True):
         Samples that are set apart, and nobody has.
     pins
         Options that tell the task without the data.
+    dropped
+        What was left out since it lacks a value.
     """
 
     source: str
@@ -76,6 +78,7 @@ class DataReport(msgspec.Struct, frozen=True, kw_only=True):
     devices: tuple[DeviceData, ...]
     reserved: int
     pins: dict[str, object]
+    dropped: tuple[Dropped, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +148,7 @@ def _report(given: _Given) -> DataReport:
         devices=_devices(given, task),
         reserved=_reserved(given),
         pins={} if described is None else dict(described.pins()),
+        dropped=tuple(given.source.dropped()) if isinstance(given.source, Dropping) else (),
     )
 
 
@@ -217,6 +221,8 @@ def _show_devices(report: DataReport, console: Console) -> None:
     total = sum(one.samples for one in report.devices)
     apart = f"; {report.reserved:,} more are reserved" if report.reserved else ""
     console.print(f"\n{len(report.devices)} device{'s' if report.devices[1:] else ''}, {total:,} samples{apart}")
+    for dropped in report.dropped:
+        console.print(str(dropped), soft_wrap=True)
     empty = [name for name in classes if not sum((one.classes or {}).get(name, 0) for one in report.devices)]
     if empty:
         console.print(f"no samples of {', '.join(empty)}: nothing can be learned of them", soft_wrap=True)

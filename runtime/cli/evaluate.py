@@ -13,6 +13,7 @@ from tierwise.core.metrics import MetricFigure, add_metrics, read_metrics
 from tierwise.plugins.manager import Plugins
 from tierwise.runtime.cli import present
 from tierwise.runtime.cli.dataspec import FORM, DataSpec, read_data_spec
+from tierwise.runtime.cli.dropped import left_out
 from tierwise.runtime.cli.plugin_files import find_plugins, plugin_files
 from tierwise.runtime.cli.tables import NARROW
 from tierwise.runtime.learners import Learners
@@ -70,6 +71,8 @@ def evaluate(model: Path, data: str, plugin_files: tuple[Path, ...], as_json: bo
         _check_task(one, spec)
     _warn_of_seed(models[0], spec)
     loaded = spec.load()
+    if (dropped := left_out(spec.source)) is not None:
+        click.echo(f"warning: {dropped}", err=True)
     measured = [_measure(one, loaded, plugins) for one in models]
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(measured), indent=2).decode())

@@ -13,6 +13,7 @@ from tierwise.core.learning import StopToken
 from tierwise.plugins.descriptors import Kind
 from tierwise.plugins.manager import Plugins
 from tierwise.runtime.cli import present
+from tierwise.runtime.cli.dropped import left_out
 from tierwise.runtime.cli.interrupt import Interrupted, run_abandonable
 from tierwise.runtime.cli.keeping import keep
 from tierwise.runtime.cli.progress import Progress
@@ -99,6 +100,8 @@ class _Simulation:
             own = self._config.own_data(source, self._plugins)
         except ConfigurationError as error:
             raise located(error, str(self._file), "data") from error
+        if (dropped := left_out(source)) is not None:
+            progress.warn(dropped)
         progress.say(f"{told(self._config, source, len(devices))}; waiting for devices")
         strain = StrainWatch()
 

@@ -170,3 +170,27 @@ def test_lists_and_tables_are_written_as_in_toml() -> None:
     for wrong in ("classes=[x,y]", "one_hot={oil=[new]}", "one_hot={oil=['new'"):
         with pytest.raises(ConfigurationError, match=r"no list or table as in TOML .*: a list is written as \['new'"):
             read_data_spec(f"csv:path=a.csv,target=b,{wrong}", PLUGINS)
+
+
+def test_what_is_left_out_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for place, name in enumerate(("attic", "cellar", "kitchen")):
+        (tmp_path / f"{name}.csv").write_text("heat,label\n" + "NA,on\n" * place + "1,on\n2,off\n" * 4)
+    (tmp_path / "run.toml").write_text(
+        '[data]\nsource = "csv"\npath = "*.csv"\ntarget = "label"\nmissing = "drop"\nfeatures = ["heat"]\n'
+        'classes = ["off", "on"]\n[grouping]\ngroups = 1\n[stop]\nrounds = 1\n'
+    )
+    told = [
+        f"{tmp_path / 'cellar.csv'}: 1 of 9 samples lack a value and are left out",
+        f"{tmp_path / 'kitchen.csv'}: 2 of 10 samples lack a value and are left out",
+    ]
+    assert run(["data", str(tmp_path / "run.toml")]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert [line for line in shown if "left out" in line] == told
+    assert run(["simulate", str(tmp_path / "run.toml"), "--out", str(tmp_path / "out")]) == 0
+    assert capsys.readouterr().err.count(f"warning: {told[1]}; {told[0]}") == 1
+    data = f"{tmp_path / 'run.toml'}:path={tmp_path / 'kitchen.csv'}"
+    assert run(["evaluate", str(tmp_path / "out"), "--data", data]) == 0
+    assert capsys.readouterr().err == f"warning: {told[1]}\n"
+    np.savez(tmp_path / "a.npz", x=np.array([[np.nan]] + [[1.0]] * 8), y=np.arange(9) % 2)
+    assert run(["data", f"npz:path={tmp_path / 'a.npz'},missing=drop"]) == 0
+    assert "a.npz: 1 of 9 samples lack a value and are left out" in capsys.readouterr().out

@@ -9,6 +9,7 @@ from tierwise.core.errors import ConfigurationError
 from tierwise.core.learning import DataSource, LocalData
 from tierwise.core.task import Task
 from tierwise.plugins import Plugins
+from tierwise.runtime.cli.program import run
 from tierwise.runtime.config import load_config, parse_config
 from tierwise.runtime.simulation.enlisting import enlist
 
