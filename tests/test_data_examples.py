@@ -1,17 +1,16 @@
 """The examples of data sources run, and give the same federation whatever format the same data have."""
 
 import json
-import os
 import runpy
 import shutil
 from pathlib import Path
 
 import pytest
 
+from tests.real_data import DATA, needs_real_data
 from tierwise.runtime.cli.program import run
 
 EXAMPLES = Path(__file__).parent.parent / "examples/data"
-DATA = Path(os.environ.get("TIERWISE_DATA", "nowhere"))
 GARDENS = ["abbey", "brook", "cliff", "dale", "elm", "field", "grove", "hill", "inn"]
 
 
@@ -78,8 +77,9 @@ def test_groups_learn_over_a_file_without_labels_and_are_measured_on_one_of_nobo
 
 
 @pytest.mark.data
-@pytest.mark.skipif(not DATA.is_dir(), reason="needs real data sets: set TIERWISE_DATA")
-def test_people_are_devices(folder: Path) -> None:
+@needs_real_data
+def test_people_are_devices(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIERWISE_DATA", str(DATA))
     found = result(folder, "har")
     assert sorted(map(int, devices(found))) == list(range(1, 31))
     assert min(metrics["accuracy"] for _, metrics in figures(found)) > 0.7

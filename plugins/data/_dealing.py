@@ -121,9 +121,10 @@ class Dealer:
         self._last: tuple[tuple[int, int], list[tuple[Rows, Rows]]] | None = None
         if partition == "own" and (options.reserved or options.samples):
             word = "reserved" if options.reserved else "samples"
+            instead = "; samples that the coordinator may hold come from another file: [exchange.public] of a TOML file"
             raise ConfigurationError(
                 f"{word} is {getattr(options, word)}, but with partition = 'own' all that is in a device's file is the "
-                f"device's: leave {word} out, or choose another partition"
+                f"device's: leave {word} out, or choose another partition{instead if options.reserved else ''}"
             )
 
     @property

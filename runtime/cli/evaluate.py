@@ -16,8 +16,7 @@ from tierwise.runtime.cli.dataspec import FORM, DataSpec, read_data_spec
 from tierwise.runtime.cli.dropped import left_out
 from tierwise.runtime.cli.plugin_files import find_plugins, plugin_files
 from tierwise.runtime.cli.tables import NARROW
-from tierwise.runtime.learners import Learners
-from tierwise.runtime.models import SavedModel, read_models
+from tierwise.runtime.models import SavedModel, learner_of, read_models
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +68,8 @@ def evaluate(model: Path, data: str, plugin_files: tuple[Path, ...], as_json: bo
     spec = read_data_spec(data, plugins)
     for one in models:
         _check_task(one, spec)
+        if one.remark:
+            click.echo(f"warning: {one.file.name} {one.remark}", err=True)
     _warn_of_seed(models[0], spec)
     loaded = spec.load()
     if (dropped := left_out(spec.source)) is not None:
@@ -110,12 +111,7 @@ def _check_task(model: SavedModel, spec: DataSpec) -> None:
 
 
 def _measure(model: SavedModel, data: LocalData, plugins: Plugins) -> Measured:
-    learner = Learners(plugins, model.task)(model.tier)
-    if learner.layout != model.weights.layout:
-        raise ConfigurationError(
-            f"does not fit its learner {model.tier.learner!r}: is it another version than the one that made it?",
-            source=str(model.file),
-        )
+    learner = learner_of(model, plugins)
     scaled = data.divided(model.task.scale)
     holdout = learner.evaluate(model.weights, scaled.holdout)
     rest = learner.evaluate(model.weights, scaled.train)

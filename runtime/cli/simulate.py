@@ -17,7 +17,7 @@ from tierwise.runtime.cli.dropped import left_out
 from tierwise.runtime.cli.interrupt import Interrupted, run_abandonable
 from tierwise.runtime.cli.keeping import keep
 from tierwise.runtime.cli.progress import Progress
-from tierwise.runtime.cli.tables import show_report
+from tierwise.runtime.cli.tables import failure_lines, show_report
 from tierwise.runtime.config import RunConfig, load_config
 from tierwise.runtime.figures import Run
 from tierwise.runtime.output import Report, claim, make_report
@@ -86,10 +86,10 @@ class _Simulation:
         except FederationError:
             self._conclude()
             raise  # the reason is told with all other errors
-        failed = [group for group in self._conclude().run.groups if group.failed]
-        for group in failed:
-            click.echo(f"error: group {group.group} failed: {group.reason}", err=True)
-        return 1 if failed else 0
+        failures = failure_lines(self._conclude(failures_follow=True).run.groups)
+        for line in failures:
+            click.echo(f"error: {line}", err=True)
+        return 1 if failures else 0
 
     def _work(self, stop: StopToken, progress: Progress) -> None:
         progress.say("reading data")
@@ -121,7 +121,7 @@ class _Simulation:
             own=own,
         )
 
-    def _conclude(self, *, interrupted: bool = False) -> Report:
+    def _conclude(self, *, interrupted: bool = False, failures_follow: bool = False) -> Report:
         """Write and show what there is."""
         run = asyncio.run(Run.read(self._store, self._config.kinds()))
         report = make_report(
@@ -137,7 +137,7 @@ class _Simulation:
         if self._as_json:
             click.echo(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
         else:
-            show_report(report, self._out, simulated=True)
+            show_report(report, self._out, simulated=True, failures_follow=failures_follow)
         return report
 
     def _also_used(self, run: Run) -> tuple[PluginUsed, ...]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tierwise.runtime import load_model
 from tierwise.runtime.cli.program import run
 
 TOML = "[fleet]\ndevices = 6\n[grouping]\ngroups = 2\n[tiers]\nhidden = [[4], [8]]\n[stop]\nrounds = 2\n"
@@ -93,6 +94,39 @@ def test_data_of_another_task_are_refused(out, capsys, tmp_path) -> None:
     assert code == 2
     assert "these data are for task" in err, err
     assert "is for 'digits'" in err
+
+
+@pytest.fixture(scope="module")
+def failed(tmp_path_factory) -> Path:
+    """Return a result whose groups failed in their first round: training diverges."""
+    folder = tmp_path_factory.mktemp("failed")
+    (folder / "run.toml").write_text(TOML.replace("hidden =", "learning_rate = 1e30\nhidden ="))
+    assert run(["simulate", str(folder / "run.toml"), "--out", str(folder / "out")]) == 1
+    return folder / "out"
+
+
+def test_an_untrained_model_is_called_so(failed, capsys) -> None:
+    code, shown, err = evaluate(capsys, failed, "--data", "digits")
+    assert code == 0
+    assert shown.count("g1") == 2
+    warnings = err.splitlines()
+    assert len(warnings) == 2, err
+    assert warnings[0].startswith("warning: g1-mlp-8.safetensors is untrained: no round of group g1 closed: 3 rounds")
+    (card, _) = sorted(failed.glob("g?-*.json"))
+    with pytest.warns(UserWarning, match=r"is untrained: no round of group g1 closed"):
+        load_model(card)
+
+
+def test_the_failure_is_told_once_for_each_group_and_once_as_an_error(failed, capsys) -> None:
+    code = run(["simulate", str(failed.parent / "run.toml"), "--out", str(failed)])
+    found = capsys.readouterr()
+    assert code == 1
+    assert "not finite" not in found.out
+    assert "written to" in found.out
+    assert "2 untrained models (no round closed)" in found.out
+    assert found.err.count("not finite") == 3, found.err
+    assert found.err.count("error: groups g1, g2 failed: ") == 1
+    assert "DeviceError" not in found.err
 
 
 def test_what_is_no_target_model_is_named(capsys, tmp_path) -> None:
