@@ -1,4 +1,4 @@
-"""What an exchange gives: groups that learn alone, that learn from others, and every device in every tier.
+"""What learning across groups gives: groups alone, with an exchange, with guests, and every device in every tier.
 
 Fashion-MNIST, 60 devices of 150 samples each, with classes drawn from a Dirichlet distribution (0.3), in three groups
 with multi-layer perceptrons of 16, 64 and 256 hidden units, 30 rounds of two epochs of plain gradient descent.
@@ -7,6 +7,8 @@ the mean of the last three rounds, of the three tiers. Runs of one seed share de
 
 - *alone*: the groups learn alone.
 - *distilled*: policy ``distill`` after each round.
+- *downward*: with ``downward``; each tier's round takes its own devices about 2 of 600 seconds, so that all devices of
+  the stronger groups are guests of the weaker ones in every round.
 - *everybody*: a federation for each tier, in which all 60 devices take part: what no limit of hardware would give.
 
 Needs ``fashion_mnist_part0.npz`` in the directory that ``TIERWISE_DATA`` names (default ``../shared/data``).
@@ -18,6 +20,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when NumPy is importe
 
 import statistics
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +43,22 @@ from tierwise.runtime.simulation.run import simulate
 DEVICES, SAMPLES, PUBLIC, WIDTHS, ROUNDS, EPOCHS, LAST = 60, 150, 600, (16, 64, 256), 30, 2, 3
 TASK = Task(name="fashion", features=784, classes=tuple("0123456789"), scale=255.0)
 PATH = Path(os.environ.get("TIERWISE_DATA", Path(__file__).parents[2] / "shared" / "data")) / "fashion_mnist_part0.npz"
+
+
+ALONE = Choice(name="none")
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """A federation's test accuracy in its last rounds, tier by tier from the weakest on, and how long it took."""
+
+    of_tiers: tuple[float, ...]
+    simulated_s: float
+
+    @property
+    def mean(self) -> float:
+        """Of the tiers."""
+        return statistics.mean(self.of_tiers)
 
 
 def images(data: "np.lib.npyio.NpzFile", part: str) -> Dataset:
@@ -68,8 +87,16 @@ def deal(train: Dataset, seed: int) -> tuple[dict[DeviceId, LocalData], Dataset]
     return dealt, train.take(public)
 
 
-def run(data: dict[DeviceId, LocalData], widths: tuple[int, ...], own: OwnData, seed: int, exchange: Choice) -> float:
-    """Return the mean accuracy of the last rounds, over the tiers."""
+def run(
+    data: dict[DeviceId, LocalData],
+    widths: tuple[int, ...],
+    own: OwnData,
+    seed: int,
+    exchange: Choice = ALONE,
+    *,
+    downward: bool = False,
+) -> Learned:
+    """Run a federation with a tier of each width."""
     options = {"hidden": [[width] for width in widths], "learning_rate": 0.05}
     tiers = Plugins.discover().tier_provider("mlp", options).offers(TASK)
     profiles = [hardware_for(tier) for tier in tiers for _ in range(len(data) // len(tiers))]
@@ -79,7 +106,7 @@ def run(data: dict[DeviceId, LocalData], widths: tuple[int, ...], own: OwnData, 
         task=TASK,
         seed=seed,
         enrolment=EnrolmentSettings(min_devices=len(devices), window_s=None),
-        rounds=RoundSettings(deadline_s=600, epochs=EPOCHS, max_samples=EPOCHS * SAMPLES),
+        rounds=RoundSettings(deadline_s=600, epochs=EPOCHS, max_samples=EPOCHS * SAMPLES, downward=downward),
     )
     policies = Policies(
         grouping=Choice(name="quantile", options={"by": "memory_bytes", "groups": len(widths)}),
@@ -97,7 +124,8 @@ def run(data: dict[DeviceId, LocalData], widths: tuple[int, ...], own: OwnData, 
             tested.setdefault(record.event.group, []).append(figure.value)
     tiers = {group.tier.name for group in simulation.result.groups}
     assert len(tiers) == len(widths), f"the groups have {tiers}"
-    return statistics.mean(statistics.mean(values[-LAST:]) for values in tested.values())
+    of_tiers = tuple(statistics.mean(tested[name][-LAST:]) for name in sorted(tested))
+    return Learned(of_tiers, simulation.simulated_s)
 
 
 def hardware_for(tier: Tier) -> HardwareProfile:
@@ -110,39 +138,58 @@ def hardware_for(tier: Tier) -> HardwareProfile:
     )
 
 
-def accuracies(seed: int, train: Dataset, test: Dataset) -> dict[str, float]:
-    """Return the accuracy of each way to learn, all on the same devices and data."""
+def learn(seed: int, train: Dataset, test: Dataset) -> dict[str, Learned]:
+    """Return what each way to learn gave, all on the same devices and data."""
     data, public = deal(train, seed)
     own = OwnData(public=public.features, test=test)
-    alone, distill = Choice(name="none"), Choice(name="distill")
+    each = [run(data, (width,), own, seed) for width in WIDTHS]
     return {
-        "alone": run(data, WIDTHS, own, seed, alone),
-        "distilled": run(data, WIDTHS, own, seed, distill),
-        "everybody": statistics.mean(run(data, (width,), own, seed, alone) for width in WIDTHS),
+        "alone": run(data, WIDTHS, own, seed),
+        "distilled": run(data, WIDTHS, own, seed, Choice(name="distill")),
+        "downward": run(data, WIDTHS, own, seed, downward=True),
+        "everybody": Learned(tuple(one.mean for one in each), max(one.simulated_s for one in each)),
     }
 
 
-def rows(found: list[dict[str, float]]) -> Iterator[Row]:
-    """Yield a row for each way to learn, beside groups that learn alone."""
-    baseline = statistics.mean(one["alone"] for one in found)
-    for name in ("distilled", "everybody"):
-        ratio = statistics.median(one[name] / one["alone"] for one in found)
-        value = statistics.mean(one[name] for one in found)
-        at_least = 1.0 if name == "distilled" else None
-        yield compared(
-            f"accuracy, {name}", value, "", baseline="alone", baseline_value=baseline, ratio=ratio, at_least=at_least
-        )
+def rows(found: list[dict[str, Learned]]) -> Iterator[Row]:
+    """Yield a row for each way to learn, beside groups that learn alone: over the tiers, and of the weakest one."""
+    for what, read in (("over the tiers", lambda one: one.mean), ("weakest tier", lambda one: one.of_tiers[0])):
+        baseline = statistics.mean(read(one["alone"]) for one in found)
+        for name in ("distilled", "downward", "everybody"):
+            ratio = statistics.median(read(one[name]) / read(one["alone"]) for one in found)
+            value = statistics.mean(read(one[name]) for one in found)
+            yield compared(
+                f"accuracy {what}, {name}",
+                value,
+                "",
+                baseline="alone",
+                baseline_value=baseline,
+                ratio=ratio,
+                at_least=None if name == "everybody" else 1.0,
+            )
+    times = [one["downward"].simulated_s / one["alone"].simulated_s for one in found]
+    yield compared(
+        "simulated time, downward",
+        statistics.mean(one["downward"].simulated_s for one in found),
+        "s",
+        baseline="alone",
+        baseline_value=statistics.mean(one["alone"].simulated_s for one in found),
+        ratio=statistics.median(times),
+    )
 
 
 def main() -> None:
     """Run it, and say how the seeds differ."""
-    options = arguments("Measure what the exchange `distill` gives.").parse_args()
+    options = arguments("Measure what the exchange `distill` and the option `downward` give.").parse_args()
     with np.load(PATH) as data:
         train, test = images(data, "train"), images(data, "test")
-    found = [accuracies(seed, train, test) for seed in range(1 if options.quick else 3)]
-    for seed, one in enumerate(found):
-        print(f"seed {seed}: " + ", ".join(f"{name} {value:.3f}" for name, value in one.items()))
-    report("Accuracy on the test images, of 1: the mean over the tiers", rows(found), options.json)
+    found = []
+    for seed in range(1 if options.quick else 3):
+        found.append(learn(seed, train, test))
+        for name, one in found[-1].items():
+            tiers = ", ".join(f"{value:.3f}" for value in one.of_tiers)
+            print(f"seed {seed}, {name}: {one.mean:.3f} (tiers {tiers}), {one.simulated_s:.1f} simulated s", flush=True)
+    report("Accuracy on the test images, of 1", rows(found), options.json)
 
 
 if __name__ == "__main__":

@@ -17,9 +17,13 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Follow:
-    """Listen to a group's topic, and to no other group's; what is retained there is wanted, also when we do already."""
+    """Listen to the topics of these groups and to no other's: our own, and those whose guest we may be.
+
+    What is retained there is wanted, also when we do already.
+    """
 
     group: GroupId
+    also: tuple[GroupId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ import msgspec
 from tierwise.core import commands as c
 from tierwise.core.events import UpdateAccepted
 from tierwise.core.grouping import MINIMUM
+from tierwise.core.guests import guests_of
 from tierwise.core.hardware import HardwareProfile
 from tierwise.core.ids import DeviceId, GroupId
 from tierwise.core.metrics import add_metrics
@@ -24,7 +25,7 @@ def commands(state: FederationState) -> Iterator[c.Command]:
     """Yield everything that is to be done, orders first."""
     yield from orders(state)
     for name, group in state.groups.items():
-        yield from _publications(name, group)
+        yield from _publications(state, name, group)
 
 
 def orders(state: FederationState) -> Iterator[c.Order]:
@@ -100,15 +101,23 @@ def _exchange_models(state: FederationState, name: GroupId, group: GroupState) -
 
 def _select_participants(state: FederationState, name: GroupId, group: GroupState) -> c.SelectParticipants | None:
     candidates = sorted(state.reachable(group))
-    if len(candidates) < MINIMUM:
+    if len(candidates) < MINIMUM or _guests_unknown(state):
         return None
     number = group.round + 1
+    key = f"select/{name}/{number}/{group.revision}"
     return c.SelectParticipants(
-        key=f"select/{name}/{number}/{group.revision}",
+        key=f"{key}/{state.standing}" if state.opened.rounds.downward else key,
         group=name,
         candidates=_profiles(state, candidates),
+        guests=_profiles(state, guests_of(state, name)),
         seed=derive_seed(state.opened.seed, "selection", name, str(number)),
     )
+
+
+def _guests_unknown(state: FederationState) -> bool:
+    """Tell whether guests may turn up at any moment, as tiers are still being chosen: who they are is no accident."""
+    tiering = any(group.phase is Phase.TIERING for group in state.groups.values())
+    return tiering and state.opened.rounds.downward
 
 
 def _place_devices(state: FederationState, active: list[GroupId]) -> c.PlaceDevices:
@@ -125,11 +134,16 @@ def _place_devices(state: FederationState, active: list[GroupId]) -> c.PlaceDevi
     )
 
 
-def _publications(name: GroupId, group: GroupState) -> Iterator[c.Command]:
+def _publications(state: FederationState, name: GroupId, group: GroupState) -> Iterator[c.Command]:
     if group.tier is None:
         return
-    if group.phase is not Phase.FINISHED:
+    downward = state.opened.rounds.downward and state.stage is Stage.LEARNING
+    if downward:  # who has finished may be a guest all the same
+        key = f"announce/{name}/{group.revision}/{state.standing}"
+        yield c.AnnounceGroup(key=key, group=name, tier=group.tier)
+    elif group.phase is not Phase.FINISHED:
         yield c.AnnounceGroup(key=f"announce/{name}/{group.revision}", group=name, tier=group.tier)
+    if group.phase is not Phase.FINISHED:
         if group.phase is Phase.COLLECTING and group.cohort is not None:
             opened = group.cohort.opened
             yield c.PublishRound(key=f"publish/{opened.cohort}", opened=opened, tier=group.tier)

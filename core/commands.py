@@ -53,11 +53,12 @@ class ChooseTier(Order, frozen=True, kw_only=True):
 
 
 class SelectParticipants(Order, frozen=True, kw_only=True):
-    """Choose who takes part in a group's next round."""
+    """Choose who takes part in a group's next round: ``candidates`` are its own devices, ``guests`` others."""
 
     group: GroupId
     candidates: Mapping[DeviceId, HardwareProfile]
     seed: int
+    guests: Mapping[DeviceId, HardwareProfile] = {}
 
 
 class Contribution(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,7 +123,7 @@ class CheckStop(Order, frozen=True, kw_only=True):
 
 
 class AnnounceGroup(Command, frozen=True, kw_only=True):
-    """Tell a group's present members that they are in it, and its tier."""
+    """Tell a group's present members that they are in it, its tier, and where they are guests."""
 
     group: GroupId
     tier: Tier

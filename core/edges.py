@@ -91,17 +91,17 @@ class AgentTransport(Protocol):
         ...
 
     def receive(self) -> AsyncGenerator[bytes | memoryview | Reconnected, None]:
-        """Yield the envelopes for this device and for the group that it follows, and each reconnection."""
+        """Yield the envelopes for this device and for the groups that it follows, and each reconnection."""
         ...
 
     async def send(self, data: bytes) -> None:
         """Send an envelope to the coordinator."""
         ...
 
-    async def follow(self, group: GroupId) -> None:
-        """Listen to a group's topic, and to no other group's.
+    async def follow(self, group: GroupId, *also: GroupId) -> None:
+        """Listen to the topics of these groups, and to no other's; the first is the device's own group.
 
-        The envelope retained there arrives, also if the group is followed already and it did not arrive then.
+        The envelopes retained there arrive, also if the groups are followed already and one did not arrive then.
         """
         ...
 

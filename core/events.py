@@ -97,9 +97,13 @@ class PoliciesChanged(Event, frozen=True, kw_only=True, tag="policies-changed"):
 
 
 class DeviceEnrolled(Event, frozen=True, kw_only=True, tag="device-enrolled"):
-    """A device joined; its task's schema hash is the federation's."""
+    """A device joined; its task's schema hash is the federation's.
+
+    ``visits`` tells that the federation works `downward <tierwise.core.guests>`, and that the device can be a guest.
+    """
 
     device: DeviceId
+    visits: bool = False
 
 
 class HardwareReported(Event, frozen=True, kw_only=True, tag="hardware-reported"):
@@ -117,9 +121,10 @@ class DeviceLost(Event, frozen=True, kw_only=True, tag="device-lost"):
 
 
 class DeviceReturned(Event, frozen=True, kw_only=True, tag="device-returned"):
-    """A lost device can be reached again."""
+    """A lost device can be reached again, or is another program now; ``visits`` as in `DeviceEnrolled`."""
 
     device: DeviceId
+    visits: bool = False
 
 
 class DeviceRemoved(Event, frozen=True, kw_only=True, tag="device-removed"):
@@ -197,7 +202,8 @@ class TierAssigned(Event, frozen=True, kw_only=True, tag="tier-assigned"):
 class RoundOpened(Event, frozen=True, kw_only=True, tag="round-opened"):
     """A group's model is published to a cohort.
 
-    ``deadline_at`` is in seconds of federation time; every participant's seed is derived from ``seed``.
+    ``deadline_at`` is in seconds of federation time; every participant's seed is derived from ``seed``. Those of the
+    ``participants`` who are no members of the group but its guests are listed in ``guests`` again.
     """
 
     group: GroupId
@@ -209,6 +215,7 @@ class RoundOpened(Event, frozen=True, kw_only=True, tag="round-opened"):
     participants: tuple[DeviceId, ...]
     deadline_at: float
     seed: int
+    guests: tuple[DeviceId, ...] = ()
 
 
 class RoundPostponed(Event, frozen=True, kw_only=True, tag="round-postponed"):
@@ -271,7 +278,9 @@ class RoundAbandoned(Event, frozen=True, kw_only=True, tag="round-abandoned"):
 class RoundClosed(Event, frozen=True, kw_only=True, tag="round-closed"):
     """A cohort's updates became the group's next model (``version``).
 
-    ``metrics`` belong to the model before it, on the survivors' hold-outs.
+    ``metrics`` belong to the model before it, on the hold-outs of those survivors who are members of the group: the
+    model is for them. Where fewer than three are, all counts are 0, since a sum would show a single device's figures.
+    ``devices`` and ``samples`` count guests as well.
     """
 
     group: GroupId

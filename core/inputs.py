@@ -49,9 +49,10 @@ class DeviceInput(Input, frozen=True, kw_only=True):
 
 
 class EnrolDevice(DeviceInput, frozen=True, kw_only=True):
-    """A device wants to join, or is back."""
+    """A device wants to join, or is back; ``visits`` tells that it can be a guest of weaker groups."""
 
     schema_hash: str
+    visits: bool = False
 
 
 class ReportHardware(DeviceInput, frozen=True, kw_only=True):
@@ -147,7 +148,7 @@ class TierProposed(Answer, frozen=True, kw_only=True):
 
 
 class ParticipantsSelected(Answer, frozen=True, kw_only=True):
-    """To `tierwise.core.commands.SelectParticipants`."""
+    """To `tierwise.core.commands.SelectParticipants`: candidates, and any of the guests."""
 
     devices: tuple[DeviceId, ...]
 

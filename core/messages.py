@@ -30,12 +30,14 @@ class DeviceMessage(Message, frozen=True, kw_only=True):
 class Hello(DeviceMessage, frozen=True, kw_only=True, tag="hello"):
     """I want to join, or am back, or ask where I stand. Repeated until the `Welcome`.
 
-    ``speaks`` are the oldest and the newest version of the protocol that I speak.
+    ``speaks`` are the oldest and the newest version of the protocol that I speak. ``visits``: I can take part in rounds
+    of weaker groups, as a guest.
     """
 
     schema_hash: str
     profile: HardwareProfile
     speaks: tuple[int, int] = (1, 1)
+    visits: bool = False
 
 
 class UpdateSent(DeviceMessage, frozen=True, kw_only=True, tag="update"):
@@ -95,13 +97,14 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
 class Welcome(CoordinatorMessage, frozen=True, kw_only=True, tag="welcome"):
     """You are in; ``assignment`` is None until groups are formed.
 
-    ``version`` of the protocol is what we speak from now on; ``order`` as in `Assigned`.
+    ``version`` of the protocol is what we speak from now on; ``order`` and ``also`` as in `Assigned`.
     """
 
     federation: str
     assignment: Assignment | None
     version: int = 1
     order: int = 0
+    also: tuple[Assignment, ...] = ()
 
 
 class Refused(CoordinatorMessage, frozen=True, kw_only=True, tag="refused"):
@@ -117,17 +120,21 @@ class Assigned(CoordinatorMessage, frozen=True, kw_only=True, tag="assigned"):
     ``order`` is the length of the coordinator's log. Of two of these messages, the one with the higher order is the
     newer, and the other says nothing any more. An answer to a `Hello` with a lower order than anything before comes
     from a coordinator whose log was put back, and whose rounds come again.
+
+    ``also`` are the weaker groups, and their tiers, in whose rounds you may be a guest.
     """
 
     assignment: Assignment
     order: int = 0
+    also: tuple[Assignment, ...] = ()
 
 
 class RoundAnnounced(CoordinatorMessage, frozen=True, kw_only=True, tag="round"):
     """A round is open for a group; the body is the group's model, whose hash is ``model``.
 
-    ``participants`` is None for the whole group. ``deadline_in_s`` counts from the sending, by the coordinator's
-    clock, which alone decides. ``order`` as in `Assigned`.
+    ``participants`` is None for the whole group. ``guests`` of stronger groups take part, too: they train the model
+    when their own group's work leaves them the time, and refuse the task at once when it does not. ``deadline_in_s``
+    counts from the sending, by the coordinator's clock, which alone decides. ``order`` as in `Assigned`.
     """
 
     group: GroupId
@@ -139,6 +146,7 @@ class RoundAnnounced(CoordinatorMessage, frozen=True, kw_only=True, tag="round")
     seed: int
     deadline_in_s: float
     order: int = 0
+    guests: tuple[DeviceId, ...] = ()
 
 
 class Receipt(CoordinatorMessage, frozen=True, kw_only=True, tag="receipt"):

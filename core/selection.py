@@ -31,6 +31,10 @@ class Selector(Protocol):
         `Postponed` it is called again when the group's devices have changed: who of them can be reached, or a profile.
         Nothing else brings the round on, so who can choose three must.
 
+        In a federation that works downward it is called a second time, with the group's guests (devices of stronger
+        groups that have time left) among the candidates. Of what it returns then, the guests take part, too. So a
+        condition on the hardware holds for them likewise.
+
         Parameters
         ----------
         candidates

@@ -55,6 +55,9 @@ class RoundSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     abandoned_limit
         After so many abandoned rounds in a row a group ends, with its latest model. For devices that are rarely there
         together, more.
+    downward
+        Whether a device that has time left within the deadline, by the prediction of what its own group's model costs
+        it, also trains the models of weaker groups, as their guest.
     """
 
     deadline_s: float = 600.0
@@ -65,11 +68,12 @@ class RoundSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     grace_s: float = 60.0
     evaluation_deadline_s: float | None = None
     abandoned_limit: int = 3
+    downward: bool = False
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
             value = getattr(self, name)
-            if value is not None and not value > 0:
+            if value is not None and not isinstance(value, bool) and not value > 0:
                 raise ValueError(f"{name} is {value}, it must be more than 0")
 
     @property

@@ -68,8 +68,18 @@ class DeviceState:
     group: GroupId | None = None
     unplaced: str | None = None
     """Why a policy put it in no group."""
-    last_accepted: CohortId | None = None
-    """The latest cohort that took its update or evaluation: a repetition gets its receipt again."""
+    accepted: dict[GroupId, CohortId] = field(default_factory=dict)
+    """The latest cohort of each group that took its update or evaluation: a repetition gets its receipt again."""
+    visits: bool = False
+    """Whether it can be a guest of weaker groups."""
+    overdue: bool = False
+    """Whether it has let a group wait for it until the deadline, as a guest: it is none before it comes back, or has
+    other hardware."""
+
+    @property
+    def last_accepted(self) -> CohortId | None:
+        """The latest cohort of all that took something of it; None if none did."""
+        return next(reversed(self.accepted.values()), None)
 
     @property
     def available(self) -> bool:
@@ -122,7 +132,7 @@ class GroupState:
     members: set[DeviceId]
     phase: Phase = Phase.TIERING
     revision: int = 0
-    """Counts changes of who is in it, who of them can be reached, and their hardware."""
+    """Counts changes of who is in it, who of them can be reached or can be a guest elsewhere, and their hardware."""
     counted: tuple[int, int] = field(default=(-1, 0), compare=False, repr=False)
     """A revision, and how many could be reached then: see `FederationState.reachable_count`."""
     tier: Tier | None = None
@@ -182,12 +192,20 @@ class FederationState:
     """Whether models are measured on a test set of the coordinator's."""
     failure: str | None = None
     too_few_devices: int | None = None
+    served: tuple[int, Mapping[DeviceId, tuple[GroupId, ...]]] = field(default=(-1, {}), compare=False, repr=False)
+    """A standing, and who could be a guest of which groups then: see `tierwise.core.guests`."""
 
     @property
     def opened(self) -> FederationSettings:
         """The settings of an opened federation."""
         assert self.settings is not None, "nothing can be decided before FederationOpened"
         return self.settings
+
+    @property
+    def standing(self) -> int:
+        """Count what has changed of groups and who is in them: with the same number, the same devices are guests."""
+        groups = self.groups.values()
+        return sum(group.revision + (group.tier is not None) + (group.ending is not None) for group in groups)
 
     def reachable(self, group: GroupState) -> Iterator[DeviceId]:
         """Yield a group's devices that can take part, in no particular order."""

@@ -85,6 +85,18 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
         """Seconds from the model's publication to the update's arrival."""
         return self.download_s + self.compute_s + self.upload_s
 
+    def __add__(self, other: "Prediction") -> "Prediction":
+        """Return what both rounds cost a device that does one after the other."""
+        energies = (self.energy_j, other.energy_j)
+        return Prediction(
+            download_s=self.download_s + other.download_s,
+            compute_s=self.compute_s + other.compute_s,
+            upload_s=self.upload_s + other.upload_s,
+            memory_bytes=max(self.memory_bytes, other.memory_bytes),
+            traffic_bytes=self.traffic_bytes + other.traffic_bytes,
+            energy_j=sum(known for known in energies if known is not None) if None not in energies else None,
+        )
+
 
 class Limit(StrEnum):
     """What a model can ask too much of."""
@@ -157,7 +169,10 @@ class RoundLimits(msgspec.Struct, frozen=True, kw_only=True):
 
     def excesses(self, cost: Cost, profile: HardwareProfile) -> tuple[Excess, ...]:
         """Return what a model asks too much of; empty if the device carries it."""
-        predicted = self.predict(cost, profile)
+        return self.exceeded_by(self.predict(cost, profile), profile)
+
+    def exceeded_by(self, predicted: Prediction, profile: HardwareProfile) -> tuple[Excess, ...]:
+        """Return what a prediction for a device has too much of; empty if it is within the limits."""
         amounts = (
             (Limit.MEMORY, predicted.memory_bytes, profile.value("memory_bytes")),
             (Limit.DEADLINE, predicted.round_s, self.deadline_s),

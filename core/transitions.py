@@ -38,13 +38,14 @@ def _change_policies(state: FederationState, event: e.PoliciesChanged, _at: floa
 
 
 def _enrol(state: FederationState, event: e.DeviceEnrolled, _at: float) -> None:
-    state.devices[event.device] = DeviceState()
+    state.devices[event.device] = DeviceState(visits=event.visits)
 
 
 def _report(state: FederationState, event: e.HardwareReported, _at: float) -> None:
     device = state.devices[event.device]
     device.profile = event.profile
     device.unplaced = None  # other hardware, another chance
+    device.overdue = False
     if device.group is not None:
         state.groups[device.group].revision += 1
     _await_place(state, event.device)
@@ -55,11 +56,16 @@ def _lose(state: FederationState, event: e.DeviceLost, _at: float) -> None:
     device.lost = True
     if device.group is not None:
         state.groups[device.group].revision += 1
+    for group in state.groups.values():
+        if group.cohort is not None and event.device in group.cohort.opened.guests:
+            group.cohort.waiting.discard(event.device)  # no group waits for a guest that is gone
 
 
 def _return(state: FederationState, event: e.DeviceReturned, _at: float) -> None:
     device = state.devices[event.device]
     device.lost = False
+    device.visits = event.visits
+    device.overdue = False
     if device.group is not None:
         state.groups[device.group].revision += 1
     _await_place(state, event.device)
@@ -83,6 +89,7 @@ def _remove(state: FederationState, event: e.DeviceRemoved, _at: float) -> None:
         group = state.groups[device.group]
         group.members.discard(event.device)
         group.revision += 1
+    for group in state.groups.values():  # it may be a guest in several
         if group.cohort is not None and group.cohort.survivors is None:  # else it is in the sum already
             group.cohort.waiting.discard(event.device)
             group.cohort.accepted.pop(event.device, None)
@@ -101,8 +108,8 @@ def _quarantine(state: FederationState, event: e.DeviceQuarantined, _at: float) 
     device.quarantined = event.reason
     state.newcomers.discard(event.device)
     if device.group is not None:
-        group = state.groups[device.group]
-        group.revision += 1
+        state.groups[device.group].revision += 1
+    for group in state.groups.values():
         if group.cohort is not None:
             group.cohort.waiting.discard(event.device)  # what it delivered before was good, and counts
 
@@ -194,7 +201,9 @@ def _accept(state: FederationState, event: e.UpdateAccepted | e.EvaluationAccept
     cohort.waiting.discard(event.device)
     cohort.accepted[event.device] = event
     device = state.devices[event.device]
-    device.last_accepted = event.cohort
+    group = _group_of(event.cohort)
+    device.accepted.pop(group, None)  # so that the latest of all comes last
+    device.accepted[group] = event.cohort
     device.faults = 0
 
 
@@ -206,12 +215,25 @@ def _decline(state: FederationState, event: e.TaskDeclined, _at: float) -> None:
 
 def _close_cohort(state: FederationState, event: e.CohortClosed, _at: float) -> None:
     group = state.groups[event.group]
-    _cohort(state, event.cohort).survivors = event.survivors
+    cohort = _cohort(state, event.cohort)
+    cohort.survivors = event.survivors
     group.phase = Phase.REDUCING
+    _note_overdue(state, cohort)
 
 
-def _abandon(state: FederationState, event: e.RoundAbandoned, _at: float) -> None:
+def _note_overdue(state: FederationState, cohort: CohortState) -> None:
+    """Note the guests that are waited for still, which is when the deadline has passed."""
+    for name in cohort.waiting.intersection(cohort.opened.guests):
+        device = state.devices[name]
+        device.overdue = True
+        if device.group is not None:
+            state.groups[device.group].revision += 1
+
+
+def _abandon(state: FederationState, event: e.RoundAbandoned, at: float) -> None:
     group = state.groups[event.group]
+    if group.cohort is not None and at >= group.cohort.opened.deadline_at:
+        _note_overdue(state, group.cohort)
     describes = group.cohort is not None and group.cohort.opened.purpose is e.Purpose.DESCRIBE
     group.cohort = None
     group.abandoned_in_a_row += 1
@@ -333,9 +355,12 @@ def _finish_group(state: FederationState, event: e.GroupFinished, _at: float) ->
     group.metrics = event.metrics
 
 
+def _group_of(cohort: CohortId) -> GroupId:
+    return GroupId(cohort.rpartition(".r")[0])
+
+
 def _cohort(state: FederationState, cohort: CohortId) -> CohortState:
-    group = GroupId(cohort.rpartition(".r")[0])
-    found = state.groups[group].cohort
+    found = state.groups[_group_of(cohort)].cohort
     assert found is not None
     assert found.opened.cohort == cohort
     return found

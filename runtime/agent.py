@@ -223,7 +223,7 @@ class Agent:
                 case do.Send():
                     await self._transport.send(seal(action.message, action.body))
                 case do.Follow():
-                    await self._transport.follow(action.group)
+                    await self._transport.follow(action.group, *action.also)
                 case do.StartJob():
                     assert self._tasks is not None
                     self._stop = StopToken()
@@ -253,7 +253,7 @@ class Agent:
 
     async def _fail(self, cohort: CohortId, reason: str) -> None:
         assert self._machine is not None
-        await self._act(self._machine.job_failed(cohort, reason))
+        await self._act(self._machine.job_failed(cohort, reason, _now()))
 
     def _learner(self, tier: Tier) -> Learner:
         if self._learners is None:

@@ -120,6 +120,7 @@ class RoundsTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     grace_s: _Seconds = 60.0
     evaluation_deadline_s: _Seconds | None = None
     abandoned_limit: _Count = 3
+    downward: bool = False
 
 
 class UpdatesTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

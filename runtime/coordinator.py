@@ -24,9 +24,10 @@ from tierwise.core.edges import Arrived, Compute, ConnectionLost, CoordinatorTra
 from tierwise.core.errors import FederationError
 from tierwise.core.events import Record
 from tierwise.core.federation import Federation
-from tierwise.core.ids import DeviceId, GroupId
+from tierwise.core.ids import DeviceId
 from tierwise.core.settings import FederationSettings
 from tierwise.plugins.manager import Plugins
+from tierwise.runtime.announcing import Announcer
 from tierwise.runtime.compute import ThreadCompute
 from tierwise.runtime.exceptions import unwrapped
 from tierwise.runtime.federation_clock import FederationClock
@@ -146,8 +147,8 @@ class Coordinator:
             self.federation, self._judge, self._notify, self._post, self._store, self._spool, compute
         )
         self._performed: set[str] = set()
-        self._told: dict[DeviceId, GroupId] = {}
         self._clock = FederationClock()
+        self._announcer = Announcer(self.federation, self._post, self._store, self._clock)
         self._ended = anyio.Event()
         self._tasks: TaskGroup | None = None
         self._stack = AsyncExitStack()
@@ -387,35 +388,8 @@ class Coordinator:
             case c.Order():
                 await self.bus.publish(command)
             case c.AnnounceGroup():
-                self._announce(command)
+                self._announcer.announce_group(command)
             case c.PublishRound():
-                await self._publish_round(command)
+                await self._announcer.publish_round(command)
             case c.PublishTarget():
-                message = m.TargetAnnounced(
-                    group=command.group, version=command.version, model=command.model, reason=command.reason
-                )
-                self._post.to_group(command.group, message, await self._store.get(command.model))
-
-    def _announce(self, command: c.AnnounceGroup) -> None:
-        assignment = m.Assignment(group=command.group, tier=command.tier, task=self._settings.task)
-        assigned = m.Assigned(assignment=assignment, order=self.federation.sequence)
-        for device in self.federation.members(command.group):
-            if self._told.get(device) != command.group:
-                self._told[device] = command.group
-                self._post.to_device(device, assigned)
-
-    async def _publish_round(self, command: c.PublishRound) -> None:
-        opened = command.opened
-        whole_group = set(opened.participants) >= self.federation.state.groups[opened.group].members
-        message = m.RoundAnnounced(
-            group=opened.group,
-            cohort=opened.cohort,
-            purpose=opened.purpose,
-            model=opened.model,
-            participants=None if whole_group else opened.participants,
-            budget=self._settings.rounds.budget,
-            seed=opened.seed,
-            deadline_in_s=max(opened.deadline_at - self._clock.now, 0.0),
-            order=self.federation.sequence,
-        )
-        self._post.to_group(opened.group, message, await self._store.get(opened.model))
+                await self._announcer.publish_target(command)

@@ -158,6 +158,7 @@ class EvaluatedModel:
 class _Cohort:
     version: ModelVersion
     closing: bool
+    guests: tuple[DeviceId, ...]
     reported: dict[DeviceId, Metrics] = field(default_factory=dict)
     survivors: tuple[DeviceId, ...] = ()
 
@@ -168,8 +169,10 @@ def evaluated_models(records: Iterable[Record]) -> list[EvaluatedModel]:
     open_cohorts: dict[GroupId, tuple[CohortId, _Cohort]] = {}
     for record in records:
         match record.event:
-            case e.RoundOpened(group=group, cohort=cohort, version=version, purpose=purpose):
-                open_cohorts[group] = cohort, _Cohort(version, purpose is e.Purpose.EVALUATE)
+            case e.RoundOpened(group=group, cohort=cohort):
+                opened = record.event
+                closing = opened.purpose is e.Purpose.EVALUATE
+                open_cohorts[group] = cohort, _Cohort(opened.version, closing, opened.guests)
             case e.UpdateAccepted() | e.EvaluationAccepted():
                 _note(record.event, open_cohorts)
             case e.CohortClosed(group=group, survivors=survivors):
@@ -194,6 +197,7 @@ def _note(event: _Accepted, open_cohorts: Mapping[GroupId, tuple[CohortId, _Coho
 
 def _evaluated(group: GroupId, metrics: Metrics, cohort: _Cohort) -> EvaluatedModel:
     counted = sorted(cohort.reported) if cohort.closing else cohort.survivors
+    counted = [device for device in counted if device not in cohort.guests]  # the model is not for them
     parts = {device: cohort.reported[device] for device in counted}
     with_samples = {device: one for device, one in parts.items() if any(metric.count for metric in one.values())}
     return EvaluatedModel(group, cohort.version, metrics, with_samples, cohort.closing)

@@ -13,6 +13,7 @@ from tierwise.core.events import InputRejected, Notice, Refusal
 from tierwise.core.federation import Federation
 from tierwise.core.ids import CohortId, DeviceId
 from tierwise.core.updates import check_update
+from tierwise.runtime.announcing import assignment_of, assignments_as_guest
 from tierwise.runtime.pages import let_go
 from tierwise.runtime.post import Post
 from tierwise.runtime.spool import Spool
@@ -124,7 +125,8 @@ class Reception:
         if self._federation.ended and device in self._federation.state.devices:
             await self._see_off(device)
             return
-        rejected = await self._try(i.EnrolDevice(device=device, schema_hash=message.schema_hash))
+        enrolling = i.EnrolDevice(device=device, schema_hash=message.schema_hash, visits=message.visits)
+        rejected = await self._try(enrolling)
         if rejected is None:
             rejected = await self._try(i.ReportHardware(device=device, profile=message.profile))
         if self._federation.ended and device in self._federation.state.devices:
@@ -136,17 +138,14 @@ class Reception:
 
     def _welcome(self, device: DeviceId) -> None:
         state = self._federation.state
-        found = state.devices.get(device)
-        if found is None:
+        if device not in state.devices:
             return  # removed since, and told so
-        assignment = None
-        if found.group is not None and (tier := state.groups[found.group].tier) is not None:
-            assignment = m.Assignment(group=found.group, tier=tier, task=state.opened.task)
         welcome = m.Welcome(
             federation=state.opened.name,
-            assignment=assignment,
+            assignment=assignment_of(state, device),
             version=PROTOCOL_VERSION,
             order=self._federation.sequence,
+            also=assignments_as_guest(state, device),
         )
         self._post.to_device(device, welcome)
 

@@ -27,7 +27,7 @@ from tierwise.core.grouping import Grouping
 from tierwise.core.hardware import HardwareEnvelope, HardwareProfile, fleet_table
 from tierwise.core.ids import BlobHash, DeviceId, GroupId
 from tierwise.core.metrics import Metrics
-from tierwise.core.selection import Postponed
+from tierwise.core.selection import Postponed, Selector
 from tierwise.core.settings import FederationSettings
 from tierwise.core.standardising import standardised
 from tierwise.core.tiers import RoundLimits, fits
@@ -148,11 +148,10 @@ class Runners:
         return i.TierProposed(order=order.key, tier=tier, model=await self._write(partial(to_bytes, weights), writing))
 
     async def _select(self, order: c.SelectParticipants, _writing: Writing) -> i.Answer:
-        select = partial(self._team.selector.select, order.candidates, seed=order.seed)
-        selected = await self._compute.run(select)
+        selected = await self._compute.run(partial(_selected, self._team.selector, order))
         if isinstance(selected, Postponed):
             return i.SelectionPostponed(order=order.key, reason=selected.reason)
-        return i.ParticipantsSelected(order=order.key, devices=tuple(selected))
+        return i.ParticipantsSelected(order=order.key, devices=selected)
 
     async def _reduce(self, order: c.ReduceCohort, writing: Writing) -> i.Answer:
         model = unframe(await self._store.get(order.model))
@@ -219,6 +218,19 @@ class Runners:
         frame, blob = await self._compute.run(partial(_framed, make_frame))
         await writing.put(frame, blob)
         return blob
+
+
+def _selected(selector: Selector, order: c.SelectParticipants) -> tuple[DeviceId, ...] | Postponed:
+    """Ask for participants among the group's own devices; then, with its guests among all, for guests alone.
+
+    So its members take part as they would without guests, and a selector need not know of any.
+    """
+    own = selector.select(order.candidates, seed=order.seed)
+    if isinstance(own, Postponed) or not order.guests:
+        return own if isinstance(own, Postponed) else tuple(own)
+    of_all = selector.select({**order.candidates, **order.guests}, seed=order.seed)
+    guests = () if isinstance(of_all, Postponed) else of_all
+    return (*own, *(device for device in guests if device not in order.candidates))
 
 
 def _opened(frame: memoryview) -> Buffer:

@@ -1,26 +1,24 @@
 """The examples of data sources run, and give the same federation whatever format the same data have."""
 
 import json
-import os
 import runpy
 import shutil
 from pathlib import Path
 
 import pytest
 
+from tests.real_data import DATA, needs_real_data
 from tierwise.runtime.cli.program import run
 
 EXAMPLES = Path(__file__).parent.parent / "examples/data"
-DATA = Path(os.environ.get("TIERWISE_DATA", "nowhere"))
 GARDENS = ["abbey", "brook", "cliff", "dale", "elm", "field", "grove", "hill", "inn"]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a copy of the examples, with the files that make.py writes."""
-    copy = shutil.copytree(
-        EXAMPLES, tmp_path_factory.mktemp("examples") / "data", ignore=shutil.ignore_patterns("gardens", "flowers.*")
-    )
+    made = shutil.ignore_patterns("gardens", "flowers.*", "test.csv", "public.csv")
+    copy = shutil.copytree(EXAMPLES, tmp_path_factory.mktemp("examples") / "data", ignore=made)
     runpy.run_path(str(copy / "make.py"))["main"](copy)
     return copy
 
@@ -70,9 +68,18 @@ def test_a_number_is_predicted(folder: Path) -> None:
     assert max(metrics["rmse"] for _, metrics in figures(result(folder, "regression"))) < 0.6
 
 
+def test_groups_learn_over_a_file_without_labels_and_are_measured_on_one_of_nobodys(folder: Path) -> None:
+    found = result(folder, "own")
+    assert {one["event"]["event"] for one in found["events"]} >= {"model-exchanged", "model-tested"}
+    for group in found["run"]["groups"]:
+        assert group["test"]["accuracy"]["count"] == 60
+        assert group["test"]["accuracy"]["value"] > 0.7
+
+
 @pytest.mark.data
-@pytest.mark.skipif(not DATA.is_dir(), reason="needs real data sets: set TIERWISE_DATA")
-def test_people_are_devices(folder: Path) -> None:
+@needs_real_data
+def test_people_are_devices(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIERWISE_DATA", str(DATA))
     found = result(folder, "har")
     assert sorted(map(int, devices(found))) == list(range(1, 31))
     assert min(metrics["accuracy"] for _, metrics in figures(found)) > 0.7

@@ -16,9 +16,9 @@ from tierwise.core.deciding.rejected import Rejected
 from tierwise.core.grouping import MINIMUM
 from tierwise.core.hardware import HardwareEnvelope
 from tierwise.core.ids import DeviceId, GroupId, ModelVersion, RoundNumber, cohort_id
-from tierwise.core.metrics import add_metrics
+from tierwise.core.metrics import Metric, Metrics, add_metrics
 from tierwise.core.seeds import derive_seed
-from tierwise.core.state import FederationState
+from tierwise.core.state import CohortState, FederationState
 
 O = TypeVar("O", bound=c.Order)  # noqa: E741
 
@@ -73,7 +73,8 @@ def select_participants(state: FederationState, given: i.ParticipantsSelected, n
     if fault is not None:
         return fail_group(state, order.group, f"the selector's answer cannot be used: {fault}")
     deadline_at = now + state.opened.rounds.deadline_s
-    return (open_round(state, order.group, e.Purpose.FIT, chosen, deadline_at),)
+    guests = tuple(device for device in chosen if device in order.guests)
+    return (open_round(state, order.group, e.Purpose.FIT, chosen, deadline_at, guests),)
 
 
 def postpone_round(state: FederationState, given: i.SelectionPostponed, _now: float) -> tuple[e.Event, ...]:
@@ -88,6 +89,7 @@ def open_round(
     purpose: e.Purpose,
     participants: tuple[DeviceId, ...],
     deadline_at: float,
+    guests: tuple[DeviceId, ...] = (),
 ) -> e.RoundOpened:
     """Make the event that opens a group's next round on its latest model."""
     group = state.groups[name]
@@ -103,6 +105,7 @@ def open_round(
         participants=participants,
         deadline_at=deadline_at,
         seed=derive_seed(state.opened.seed, "round", name, str(number)),
+        guests=guests,
     )
 
 
@@ -123,9 +126,16 @@ def reduce_cohort(state: FederationState, given: i.CohortReduced, _now: float) -
             optimizer_state=given.optimizer_state,
             devices=len(survivors),
             samples=sum(contribution.samples for contribution in order.contributions),
-            metrics=add_metrics(cohort.accepted[device].metrics for device in survivors),
+            metrics=_members_metrics(state, cohort, survivors),
         ),
     )
+
+
+def _members_metrics(state: FederationState, cohort: CohortState, survivors: Sequence[DeviceId]) -> Metrics:
+    members = [device for device in survivors if device not in cohort.opened.guests]
+    if len(members) < MINIMUM:
+        return {name: Metric(sum=0.0, count=0) for name in state.opened.task.sums}
+    return add_metrics(cohort.accepted[device].metrics for device in members)
 
 
 def standardise_model(state: FederationState, given: i.ModelAdjusted, _now: float) -> tuple[e.Event, ...]:
@@ -192,13 +202,14 @@ def _answered(state: FederationState, given: i.Answer, kind: type[O]) -> O:
 def _selection_fault(
     answered: Sequence[DeviceId], chosen: tuple[DeviceId, ...], order: c.SelectParticipants
 ) -> str | None:
-    foreign = [device for device in chosen if device not in order.candidates]
+    foreign = [device for device in chosen if device not in order.candidates and device not in order.guests]
     if foreign:
         return f"it chose {foreign}, who are no candidates"
     if len(chosen) != len(answered):
         return "it chose a device twice"
-    if len(chosen) < MINIMUM:
-        return f"it chose {len(chosen)} of {len(order.candidates)} candidates, at least {MINIMUM} are needed"
+    own = sum(device in order.candidates for device in chosen)
+    if own < MINIMUM:
+        return f"it chose {own} of {len(order.candidates)} candidates, at least {MINIMUM} are needed"
     return None
 
 

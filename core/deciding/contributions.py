@@ -92,7 +92,7 @@ def report_fault(state: FederationState, given: i.ReportFault, _now: float) -> t
 def reject_repetition(state: FederationState, given: i.SubmitUpdate | i.SubmitEvaluation) -> None:
     """Reject what was accepted before as a duplicate: its sender missed the receipt and needs it again."""
     device = state.devices.get(given.device)
-    if device is not None and device.last_accepted == given.cohort:
+    if device is not None and given.cohort in device.accepted.values():
         raise Rejected(e.Refusal.DUPLICATE, f"device {given.device!r} has delivered for {given.cohort}")
 
 

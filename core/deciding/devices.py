@@ -43,9 +43,10 @@ def enrol(state: FederationState, given: i.EnrolDevice, _now: float) -> tuple[e.
     known = state.devices.get(name)
     if known is not None:
         refuse_quarantined(name, known)
+    visits = given.visits and state.opened.rounds.downward
     if known is None:
-        return (e.DeviceEnrolled(device=name),)
-    return (e.DeviceReturned(device=name),) if known.lost else ()
+        return (e.DeviceEnrolled(device=name, visits=visits),)
+    return (e.DeviceReturned(device=name, visits=visits),) if known.lost or known.visits != visits else ()
 
 
 def report_hardware(state: FederationState, given: i.ReportHardware, _now: float) -> tuple[e.Event, ...]:

@@ -121,9 +121,10 @@ class Dealer:
         self._last: tuple[tuple[int, int], list[tuple[Rows, Rows]]] | None = None
         if partition == "own" and (options.reserved or options.samples):
             word = "reserved" if options.reserved else "samples"
+            instead = "; samples that the coordinator may hold come from another file: [exchange.public] of a TOML file"
             raise ConfigurationError(
                 f"{word} is {getattr(options, word)}, but with partition = 'own' all that is in a device's file is the "
-                f"device's: leave {word} out, or choose another partition"
+                f"device's: leave {word} out, or choose another partition{instead if options.reserved else ''}"
             )
 
     @property
@@ -185,11 +186,19 @@ class Dealer:
             raise ConfigurationError(
                 f"{self._source} sets no samples apart: set reserved to how many the coordinator may hold"
             )
-        return self.samples.take(self._set_apart(seed)[0])
+        return self.samples.take(self._set_apart(seed, len(self.samples))[0])
 
-    def _set_apart(self, seed: int) -> tuple[Rows, Rows]:
-        """Return which rows are reserved, and which are the devices'."""
-        options, there = self._options, len(self.samples)
+    def all_samples(self, seed: int) -> Dataset:
+        """Return the samples that all devices have together, in the order of the data, however few."""
+        return self.samples.take(self.chosen(seed, len(self.samples)))
+
+    def chosen(self, seed: int, there: int) -> Rows:
+        """Return which ones of so many rows `all_samples` takes."""
+        return self._set_apart(seed, there)[1]
+
+    def _set_apart(self, seed: int, there: int) -> tuple[Rows, Rows]:
+        """Return which of so many rows are reserved, and which are the devices'."""
+        options = self._options
         if not options.reserved and options.samples is None:
             return np.empty(0, np.intp), np.arange(there)
         wanted = options.reserved + (options.samples or options.minimum)
@@ -204,7 +213,7 @@ class Dealer:
         return reserved, np.sort(others[: options.samples])
 
     def _split(self, parts: int, seed: int) -> list[tuple[Rows, Rows]]:
-        rows = self._set_apart(seed)[1]
+        rows = self.chosen(seed, len(self.samples))
         random = np.random.default_rng(seed)
         if self._partition in NATURAL:
             hands = self._own(rows, parts)

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from tierwise.core.describing import Column
 from tierwise.core.errors import ConfigurationError
@@ -66,6 +68,18 @@ class TableSource:
     def reserved(self, seed: int) -> Dataset:
         """Return the samples that no device gets."""
         return self._pool.dealer.reserved(seed)
+
+    def schema_options(self) -> dict[str, object]:
+        """Return the options that another set of the same task shares."""
+        return self._pool.schema_options()
+
+    def all_samples(self, seed: int) -> Dataset:
+        """Return all samples, undivided."""
+        return self._pool.dealer.all_samples(seed)
+
+    def features_only(self, seed: int) -> NDArray[np.float32]:
+        """Return the features of all samples, which need no target."""
+        return self._pool.features_only(seed)
 
     def pins(self) -> dict[str, object]:
         """Return the options that tell the task without the files."""

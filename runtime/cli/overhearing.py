@@ -58,9 +58,9 @@ class Overheard:
             self.asked_at = anyio.current_time()
         await self._transport.send(data)
 
-    async def follow(self, group: GroupId) -> None:
-        """Listen to a group's topic."""
-        await self._transport.follow(group)
+    async def follow(self, group: GroupId, *also: GroupId) -> None:
+        """Listen to groups' topics."""
+        await self._transport.follow(group, *also)
 
     def link(self) -> Mapping[str, float]:
         """Return what was learnt of the link."""

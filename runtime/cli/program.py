@@ -47,7 +47,7 @@ VARIABLES: Final = {
 COMMANDS: Final = {
     "demo": LazyCommand(
         "tierwise.runtime.demo.command:demo",
-        "Watch a fleet of unequal devices being grouped and trained on real data, in under a minute.",
+        "Watch a fleet of unequal devices being grouped and trained on real data, in about a minute on two cores.",
     ),
     "simulate": LazyCommand(
         "tierwise.runtime.cli.simulate:simulate",

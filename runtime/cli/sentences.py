@@ -129,7 +129,8 @@ def _of_round(happening: e.Event | e.Notice) -> str | None:
     match happening:
         case e.RoundOpened(group=group, participants=participants):
             what = f"round {happening.round}" if happening.purpose is e.Purpose.FIT else OTHERWISE[happening.purpose]
-            return f"{group}: {what} opened for {_devices(len(participants))}"
+            guests = f", {len(happening.guests)} of them guests" if happening.guests else ""
+            return f"{group}: {what} opened for {_devices(len(participants))}{guests}"
         case e.RoundPostponed(group=group, reason=reason):
             return f"{group}: the next round waits for devices: {reason}"
         case e.UpdateAccepted(cohort=cohort, device=device, samples=samples):
@@ -175,8 +176,9 @@ def _received(message: m.Message) -> str | None:
             return f"joined federation {federation}"
         case m.Refused(reason=reason):
             return f"the coordinator refused this device: {reason}"
-        case m.Assigned(assignment=assignment):
-            return f"in {assignment.group}, with tier {assignment.tier.name}"
+        case m.Assigned(assignment=assignment, also=also):
+            visits = f"; a guest of {', '.join(one.group for one in also)}, when there is time" if also else ""
+            return f"in {assignment.group}, with tier {assignment.tier.name}{visits}"
         case m.RoundAnnounced(cohort=cohort):
             what = "round" if message.purpose is e.Purpose.FIT else OTHERWISE[message.purpose]
             return f"{cohort}: {what} announced, {message.deadline_in_s:.3g} s to the deadline"

@@ -16,18 +16,21 @@ from tierwise.runtime.cli.dataspec import FORM
 from tierwise.runtime.cli.interrupt import Interrupted, run_abandonable
 from tierwise.runtime.cli.keeping import keep
 from tierwise.runtime.demo import tables
+from tierwise.runtime.demo.brought import DATA, USUAL, Wanted
 from tierwise.runtime.demo.comparison import Comparison, SeedResult, compare
-from tierwise.runtime.demo.introduction import conclusion, introduction
+from tierwise.runtime.demo.conclusion import conclusion
+from tierwise.runtime.demo.introduction import introduction
 from tierwise.runtime.demo.outcome import ArmResult
 from tierwise.runtime.demo.page import comparison_section
-from tierwise.runtime.demo.plan import DATA, Plan, Wanted, make_plan
+from tierwise.runtime.demo.plan import Plan, make_plan
 from tierwise.runtime.demo.pool import Pool, Task
 from tierwise.runtime.output import REPORT, Report, claim, make_report
 
 
 @click.command(
     epilog="\b\nExamples:\n  tierwise demo\n  tierwise demo --seeds 1 --out demo\n  tierwise demo --json\n"
-    "  tierwise demo --fleet devices.csv --data digits:partition=iid\n  tierwise demo --mqtt"
+    "  tierwise demo --fleet devices.csv --data digits:partition=iid\n  tierwise demo --data my.toml\n"
+    "  tierwise demo --mqtt"
 )
 @click.option(
     "--seeds",
@@ -40,8 +43,9 @@ from tierwise.runtime.output import REPORT, Report, claim, make_report
 @click.option(
     "--data",
     metavar="SPEC",
-    help=f"Your own data: {FORM}, dealt out to all devices. With reserved=N the coordinator holds N samples, without "
-    "their labels, by which groups learn from each other; without, each learns alone.",
+    help=f"Your own data: {FORM}, dealt out to all devices, or each device's own (partition=own). Of a TOML file "
+    "[data], [task] and [exchange.public] count. Groups learn from each other if the coordinator holds samples, "
+    "without labels: reserved=N of data that are dealt out, [exchange.public] where each device has its own.",
 )
 @click.option(
     "--fleet",
@@ -126,7 +130,7 @@ class _Demonstration:
     def _learn(self, pool: Pool, stop: StopToken) -> None:
         plan = self._plan(0)
         stop.check()
-        self._show.print(introduction(plan, self._seeds, yours=self._wanted != Wanted()))
+        self._show.print(introduction(plan, self._seeds, yours=self._wanted != USUAL))
         self._show.print(tables.fleet_table(plan))
         self._show.print()
         names = [arm.name for arm in plan.arms]

@@ -133,6 +133,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
         Of tierwise's federation.
     arms
         All federations, tierwise's first.
+    largest_class
+        For each seed, the share of the most frequent class in all hold-outs; empty where it was not counted.
     """
 
     seeds: tuple[int, ...]
@@ -142,6 +144,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     target: tuple[float, ...]
     groups: tuple[GroupFiguresOverSeeds, ...]
     arms: tuple[ArmFigures, ...]
+    largest_class: tuple[float, ...] = ()
 
 
 def compare(results: Sequence[SeedResult]) -> Comparison:
@@ -156,6 +159,7 @@ def compare(results: Sequence[SeedResult]) -> Comparison:
         target=tuple(one.target for one in results),
         groups=tuple(_group_over_seeds(rank, results) for rank in range(ranks)),
         arms=tuple(_arm_over_seeds(name, results) for name in first.outcomes),
+        largest_class=tuple(one.plan.largest_class for one in results),
     )
 
 

@@ -1,9 +1,9 @@
-"""What the demonstration says before and after: what is compared, by which rules, and what to make of it."""
+"""What the demonstration says before any result is known: what is compared, and by which rules."""
 
 from typing import Final
 
 from tierwise.runtime.cli import present
-from tierwise.runtime.demo.comparison import TARGET, Comparison
+from tierwise.runtime.demo.comparison import TARGET
 from tierwise.runtime.demo.plan import BUDGET, ROUNDS, ArmName, Plan
 
 _CATALOGUE: Final = "Their hardware is that of real machines, from published figures."
@@ -32,42 +32,29 @@ def introduction(plan: Plan, seeds: int, *, yours: bool) -> str:
     """
     isolated = any(arm.name is ArmName.ISOLATED for arm in plan.arms)
     fleets = " and draws a fleet" if plan.models is not None else ""
+    deals = "deals out the data anew" if plan.dealt else "chooses the hold-outs anew"
     told = [
         _data(plan, yours=yours),
+        plan.because,
         _ours(plan),
         "Isolated groups: the same, and each group learns alone." if isolated else "",
         "Largest, and smallest for all: one model of that size for the whole fleet.",
         _ROUNDS,
         _rules(plan),
         _CLOCK,
-        f"{seeds} seed{'' if seeds == 1 else 's'}: each deals out the data anew{fleets}.\n",
+        f"{seeds} seed{'' if seeds == 1 else 's'}: each {deals}{fleets}.\n",
     ]
     return "\n".join(line for line in told if line)
 
 
-def conclusion(comparison: Comparison) -> str:
-    """Say what to make of the figures."""
-    names = [arm.name for arm in comparison.arms]
-    text = (
-        "What to make of it: the largest model for all has seen only the data of the devices that meet the deadline, "
-        "and the others do not carry its size in time; it is scored on their hold-outs all the same, as if they did. "
-        "The smallest reaches all, costs least, and stays small for the strong. tierwise gives each device a model "
-        "that it carries, and uses all data."
-    )
-    if ArmName.ISOLATED in names:
-        text += (
-            f" Its groups learn from each other's models by {comparison.public:,} samples without labels; beside "
-            "isolated groups one sees what that is worth here."
-        )
-    return text
-
-
 def _data(plan: Plan, *, yours: bool) -> str:
     samples = sum(len(spec.data.train) + len(spec.data.holdout) for spec in plan.devices.values())
-    shared = f"{len(plan.devices):,} devices share {samples:,} "
+    shared = f"{len(plan.devices):,} devices {'share' if plan.dealt else 'have'} {samples:,} "
     if yours:
         hardware = "Their hardware is from your table." if plan.models is None else _CATALOGUE
-        return f"{shared}samples of {plan.settings.task.name!r}, of which each keeps some as its hold-out. {hardware}"
+        own = "" if plan.dealt else "each has its own and "
+        kept = f"{own or 'of which each '}keeps some as its hold-out"
+        return f"{shared}samples of {plan.settings.task.name!r}, {kept}. {hardware}"
     return (
         f"{shared}handwritten digits (Dirichlet 0.3: each has its own mixture of classes, and keeps a fifth as its "
         f"hold-out). {_CATALOGUE}"

@@ -16,11 +16,14 @@ from typing import Final
 from tierwise.core.errors import FederationError, TierwiseError
 from tierwise.core.learning import StopToken
 from tierwise.plugins.manager import Plugins
+from tierwise.runtime.demo.brought import Wanted
 from tierwise.runtime.demo.outcome import ArmResult, run_arm
-from tierwise.runtime.demo.plan import ArmName, Plan, Wanted, make_plan
+from tierwise.runtime.demo.plan import ArmName, Plan, make_plan
 
 MOST: Final = 8
 """Processes, whatever the machine; each needs memory of its own."""
+THREADS: Final = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+"""What tells the libraries of linear algebra, when they are loaded, how many threads to use."""
 _GLANCE_S: Final = 0.1
 """How often it is seen whether all shall stop."""
 _PARTING_S: Final = 2.0
@@ -103,7 +106,7 @@ class Pool:
 
     def _start(self, count: int) -> None:
         context = multiprocessing.get_context("spawn")
-        with _deaf():
+        with _deaf(), _one_thread_each():
             while len(self._workers) < count:
                 ours, theirs = context.Pipe()
                 process = context.Process(target=_serve, args=(theirs, self.wanted), daemon=True)
@@ -121,6 +124,21 @@ class Pool:
                 worker.process.join()
             worker.pipe.close()
         self._workers.clear()
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Let processes that are started here compute in one thread, unless the user set another number.
+
+    There is one for each processor already; threads of theirs would only wait for each other, and burn time with it.
+    """
+    ours = [name for name in THREADS if name not in os.environ]
+    os.environ.update(dict.fromkeys(ours, "1"))
+    try:
+        yield
+    finally:
+        for name in ours:
+            del os.environ[name]
 
 
 @contextmanager

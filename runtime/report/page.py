@@ -54,7 +54,7 @@ def build_page(run: Run, report: Report, library: str, more: Sequence[str] = ())
             footer,
         )
     )
-    return _document(f"{_name(run)} · tierwise", content, library)
+    return _document(f"{_title(run)} · tierwise", content, library)
 
 
 def _document(title: str, content: str, library: str) -> str:
@@ -82,19 +82,25 @@ def _text(name: str) -> str:
 # -- what it begins with
 
 
-def _name(run: Run) -> str:
-    return run.state.settings.name if run.state.settings else "federation"
+def _title(run: Run) -> str:
+    """Return what tells this page from another one: the federation's name, its task, and how many devices."""
+    settings = run.state.settings
+    if settings is None:
+        return "federation"
+    names = dict.fromkeys((settings.name, settings.task.name))
+    return f"{': '.join(names)}, {len(run.state.devices):,} devices"
 
 
 def _header(run: Run, report: Report) -> str:
     groups, task = run.state.groups, run.state.settings.task if run.state.settings else None
-    what = f" learned {task.name} ({task.features:,} features, {len(task.classes):,} classes)" if task else ""
+    learned = "a number to predict" if task and not task.classes else f"{len(task.classes) if task else 0:,} classes"
+    what = f" learned {task.name} ({task.features:,} features, {learned})" if task else ""
     lead = (
         f"{len(run.state.devices):,} devices{what} in {len(groups):,} group{'' if len(groups) == 1 else 's'}, "
         f"within {present.duration(report.run.simulated_s)} of federation time."
     )
     warnings = [paragraph(text, "warning") for text in _warnings(run, report)]
-    return f"<header><h1>{escape(_name(run))}</h1>\n{paragraph(lead, 'lead')}{''.join(warnings)}</header>"
+    return f"<header><h1>{escape(_title(run))}</h1>\n{paragraph(lead, 'lead')}{''.join(warnings)}</header>"
 
 
 def _warnings(run: Run, report: Report) -> Iterator[str]:
@@ -102,9 +108,12 @@ def _warnings(run: Run, report: Report) -> Iterator[str]:
         yield f"The federation failed: {report.run.failure}"
     elif report.interrupted or run.state.stage is not Stage.FINISHED:
         yield "The run had not ended when this page was made: it shows how far it came."
+    alike: dict[str, list[str]] = {}
     for group in report.run.groups:
-        if group.failed:
-            yield f"Group {group.group} failed: {group.reason}"
+        if group.failed and group.reason not in (report.run.failure or ""):  # which is told already
+            alike.setdefault(group.reason, []).append(group.group)
+    for reason, names in alike.items():
+        yield f"{'Group' if len(names) == 1 else 'Groups'} {', '.join(names)} failed: {reason}"
 
 
 # -- sections
@@ -131,8 +140,17 @@ def _sections(run: Run, report: Report, rows: RunRows) -> Iterator[str]:
             f"Each group's models, from when on they were there; {rows.metric} on the hold-outs of the devices that "
             "delivered in time, before they trained. A line's last value is that of the closing evaluation."
         )
-        told = folded("The evaluations as a table", values_table(rows))
+        told = folded("The evaluations as a table", values_table(rows.metric, rows.values, "on the hold-outs"))
         yield section("metric", f"{titled(rows.metric)} over time", paragraph(said), figure("metric", chart), told)
+    if rows.tests and rows.metric is not None:
+        chart = metric_chart(rows.metric, rows.tests, rows.groups)
+        said = (
+            f"The model that each round made; {rows.metric} on the coordinator's own test set, which is the same for "
+            "all groups."
+        )
+        told = folded("The tests as a table", values_table(rows.metric, rows.tests, "on the test set"))
+        title = f"{titled(rows.metric)} on the test set over time"
+        yield section("test", title, paragraph(said), figure("test", chart), told)
     if rows.rounds:
         chart = rounds_chart(rows.rounds, rows.groups)
         said = (

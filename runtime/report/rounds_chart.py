@@ -87,5 +87,5 @@ def _told(name: GroupId, rounds: Sequence[RoundRow], unit: str, factor: float) -
     first, last = min(row.opened_s for row in rounds), max(row.ended_s for row in rounds)
     return (
         f"{name}: {closed:,} rounds closed{f', {abandoned:,} abandoned' if abandoned else ''}, "
-        f"from {first / factor:.4g} to {last / factor:.4g} {unit}."
+        f"from {first / factor:.4g} {unit} to {last / factor:.4g} {unit}."
     )

@@ -74,7 +74,7 @@ class RoundRow:
 
 @dataclass(frozen=True, slots=True)
 class MetricRow:
-    """A model's metric on the hold-outs of those who evaluated it.
+    """A model's metric, on the hold-outs of those who evaluated it or on a test set.
 
     Attributes
     ----------
@@ -120,6 +120,8 @@ class RunRows:
         What ``values`` are of: the task's first metric; None if nothing was evaluated.
     values
         By group, in the order of time.
+    tests
+        Likewise, on the coordinator's own test set; empty without one.
     absent
         Sorted by id.
     groups
@@ -130,18 +132,20 @@ class RunRows:
     rounds: tuple[RoundRow, ...]
     metric: str | None
     values: tuple[MetricRow, ...]
+    tests: tuple[MetricRow, ...]
     absent: tuple[AbsentRow, ...]
     groups: tuple[GroupId, ...]
 
 
 def read_rows(run: Run, figures: RunFigures) -> RunRows:
     """Take all rows from a run's log and figures."""
-    values = tuple(_values(figures))
+    values, tests = tuple(_values(figures)), tuple(_tests(figures))
     return RunRows(
         devices=tuple(_devices(run.state)),
         rounds=read_rounds(run.records),
-        metric=figures.metric if values else None,
+        metric=figures.metric if values or tests else None,
         values=values,
+        tests=tests,
         absent=tuple(sorted(_absent(run.state), key=lambda row: row.device)),
         groups=tuple(group.group for group in figures.groups),
     )
@@ -235,6 +239,13 @@ def _values(figures: RunFigures) -> Iterator[MetricRow]:
             yield from _value(group.group, one.version - 1, since, one.metrics.get(figures.metric))
             since = one.closed_at
         yield from _value(group.group, group.version, since, group.metrics.get(figures.metric))
+
+
+def _tests(figures: RunFigures) -> Iterator[MetricRow]:
+    """Yield a metric of the model that each round made, on the coordinator's test set."""
+    for group in figures.groups:
+        for one in group.history:
+            yield from _value(group.group, one.version, one.closed_at, one.test.get(figures.metric))
 
 
 def _value(series: str, version: int, at_s: float, found: MetricFigure | None) -> Iterator[MetricRow]:

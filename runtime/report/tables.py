@@ -14,7 +14,7 @@ from tierwise.runtime.group_figures import GroupFigures
 from tierwise.runtime.output import Report
 from tierwise.runtime.report.drawing import titled
 from tierwise.runtime.report.markup import folded, paragraph, table
-from tierwise.runtime.report.rows import RoundEnd, RunRows
+from tierwise.runtime.report.rows import MetricRow, RoundEnd, RunRows
 
 
 def groups_table(groups: Sequence[GroupFigures]) -> str:
@@ -35,11 +35,17 @@ def groups_table(groups: Sequence[GroupFigures]) -> str:
             present.size(group.upload_bytes),
             *(present.MISSING if group.energy_j is None else present.scaled(group.energy_j, "J") for _ in energy),
             present.duration(group.simulated_s),
-            (group.reason or present.MISSING) if group.finished else "not finished",
+            _ending(group),
         )
         for group in groups
     ]
     return table("The groups, weakest first; traffic and energy are those of closed rounds", columns, rows, numbers)
+
+
+def _ending(group: GroupFigures) -> str:
+    if not group.finished:
+        return "not finished"
+    return "failed: see above" if group.failed else group.reason or present.MISSING
 
 
 def evaluation_table(run: RunFigures, evaluation: Evaluation) -> str:
@@ -88,12 +94,11 @@ def devices_table(rows: RunRows) -> str:
     )
 
 
-def values_table(rows: RunRows) -> str:
-    """Return the metric of each model."""
-    metric = rows.metric or ""
+def values_table(metric: str, values: Sequence[MetricRow], where: str) -> str:
+    """Return the metric of each model, on the samples that ``where`` names."""
     columns = ("group", "rounds", "since", metric, "samples")
     return table(
-        f"{titled(metric)} of each model; since is federation time",
+        f"{titled(metric)} of each model {where}; since is federation time",
         columns,
         [
             (
@@ -103,7 +108,7 @@ def values_table(rows: RunRows) -> str:
                 present.metric(metric, row.value),
                 f"{row.samples:,}",
             )
-            for row in rows.values
+            for row in values
         ],
         columns[1:],
     )

@@ -27,6 +27,7 @@ from tierwise.core.tiers import Tier
 from tierwise.core.work import Job, perform
 from tierwise.runtime.exceptions import told_to_coordinator
 from tierwise.runtime.simulation.faults import FaultPlan, FaultyLinks, Way
+from tierwise.runtime.transports.memory import newly_followed
 
 RELIABLE = AgentSettings(retry_s=None, poll_s=None)
 """The simulated network loses nothing, so nothing is sent twice."""
@@ -47,8 +48,9 @@ class _Device:
     data: LocalData
     up: bool = True
     """Whether its program runs."""
-    following: GroupId | None = None
-    job: Job | None = None
+    following: tuple[GroupId, ...] = ()
+    work: object | None = None
+    """Stands for the job that it does; another one each time that a job is begun."""
     ticks: set[float] = field(default_factory=set)
     """When a tick is on the heap already."""
 
@@ -141,7 +143,7 @@ class SimulatedFleet:
         """Let an envelope travel to all devices of a group, to each over its own link."""
         self._retained[group] = data
         for name, device in self._devices.items():
-            if device.following == group:
+            if group in device.following:
                 self._deliver(name, data)
 
     # -- the heap
@@ -221,7 +223,7 @@ class SimulatedFleet:
 
     def _crash(self, name: DeviceId) -> None:
         device = self._devices[name]
-        device.up, device.job, device.following = False, None, None
+        device.up, device.work, device.following = False, None, ()
 
     def _restart(self, name: DeviceId) -> None:
         device = self._devices[name]
@@ -238,18 +240,22 @@ class SimulatedFleet:
                 case do.Send():
                     self._send(name, device, action)
                 case do.Follow():
-                    device.following = action.group
-                    if action.group in self._retained:
-                        self._deliver(name, self._retained[action.group])
+                    self._follow(name, device, (action.group, *action.also))
                 case do.StartJob():
                     self._start_job(name, device, action.job)
                 case do.StopJob():
-                    device.job = None
+                    device.work = None
                 case do.KeepTarget():
                     self.kept[name] = action.model  # the coordinator's result has the model itself
                 case do.Leave():
                     pass  # the machine knows
         self._schedule_tick(name, device)
+
+    def _follow(self, name: DeviceId, device: _Device, groups: tuple[GroupId, ...]) -> None:
+        before, device.following = device.following, groups
+        for group in newly_followed(before, groups):
+            if group in self._retained:
+                self._deliver(name, self._retained[group])
 
     def _send(self, name: DeviceId, device: _Device, action: do.Send) -> None:
         data = seal(action.message, action.body)
@@ -267,7 +273,7 @@ class SimulatedFleet:
             self._arrivals.put_nowait(arrived)
 
     def _start_job(self, name: DeviceId, device: _Device, job: Job) -> None:
-        device.job = job
+        work = device.work = object()
         fits = job.purpose is Purpose.FIT
         duration_s = job.tier.cost.compute_s(
             device.profile,
@@ -276,9 +282,9 @@ class SimulatedFleet:
         )
 
         def finish() -> None:
-            if device.job is not job:
+            if device.work is not work:
                 return  # it was stopped
-            device.job = None
+            device.work = None
             self._act(name, device, self._perform(device, job))
 
         self._schedule(self._now() + duration_s, finish)
@@ -289,7 +295,7 @@ class SimulatedFleet:
         except FitStopped:
             raise
         except Exception as error:  # as on a real device, a learner's mistake is told to the coordinator
-            return device.machine.job_failed(job.cohort, told_to_coordinator(error))
+            return device.machine.job_failed(job.cohort, told_to_coordinator(error), self._now())
         return device.machine.job_done(job.cohort, done, self._now())
 
     def _schedule_tick(self, name: DeviceId, device: _Device) -> None:

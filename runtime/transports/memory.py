@@ -30,7 +30,7 @@ class MemoryNetwork:
     def __init__(self) -> None:
         self._inbound = _Inbound()
         self._agents: dict[DeviceId, MemoryObjectSendStream[bytes]] = {}
-        self._following: dict[DeviceId, GroupId] = {}
+        self._following: dict[DeviceId, tuple[GroupId, ...]] = {}
         self._retained: dict[GroupId, bytes] = {}
 
     def coordinator(self) -> CoordinatorTransport:
@@ -56,17 +56,18 @@ class MemoryNetwork:
             self._following.pop(device, None)
             self._inbound.put(ConnectionLost(device, "its agent disconnected"))
 
-    def follow(self, device: DeviceId, group: GroupId) -> None:
-        """Subscribe a device to a group's topic, in place of its old one."""
-        self._following[device] = group
-        if group in self._retained:
-            self.deliver(device, self._retained[group])
+    def follow(self, device: DeviceId, groups: tuple[GroupId, ...]) -> None:
+        """Subscribe a device to these groups' topics, in place of its old ones."""
+        before, self._following[device] = self._following.get(device, ()), groups
+        for group in newly_followed(before, groups):
+            if group in self._retained:
+                self.deliver(device, self._retained[group])
 
     def broadcast(self, group: GroupId, data: bytes) -> None:
         """Put an envelope into the queues of all who follow a group, and keep it for those who will."""
         self._retained[group] = data
         for device, followed in self._following.items():
-            if followed == group:
+            if group in followed:
                 self.deliver(device, data)
 
     def deliver(self, device: DeviceId, data: bytes) -> None:
@@ -83,6 +84,14 @@ class MemoryNetwork:
     async def next_arrival(self) -> Arrived | ConnectionLost:
         """Take what waits for the coordinator."""
         return await self._inbound.get()
+
+
+def newly_followed(before: tuple[GroupId, ...], groups: tuple[GroupId, ...]) -> tuple[GroupId, ...]:
+    """Return whose retained envelopes a device gets that follows these groups from now on.
+
+    Who follows the same ones once more has missed something, and gets all.
+    """
+    return tuple(group for group in groups if group not in before) or groups
 
 
 class _Inbound:
@@ -150,8 +159,8 @@ class _AgentEnd:
     async def send(self, data: bytes) -> None:
         self._network.report(Arrived(self._device, data))
 
-    async def follow(self, group: GroupId) -> None:
-        self._network.follow(self._device, group)
+    async def follow(self, group: GroupId, *also: GroupId) -> None:
+        self._network.follow(self._device, (group, *also))
 
     def link(self) -> dict[str, float]:
         return {}  # there is none

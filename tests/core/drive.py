@@ -45,7 +45,12 @@ DESCRIPTION = {name: Metric(sum=5.0, count=10) for name in names_of_sums(TASK.fe
 
 
 def settings(
-    *, min_devices: int | None = None, window_s: float | None = WINDOW_S, seed: int = 7, standardise: bool = False
+    *,
+    min_devices: int | None = None,
+    window_s: float | None = WINDOW_S,
+    seed: int = 7,
+    standardise: bool = False,
+    downward: bool = False,
 ) -> FederationSettings:
     """Return settings with round numbers."""
     return FederationSettings(
@@ -53,12 +58,12 @@ def settings(
         task=msgspec.structs.replace(TASK, standardise=standardise),
         seed=seed,
         enrolment=EnrolmentSettings(min_devices=min_devices, window_s=window_s),
-        rounds=RoundSettings(deadline_s=DEADLINE_S, grace_s=GRACE_S, evaluation_deadline_s=50.0),
+        rounds=RoundSettings(deadline_s=DEADLINE_S, grace_s=GRACE_S, evaluation_deadline_s=50.0, downward=downward),
     )
 
 
 def profile(flops: float = 1e9) -> HardwareProfile:
-    """Return the hardware of a device."""
+    """Return the hardware of a device; with less than 1e4, a round of any tier takes more than half the deadline."""
     return HardwareProfile.declared(cpu_flops=flops)
 
 
@@ -82,7 +87,7 @@ def answer(order: c.Order) -> i.Answer:
         case c.ChooseTier():
             return i.TierProposed(order=order.key, tier=tier(f"tier-{order.group}"), model=blob(f"{order.group}-0"))
         case c.SelectParticipants():
-            return i.ParticipantsSelected(order=order.key, devices=tuple(order.candidates))
+            return i.ParticipantsSelected(order=order.key, devices=(*order.candidates, *order.guests))
         case c.ReduceCohort():
             return i.CohortReduced(
                 order=order.key, model=blob(f"{order.cohort}-model"), optimizer_state=blob(f"{order.cohort}-state")
@@ -107,6 +112,8 @@ class Drive:
         Federation time, in seconds; tests move it.
     records
         The log.
+    visits
+        Whether devices that join can be guests.
     """
 
     def __init__(
@@ -115,6 +122,7 @@ class Drive:
         self.machine = Federation()
         self.now = 0.0
         self.records: list[e.Record] = []
+        self.visits = True
         if opened is not None:
             self.give(i.OpenFederation(settings=opened, exchanges=exchanges, tests=tests))
 
@@ -160,7 +168,9 @@ class Drive:
 
     def enrol(self, *devices: str) -> list[e.Event]:
         """Let devices join, or come back."""
-        return self._each(i.EnrolDevice(device=DeviceId(name), schema_hash=TASK.schema_hash) for name in devices)
+        return self._each(
+            i.EnrolDevice(device=DeviceId(name), schema_hash=TASK.schema_hash, visits=self.visits) for name in devices
+        )
 
     def report(self, device: str, flops: float = 1e9) -> list[e.Event]:
         """Let a device tell its hardware."""
@@ -233,9 +243,9 @@ class Drive:
         return self.give(i.GroupsProposed(order=self.order(c.FormGroups).key, grouping=grouping))
 
     def select(self, group: str = "g1", *devices: str) -> list[e.Event]:
-        """Open a group's next round, with these participants or all candidates."""
+        """Open a group's next round, with these participants or all candidates and guests."""
         order = self.order(c.SelectParticipants, group)
-        chosen = tuple(map(DeviceId, devices)) or tuple(order.candidates)
+        chosen = tuple(map(DeviceId, devices)) or (*order.candidates, *order.guests)
         return self.give(i.ParticipantsSelected(order=order.key, devices=chosen))
 
     def reduce(self, group: str = "g1") -> list[e.Event]:
@@ -296,10 +306,13 @@ class Drive:
         return [event for one in given for event in self.give(one)]
 
 
-def learning(*groups: str, exchanges: bool = False, tests: bool = False, standardise: bool = False) -> Drive:
+def learning(
+    *groups: str, exchanges: bool = False, tests: bool = False, standardise: bool = False, downward: bool = False
+) -> Drive:
     """Return a federation whose groups, given as the letters of their devices from the weakest on, have tiers."""
     devices = "".join(groups)
-    drive = Drive(settings(min_devices=len(devices), standardise=standardise), exchanges=exchanges, tests=tests)
+    given = settings(min_devices=len(devices), standardise=standardise, downward=downward)
+    drive = Drive(given, exchanges=exchanges, tests=tests)
     drive.join(*devices)
     drive.form(*(tuple(group) for group in groups))
     for order in drive.outstanding(c.ChooseTier):

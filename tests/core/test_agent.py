@@ -119,7 +119,7 @@ def delivered(body=b"delta"):
 def test_it_says_hello_until_it_is_welcome():
     device = Device()
     (hello,) = device.start()
-    assert hello == Send(m.Hello(schema_hash="schema", profile=PROFILE))
+    assert hello == Send(m.Hello(schema_hash="schema", profile=PROFILE, visits=True))
     assert device.machine.due_at == 5
     assert device.at(4.9) == ()
     assert device.at(5) == (hello,)
@@ -237,7 +237,7 @@ def test_refused_or_dismissed_it_stops_and_hears_nothing_more(message, stage, le
 
 
 OTHER = HardwareProfile.declared(mains_bool=0.0)
-NEWS = Send(m.Hello(schema_hash="schema", profile=OTHER))
+NEWS = Send(m.Hello(schema_hash="schema", profile=OTHER, visits=True))
 
 
 def test_other_hardware_is_told_once_and_by_every_later_hello():
@@ -308,7 +308,7 @@ def test_a_newer_round_stops_the_older_job():
     assert stopped == StopJob(CohortId("g1.r1"), overdue=True)
     assert started.job.cohort == "g1.r2"
     assert device.finish("g1.r1") == ()  # what the stopped job still gives is ignored
-    assert device.machine.job_failed(CohortId("g1.r1"), "late") == ()
+    assert device.machine.job_failed(CohortId("g1.r1"), "late", device.now) == ()
     (sent,) = device.finish("g1.r2")
     assert sent.message.cohort == "g1.r2"
 
@@ -417,7 +417,7 @@ def test_a_newer_round_ends_the_repetition_of_an_older_update():
 
 def test_a_job_that_failed_is_declined_and_declined_again_when_asked_again():
     device = training()
-    refused = device.machine.job_failed(CohortId("g1.r1"), "no memory")
+    refused = device.machine.job_failed(CohortId("g1.r1"), "no memory", device.now)
     assert refused == (Send(m.TaskRefused(cohort=CohortId("g1.r1"), reason="no memory")),)
     assert device.machine.due_at is None
     assert device.hear(announced()) == refused  # the coordinator may have died before it knew
@@ -535,7 +535,7 @@ def test_with_its_target_it_asks_only_the_coordinator():
 
 def test_a_declined_round_is_declined_again_when_it_asks():
     device = training(**ASKING)
-    refused = device.machine.job_failed(CohortId("g1.r1"), "no memory")
+    refused = device.machine.job_failed(CohortId("g1.r1"), "no memory", device.now)
     assert asked(device.at(POLL_S))
     assert device.hear(announced()) == refused  # it has no receipt, so it may be lost
 
@@ -639,6 +639,8 @@ heard = st.one_of(
     st.builds(receipt, cohorts),
     st.builds(welcome, st.none() | assigned),
     st.builds(lambda one: m.Assigned(assignment=one), assigned),
+    st.builds(lambda own, also: m.Assigned(assignment=own, also=(also,)), assigned, assigned),
+    st.builds(lambda round_of: msgspec.structs.replace(round_of, guests=(ME,)), announcements),
     st.builds(target, groups),
 )
 finish = st.just("finish")
@@ -664,7 +666,7 @@ class Storm:
         elif self.jobs:  # any job that ever ran may still say something
             job = self.jobs[0 if step == "fail" else -1]
             if step == "fail":
-                self.perform(self.device.machine.job_failed(job.cohort, "broken"))
+                self.perform(self.device.machine.job_failed(job.cohort, "broken", self.device.now))
             else:
                 body = repr((job, len(self.jobs))).encode()
                 local = dataclasses.replace(done(body).trained, local=LOCAL)

@@ -187,7 +187,7 @@ def test_a_record_is_written_with_its_schema_and_event_name() -> None:
     assert msgspec.msgpack.decode(encode_record(record)) == {
         "sequence": 4,
         "at": 1.5,
-        "event": {"event": "device-enrolled", "device": "a"},
+        "event": {"event": "device-enrolled", "device": "a", "visits": False},
         "schema": 1,
     }
 

@@ -25,6 +25,7 @@ from tierwise.core.state import CohortState, Phase, Stage
 from .drive import DEADLINE_S, DESCRIPTION, GRACE_S, HITS, TASK, TICKS_LIMIT, answer, blob, profile, settings, tier
 
 DEVICES = [DeviceId(f"d{number}") for number in range(10)]
+NO_HITS = {name: Metric(sum=0.0, count=0) for name in HITS}
 STEPS_LIMIT = 1000
 """Of a federation whose devices have all gone silent: far more than its groups' last rounds take."""
 
@@ -34,7 +35,7 @@ cohorts = st.builds(
     st.sampled_from(["g1", "g2", "g3", "g9", ""]),
     st.integers(0, 6),
 )
-flops = st.sampled_from([1e9, 2e9, 4e9])
+flops = st.sampled_from([1e9, 2e9, 4e9, 2.5e3])
 reasons = st.sampled_from(["", "why not", "größer"])
 metrics = st.one_of(
     st.just(HITS),
@@ -48,7 +49,12 @@ blobs = st.builds(blob, st.sampled_from(["g1-0", "g2-0", "g1.r1-model", "x"]))
 
 anything = st.one_of(
     st.builds(i.OpenFederation, settings=st.just(settings())),
-    st.builds(i.EnrolDevice, device=devices, schema_hash=st.sampled_from([TASK.schema_hash, "", "f" * 64])),
+    st.builds(
+        i.EnrolDevice,
+        device=devices,
+        schema_hash=st.sampled_from([TASK.schema_hash, "", "f" * 64]),
+        visits=st.booleans(),
+    ),
     st.builds(i.ReportHardware, device=devices, profile=st.builds(profile, flops)),
     st.builds(i.LoseDevice, device=devices, reason=reasons),
     st.builds(i.RemoveDevice, device=devices, reason=reasons),
@@ -181,6 +187,7 @@ class Histories(RuleBasedStateMachine):
         exchanges=st.booleans(),
         tests=st.booleans(),
         standardise=st.booleans(),
+        downward=st.booleans(),
     )
     def open(
         self,
@@ -191,10 +198,11 @@ class Histories(RuleBasedStateMachine):
         exchanges: bool,
         tests: bool,
         standardise: bool,
+        downward: bool,
     ) -> None:
         if min_devices is None:
             window_s = 60.0
-        given = settings(min_devices=min_devices, window_s=window_s, standardise=standardise)
+        given = settings(min_devices=min_devices, window_s=window_s, standardise=standardise, downward=downward)
         self.step(i.OpenFederation(settings=given, exchanges=exchanges, tests=tests))
         for device in DEVICES[:joining]:
             self.join(device, 1e9)
@@ -204,10 +212,12 @@ class Histories(RuleBasedStateMachine):
             for _ in range(4):
                 for order in self.orders():
                     self.step(answer(order))
+            if downward:  # nor before there are guests
+                self.everybody_does_what_it_should(enough=False)
 
     @rule(device=devices, flops=flops)
     def join(self, device: DeviceId, flops: float) -> None:
-        self.step(i.EnrolDevice(device=device, schema_hash=TASK.schema_hash))
+        self.step(i.EnrolDevice(device=device, schema_hash=TASK.schema_hash, visits=True))
         self.step(i.ReportHardware(device=device, profile=profile(flops)))
 
     @rule(given=anything, settle=st.booleans())
@@ -230,7 +240,7 @@ class Histories(RuleBasedStateMachine):
             case "removed":
                 self.step(i.RemoveDevice(device=device, reason="sold"))
             case "back":
-                self.step(i.EnrolDevice(device=device, schema_hash=TASK.schema_hash))
+                self.step(i.EnrolDevice(device=device, schema_hash=TASK.schema_hash, visits=True))
 
     @rule(choice=st.integers(0, 9), settle=st.booleans())
     def an_order_is_answered(self, choice: int, settle: bool) -> None:
@@ -324,8 +334,11 @@ class Histories(RuleBasedStateMachine):
     def what_counts_is_what_was_accepted_once(self) -> None:
         accepted: dict[CohortId, dict[DeviceId, e.UpdateAccepted | e.EvaluationAccepted]] = {}
         survivors: dict[CohortId, tuple[DeviceId, ...]] = {}
+        guests: dict[CohortId, tuple[DeviceId, ...]] = {}
         for event in self.events:
             match event:
+                case e.RoundOpened():
+                    guests[event.cohort] = event.guests
                 case e.UpdateAccepted() | e.EvaluationAccepted():
                     assert event.cohort not in survivors
                     assert event.device not in accepted.setdefault(event.cohort, {})
@@ -342,7 +355,9 @@ class Histories(RuleBasedStateMachine):
                     counted = [accepted[event.cohort][device] for device in survivors[event.cohort]]
                     assert event.devices == len(counted)
                     assert event.samples == sum(update.samples for update in counted)
-                    assert event.metrics == add_metrics(update.metrics for update in counted)
+                    members = [update.metrics for update in counted if update.device not in guests[event.cohort]]
+                    shown = add_metrics(members) if len(members) >= MINIMUM else NO_HITS
+                    assert event.metrics == shown
 
     @invariant()
     def rounds_and_versions_count_up(self) -> None:
@@ -434,6 +449,8 @@ class Histories(RuleBasedStateMachine):
                     assert len(order.candidates) >= MINIMUM
                     candidates = [self.machine.state.devices[device] for device in order.candidates]
                     assert all(device.group == order.group and device.available for device in candidates)
+                    for name in order.guests:
+                        self.can_be_a_guest(name, order.group)
                 case c.PlaceDevices():
                     assert order.groups
                     assert order.newcomers
@@ -444,11 +461,41 @@ class Histories(RuleBasedStateMachine):
                     assert order.group in order.models
                     assert len(order.models) > 1
 
+    def can_be_a_guest(self, name: DeviceId, group: GroupId) -> None:
+        state = self.machine.state
+        device = state.devices[name]
+        assert state.opened.rounds.downward
+        assert device.available
+        assert device.visits
+        own = state.groups[device.group]
+        assert own.rank > state.groups[group].rank
+        served = [one.tier for one in state.groups.values() if one.active and one.rank <= state.groups[group].rank]
+        tiers = [*served, own.tier] if own.active else served
+        rounds = [state.opened.rounds.limits.predict(tier.cost, device.profile).round_s for tier in tiers]
+        assert sum(rounds) <= DEADLINE_S
+
+    @invariant()
+    def only_members_are_asked_for_what_is_not_training(self) -> None:
+        for event in self.events:
+            if isinstance(event, e.RoundOpened):
+                assert set(event.guests) <= set(event.participants)
+                assert not event.guests or event.purpose is e.Purpose.FIT
+                assert len(set(event.participants) - set(event.guests)) >= MINIMUM
+
+    @invariant()
+    def no_round_waits_for_a_guest_that_cannot_be_reached(self) -> None:
+        for group in self.machine.state.groups.values():
+            if group.cohort is not None:
+                for name in group.cohort.waiting.intersection(group.cohort.opened.guests):
+                    assert self.machine.state.devices[name].available
+
     @invariant()
     def whoever_can_select_is_asked_unless_nothing_changed_since_it_said_no(self) -> None:
         asked = {order.group for order in self.orders() if isinstance(order, c.SelectParticipants)}
+        tiering = any(group.phase is Phase.TIERING for group in self.machine.state.groups.values())
         for name, group in self.machine.state.groups.items():
             selects = group.phase is Phase.SELECTING and self.machine.state.reachable_count(group) >= MINIMUM
+            selects = selects and not (tiering and self.machine.state.opened.rounds.downward)
             assert (name in asked) == (selects and group.waits_because is None)
             assert group.waits_because is None or group.phase is Phase.SELECTING
 

@@ -2,15 +2,13 @@
 
 import csv
 import gzip
-import os
-from pathlib import Path
 
 import pytest
 
+from tests.real_data import DATA, needs_real_data
 from tierwise.runtime.fleet.catalogue import DeviceKind, DeviceModel, device_models
 
 MODELS = device_models()
-DATA = Path(os.environ.get("TIERWISE_DATA") or Path(__file__).parents[2] / "../shared/data")
 HPL_RESULTS = DATA / "devices_hpl_gflops_watts.csv.gz"
 
 each_model = pytest.mark.parametrize("model", MODELS, ids=lambda model: model.model)
@@ -82,9 +80,8 @@ def test_every_figure_has_a_source(model: DeviceModel) -> None:
 
 
 @pytest.mark.data
+@needs_real_data
 def test_measured_figures_equal_the_published_ones() -> None:
-    if not HPL_RESULTS.exists():
-        pytest.skip(f"{HPL_RESULTS.name} is not in {DATA}: let TIERWISE_DATA name the folder of the data sets")
     with gzip.open(HPL_RESULTS, "rt", encoding="utf-8", newline="") as lines:
         published = {row["device"]: row for row in csv.DictReader(lines)}
     measured = {m.hpl_name: (m.cpu_flops, m.power_w) for m in MODELS}

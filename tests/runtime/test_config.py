@@ -224,7 +224,8 @@ def test_the_example_is_right() -> None:
             "[rounds]\ndeadlin_s = 3",
             "rounds.deadlin_s",
             "[rounds] has no option 'deadlin_s' (did you mean 'deadline_s'?), which is set to 3; its options: "
-            "abandoned_limit, deadline_s, energy_j, epochs, evaluation_deadline_s, grace_s, max_samples, traffic_bytes",
+            "abandoned_limit, deadline_s, downward, energy_j, epochs, evaluation_deadline_s, grace_s, max_samples, "
+            "traffic_bytes",
             id="unknown key",
         ),
         pytest.param(

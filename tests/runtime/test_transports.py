@@ -92,6 +92,25 @@ async def test_following_another_group_ends_following_the_first(network):
         assert await take(a) == [b"2"]
 
 
+async def test_several_groups_are_followed_at_once_and_only_what_is_new_comes_again(network):
+    a, coordinator = network.agent(A), network.coordinator()
+    async with a.connect():
+        await coordinator.broadcast(G1, b"1")
+        await coordinator.broadcast(G2, b"2")
+        await a.follow(G2)
+        assert await take(a) == [b"2"]
+        await a.follow(G2, G1)
+        assert await take(a) == [b"1"]
+        await a.follow(G2, G1)
+        assert await take(a, 2) == [b"2", b"1"]
+        await coordinator.broadcast(G1, b"3")
+        assert await take(a) == [b"3"]
+        await a.follow(G2)
+        assert await take(a) == [b"2"]
+        await coordinator.broadcast(G1, b"4")
+        assert await nothing(a)
+
+
 async def test_who_leaves_is_reported_and_misses_what_is_sent_meanwhile(network):
     coordinator, a = network.coordinator(), network.agent(A)
     async with a.connect():

@@ -127,7 +127,8 @@ class MqttAgent:
         self._uplink = Uplink(
             device, settings.federation, _with_chunks(upload, settings.chunk_bytes), seal_to, self._meter
         )
-        self._group: GroupId | None = None
+        self._groups: tuple[GroupId, ...] = ()
+        """What it follows; its own group is the first."""
         self._arrivals = Arrivals(
             download or DownloadSettings(chunk_limit_bytes=max(settings.chunk_bytes, DEFAULT_CHUNK_BYTES)),
             self.dropped,
@@ -176,7 +177,7 @@ class MqttAgent:
                     tasks.cancel_scope.cancel()
 
     async def receive(self) -> AsyncGenerator[bytes | memoryview | Reconnected, None]:
-        """Yield the envelopes for this device and for the group that it follows, and each reconnection."""
+        """Yield the envelopes for this device and for the groups that it follows, and each reconnection."""
         while True:
             yield await self._arrivals.take()
 
@@ -188,24 +189,25 @@ class MqttAgent:
         await self._uplink.put(data)
         self._pump.wake()
 
-    async def follow(self, group: GroupId) -> None:
-        """Listen to a group's topic, and to no other group's; the envelope retained there arrives, unless it has.
+    async def follow(self, group: GroupId, *also: GroupId) -> None:
+        """Listen to these groups' topics, and to no other's; the envelopes retained there arrive, unless they have.
 
         Raises
         ------
         TransportError
             If the broker refuses it.
         """
-        if group == self._group:  # what is retained comes again, and is fetched if it was missed
-            await self._connection.subscribe(self._topics.model(group), 1)
-            return
-        left, self._group = self._group, group
-        self._arrivals.move()
-        if left is not None:
-            await self._connection.unsubscribe(self._topics.model(left))
-            await self._connection.unsubscribe(self._topics.group_chunk(left))
-        await self._connection.subscribe(self._topics.group_chunk(group), 0)
-        await self._connection.subscribe(self._topics.model(group), 1)
+        before, self._groups = self._groups, (group, *also)
+        self._arrivals.follow(self._groups)
+        for left in before:
+            if left not in self._groups:
+                await self._connection.unsubscribe(self._topics.model(left))
+                await self._connection.unsubscribe(self._topics.group_chunk(left))
+        for followed in self._groups:
+            if followed not in before:
+                await self._connection.subscribe(self._topics.group_chunk(followed), 0)
+            # What is retained comes again where it is followed already, and is fetched if it was missed.
+            await self._connection.subscribe(self._topics.model(followed), 1)
 
     def link(self) -> dict[str, float]:
         """Return what was learnt of the link: the round trip to the broker, and the rates of large transfers."""
@@ -243,9 +245,10 @@ class MqttAgent:
         await self._say_offline("its agent disconnected")
         await self._connection.publish(self._topics.presence(self.device), b"", qos=1, retain=True)
         topics: tuple[str, ...] = self._own_topics
-        if self._group is not None:
-            topics += (self._topics.model(self._group), self._topics.group_chunk(self._group))
-            self._group = None
+        for group in self._groups:
+            topics += (self._topics.model(group), self._topics.group_chunk(group))
+        self._groups = ()
+        self._arrivals.follow(self._groups)
         for topic in topics:
             await self._connection.unsubscribe(topic)
 
@@ -270,7 +273,7 @@ class MqttAgent:
         if uploaded is not None:
             return lambda: self._send_packet(uploaded)
         wanted = self._arrivals.draw(now)
-        return None if wanted is None else lambda: self._ask(wanted)
+        return None if wanted is None else lambda: self._ask(*wanted)
 
     async def _say(self, envelope: bytes) -> None:
         sealed = self._uplink.sealed(envelope)
@@ -286,11 +289,11 @@ class MqttAgent:
         else:
             await self._connection.publish(self._topics.ctl(self.device), self._framed(packet.encode()))
 
-    async def _ask(self, packet: Packet) -> None:
+    async def _ask(self, group: GroupId | None, packet: Packet) -> None:
         if isinstance(packet.message, Want) and not packet.message.ranges:
             # What lacks is the manifest, which the broker retains: it gives it to who subscribes.
-            if self._group is not None:
-                await self._connection.subscribe(self._topics.model(self._group), 1)
+            if group in self._groups:
+                await self._connection.subscribe(self._topics.model(group), 1)
         else:
             await self._send_packet(packet)
 
@@ -301,13 +304,14 @@ class MqttAgent:
 
     def _take(self, incoming: Incoming) -> None:
         place = self._topics.place(incoming.topic)
+        group = GroupId("" if place is None else place.name)
         match None if place is None else (place.channel, place.name):
             case (Channel.DOWN, self.device):
                 self._take_down(incoming.payload)
-            case (Channel.MODEL, self._group):
-                self._take_manifest(incoming)
-            case (Channel.GROUP_CHUNK, self._group):
-                self._take_piece(incoming.payload)
+            case (Channel.MODEL, _) if group in self._groups:
+                self._take_manifest(group, incoming)
+            case (Channel.GROUP_CHUNK, _) if group in self._groups:
+                self._take_piece(incoming.payload, group)
             case (Channel.COORDINATOR, _):
                 self._take_presence(incoming)
             case _:
@@ -316,7 +320,7 @@ class MqttAgent:
 
     def _take_down(self, payload: bytes) -> None:
         if payload.startswith(_PIECE):
-            self._take_piece(payload, direct=True)
+            self._take_piece(payload, None)
             return
         opened = self._screen.opened(payload, kinds.DOWN, to_device(self.device), COORDINATOR)
         message = None if opened is None else self._screen.message(opened.payload)
@@ -334,17 +338,14 @@ class MqttAgent:
             case Gone():
                 self._arrivals.note_gone(header, _now())
             case Manifest():
-                self._arrivals.receive(header, tail, _now(), direct=True)
+                self._arrivals.receive(header, tail, _now())
             case _:
                 self.dropped.misplaced += 1
 
-    def _take_manifest(self, incoming: Incoming) -> None:
+    def _take_manifest(self, group: GroupId, incoming: Incoming) -> None:
         if not incoming.payload:
             return  # cleared
-        assert self._group is not None
-        opened = self._screen.opened(
-            incoming.payload, kinds.MANIFEST, to_group(self._group), COORDINATOR, ordered=False
-        )
+        opened = self._screen.opened(incoming.payload, kinds.MANIFEST, to_group(group), COORDINATOR, ordered=False)
         message = None if opened is None else self._screen.message(opened.payload)
         if opened is None or message is None:
             return
@@ -355,17 +356,17 @@ class MqttAgent:
         age = self._screen.age(incoming, opened)
         if age is Age.OLDER:
             return
-        if age is Age.NEWER:
+        if age is Age.NEWER and group == self._groups[0]:
             self._uplink.free()
-        self._arrivals.receive(header, tail, _now())
+        self._arrivals.receive(header, tail, _now(), group=group)
 
-    def _take_piece(self, payload: bytes, *, direct: bool = False) -> None:
+    def _take_piece(self, payload: bytes, group: GroupId | None) -> None:
         message = self._screen.message(payload)
         if message is None:
             return
         header, tail = message
         if isinstance(header, Chunk):
-            self._arrivals.receive(header, tail, _now(), direct=direct)
+            self._arrivals.receive(header, tail, _now(), group=group)
         else:
             self.dropped.misplaced += 1
 

@@ -1,9 +1,11 @@
 """What a device is sent: models piece by piece, words whole, all in the order in which they were said."""
 
 import random
+from collections.abc import Sequence
 from typing import Final
 
 from tierwise.core.edges import Reconnected
+from tierwise.core.ids import GroupId
 from tierwise.core.transfer import (
     BufferSink,
     Chunk,
@@ -46,8 +48,10 @@ class Arrivals:
         self._inbox: Inbox[memoryview | Reconnected] = Inbox(WAITING_LIMIT)
         self._greeted = False
         """Whether a `Reconnected` waits to be taken."""
-        self._group = self._new_download(LinkCounters())
-        """Of what the group is sent."""
+        self._counters = LinkCounters()
+        """Of what groups are sent; they go on when the groups are others."""
+        self._groups: dict[GroupId, Download] = {}
+        """Of what each group that is followed is sent."""
         self._direct = self._new_download(LinkCounters())
         """Of what is published for this device alone."""
         self._held: list[memoryview] = []
@@ -55,13 +59,14 @@ class Arrivals:
 
     @property
     def counters(self) -> tuple[LinkCounters, LinkCounters]:
-        """What was accepted and dropped of the group's pieces, and of the device's own."""
-        return self._group.counters, self._direct.counters
+        """What was accepted and dropped of the groups' pieces, and of the device's own."""
+        return self._counters, self._direct.counters
 
     @property
     def due_at(self) -> float | None:
         """When to draw again."""
-        dues = [self._group.due_at, self._direct.due_at, self._held_until if self._held else None]
+        dues = [download.due_at for download in self._downloads]
+        dues.append(self._held_until if self._held else None)
         return min((due_at for due_at in dues if due_at is not None), default=None)
 
     async def take(self) -> memoryview | Reconnected:
@@ -86,9 +91,12 @@ class Arrivals:
             self._greeted = True
             self._inbox.put("reconnected", Reconnected())
 
-    def receive(self, header: Manifest | Chunk | Gone, tail: memoryview, now: float, *, direct: bool = False) -> None:
-        """Take something that is published for the group, or with ``direct`` for this device."""
-        download = self._direct if direct else self._group
+    def receive(
+        self, header: Manifest | Chunk | Gone, tail: memoryview, now: float, *, group: GroupId | None = None
+    ) -> None:
+        """Take something that is published for a group that is followed; without one, for this device."""
+        direct = group is None
+        download = self._direct if group is None else self._groups[group]
         self._held_until = now + HOLD_S
         if isinstance(header, Chunk):
             self._meter.took_piece(header.transfer, len(tail), now, direct=direct)
@@ -102,12 +110,16 @@ class Arrivals:
 
     def note_gone(self, gone: Gone, now: float) -> None:
         """Note that something is not published any more."""
-        self.receive(gone, memoryview(b""), now, direct=gone.transfer == self._direct.transfer)
+        concerned = [group for group, download in self._groups.items() if download.transfer == gone.transfer]
+        self.receive(gone, memoryview(b""), now, group=concerned[0] if concerned else None)
 
-    def move(self) -> None:
-        """Begin anew: another group is followed."""
-        self._group.cancel()
-        self._group = self._new_download(self._group.counters)
+    def follow(self, groups: Sequence[GroupId]) -> None:
+        """Fetch what these groups are sent from now on, and nothing else."""
+        before, self._groups = self._groups, {}
+        for group in groups:
+            self._groups[group] = before.pop(group) if group in before else self._new_download(self._counters)
+        for download in before.values():
+            download.cancel()
         if not self._fetching:
             self._release()
 
@@ -115,25 +127,29 @@ class Arrivals:
 
     def resume(self, now: float) -> None:
         """Ask soon for what is missing."""
-        self._group.resume(now)
-        self._direct.resume(now)
+        for download in self._downloads:
+            download.resume(now)
 
-    def draw(self, now: float) -> Packet | None:
-        """Do what is due, and return what to ask for next, if there is anything."""
+    def draw(self, now: float) -> tuple[GroupId | None, Packet] | None:
+        """Do what is due, and return what to ask for next, and of which group's, if there is anything."""
         if self._held and now >= self._held_until:
             self._release()
-        for download in (self._group, self._direct):
+        for group, download in (*self._groups.items(), (None, self._direct)):
             download.tick(now)
             packet = download.next_packet(now)
             if packet is not None:
-                return packet
+                return group, packet
         return None
 
     # -- the pieces
 
     @property
     def _fetching(self) -> bool:
-        return self._group.transfer is not None or self._direct.transfer is not None
+        return any(download.transfer is not None for download in self._downloads)
+
+    @property
+    def _downloads(self) -> tuple[Download, ...]:
+        return (*self._groups.values(), self._direct)
 
     def _release(self) -> None:
         held, self._held = self._held, []
@@ -146,5 +162,5 @@ class Arrivals:
 
     def _new_download(self, counters: LinkCounters) -> Download:
         made = Download(lambda outline, _tag: BufferSink(outline.size), random.random, self._settings)
-        made.counters = counters  # they go on when the group is another one
+        made.counters = counters
         return made

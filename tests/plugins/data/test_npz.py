@@ -1,12 +1,12 @@
 """Arrays in NumPy's files, and the real ones of TIERWISE_DATA."""
 
-import os
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.real_data import DATA, needs_real_data
 from tierwise.core.errors import ConfigurationError
 from tierwise.core.learning import reserved_of
 from tierwise.core.task import Loss
@@ -15,7 +15,6 @@ from tierwise.plugins.data.npz import NpzOptions, NpzSource
 from tierwise.plugins.testing import check_data_source
 
 PLUGINS = Plugins.discover()
-DATA = Path(os.environ.get("TIERWISE_DATA", "nowhere"))
 
 
 def images(folder: Path, name: str = "a", samples: int = 60, seed: int = 0, **others: np.ndarray) -> Path:
@@ -188,8 +187,9 @@ def test_files_that_are_no_npz_or_not_there(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.data
-@pytest.mark.skipif(not DATA.is_dir(), reason="needs real data sets: set TIERWISE_DATA")
-def test_fashion_mnist_is_read_in_place() -> None:
+@needs_real_data
+def test_fashion_mnist_is_read_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIERWISE_DATA", str(DATA))
     made = source(
         "$TIERWISE_DATA/fashion_mnist_part*.npz",
         features="x_train", target="y_train", scale=255, partition="dirichlet", samples=9000, reserved=600,
@@ -202,3 +202,12 @@ def test_fashion_mnist_is_read_in_place() -> None:
 
 def test_options_have_defaults() -> None:
     assert NpzOptions().features == "x"
+
+
+def test_a_text_that_stands_for_a_missing_target_is_no_class(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", x=np.ones((9, 2)), y=np.array(["on", "off", "NaN"] * 3))
+    options = {"path": str(tmp_path / "a.npz")}
+    with pytest.raises(ConfigurationError, match=r"sample 2: the target is 'NaN'; 3 of 9 samples lack a value"):
+        PLUGINS.data_source("npz", options).load(0, 1, 0)
+    assert PLUGINS.data_source("npz", options | {"missing": "drop"}).task.classes == ("off", "on")
+    assert PLUGINS.data_source("npz", options | {"classes": ["on", "off", "NaN"]}).load(0, 1, 0)

@@ -353,3 +353,30 @@ def test_a_column_of_names_that_are_no_devices(tmp_path: Path) -> None:
     made = source(write(tmp_path / "a.csv", frame), partition="column", by="user", **PINNED)
     with pytest.raises(ConfigurationError, match=r"names a device 'Anna M' after a value, and .*: write another one"):
         made.devices()
+
+
+@pytest.mark.parametrize("sign", ["", "NA", "n/a", "NaN", "null", "None", " na "])
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_a_target_may_be_missing_as_a_feature_may(tmp_path: Path, sign: str, task: str) -> None:
+    file = tmp_path / "a.csv"
+    values = ("1", "0") if task == "regression" else ("on", "off")
+    rows = "".join(f"{number},{values[number % 2]}\n" for number in range(8))
+    file.write_text(f"heat,label\n1,{values[0]}\n2,{sign}\n{rows}")
+    with pytest.raises(ConfigurationError, match=r"a\.csv, line 3: column 'label' has no value.*1 of 10 rows"):
+        source(file, task=task).load(0, 1, 0)
+    made = source(file, task=task, missing="drop")
+    assert len(everything(made.load(0, 1, 0))) == 9
+    assert made.task.classes == (() if task == "regression" else ("off", "on"))
+    assert {one.name: one.missing for one in made.columns()} == {"heat": 0, "label": 1}
+
+
+def test_what_is_named_as_a_label_is_not_missing(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text("fault,label\n" + "none,none\nworn,bad\n" * 5)
+    made = source(file, one_hot={"fault": ["none", "worn"]}, classes=["none", "bad"])
+    assert everything(made.load(0, 1, 0)) == [(0, 1, 1)] * 5 + [(1, 0, 0)] * 5
+    assert [one.missing for one in made.columns()] == [0, 0]
+    with pytest.raises(ConfigurationError, match=r"since 'none' stands for none.* name it, .* in classes"):
+        source(file, one_hot={"fault": ["none", "worn"]}).load(0, 1, 0)
+    with pytest.raises(ConfigurationError, match=r"column 'fault' has no value.* name it, with all others, in one_hot"):
+        source(file, one_hot={"fault": ["worn"]}, classes=["none", "bad"]).load(0, 1, 0)

@@ -6,9 +6,10 @@ import pytest
 
 from tierwise.core.learning import StopToken
 from tierwise.plugins.manager import Plugins
+from tierwise.runtime.demo.brought import Wanted
 from tierwise.runtime.demo.comparison import SeedResult
 from tierwise.runtime.demo.outcome import ArmResult, run_arm
-from tierwise.runtime.demo.plan import Plan, Wanted, make_plan
+from tierwise.runtime.demo.plan import Plan, make_plan
 
 DATA = "digits:samples=300,reserved=60"
 

@@ -11,11 +11,13 @@ from click.testing import CliRunner
 from safetensors.numpy import load_file
 
 from tierwise.runtime.cli.program import run as tierwise
+from tierwise.runtime.demo.brought import Wanted
 from tierwise.runtime.demo.command import demo
 from tierwise.runtime.demo.comparison import Comparison, SeedResult, compare
-from tierwise.runtime.demo.introduction import conclusion, introduction
+from tierwise.runtime.demo.conclusion import conclusion
+from tierwise.runtime.demo.introduction import introduction
 from tierwise.runtime.demo.page import comparison_section, sections_of
-from tierwise.runtime.demo.plan import ArmName, Plan, Wanted
+from tierwise.runtime.demo.plan import ArmName, Plan
 
 pytestmark = pytest.mark.timeout(400)
 

@@ -8,10 +8,11 @@ from tierwise.core.framing import unframe
 from tierwise.core.learning import Dataset, StopToken
 from tierwise.core.metrics import read_metric
 from tierwise.plugins.manager import Plugins
+from tierwise.runtime.demo.brought import Wanted
 from tierwise.runtime.demo.comparison import SeedResult, compare
 from tierwise.runtime.demo.measuring import Moment, reached
 from tierwise.runtime.demo.outcome import ArmResult, run_arm
-from tierwise.runtime.demo.plan import ROUNDS, ArmName, Plan, Wanted, make_plan
+from tierwise.runtime.demo.plan import ROUNDS, ArmName, Plan, make_plan
 from tierwise.runtime.demo.tables import ROWS, comparison_table, verdicts
 
 

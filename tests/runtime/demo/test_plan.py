@@ -10,7 +10,9 @@ import pytest
 from tests.runtime.demo.conftest import DATA
 from tierwise.core.errors import ConfigurationError
 from tierwise.plugins.manager import Plugins
-from tierwise.runtime.demo.plan import BUDGET, DEVICES, PUBLIC, ArmName, Plan, Wanted, make_plan
+from tierwise.runtime.demo.brought import DEVICES, RESERVED, Wanted
+from tierwise.runtime.demo.introduction import introduction
+from tierwise.runtime.demo.plan import BUDGET, ArmName, Plan, make_plan
 from tierwise.runtime.policies import NO_EXCHANGE
 
 
@@ -49,7 +51,7 @@ def test_each_digit_is_a_devices_or_the_coordinators(usual: Plan) -> None:
     assert own.public is not None
     assert own.test is None, "its labels are not looked at"
     dealt = [part.features for spec in usual.devices.values() for part in (spec.data.train, spec.data.holdout)]
-    assert (len(usual.devices), sum(map(len, dealt)), len(own.public)) == (DEVICES, 1797 - PUBLIC, PUBLIC)
+    assert (len(usual.devices), sum(map(len, dealt)), len(own.public)) == (DEVICES, 1797 - RESERVED, RESERVED)
     both = np.concatenate([*dealt, own.public])
     from sklearn.datasets import load_digits
 
@@ -109,6 +111,70 @@ def test_data_that_cannot_be_are_told(plugins: Plugins, data: str, told: str) ->
     with pytest.raises(ConfigurationError) as caught:
         make_plan(0, plugins, Wanted(data))
     assert told in str(caught.value)
+
+
+def test_what_is_reserved_of_data_that_are_each_devices_own_is_told_where_to_put(
+    own_data: str, plugins: Plugins
+) -> None:
+    with pytest.raises(ConfigurationError, match=r"reserved is 5, .* another file: \[exchange.public\] of a TOML file"):
+        make_plan(0, plugins, Wanted(f"{own_data},reserved=5"))
+
+
+def test_features_of_somebodys_data_are_standardised_and_it_is_told(own_data: str, plugins: Plugins) -> None:
+    plan = make_plan(0, plugins, Wanted(own_data))
+    assert plan.settings.task.standardise
+    assert "Features are standardised" in introduction(plan, 1, yours=True)
+    assert not make_plan(0, plugins, Wanted("digits:samples=300")).settings.task.standardise
+
+
+def in_a_file(folder: Path, more: str) -> str:
+    """Return a TOML file that names the data of four devices, from its own folder, and says more."""
+    file = folder / "d.toml"
+    file.write_text(f'[data]\nsource = "npz"\npath = "k*.npz"\npartition = "own"\nclasses = ["0", "1"]\n{more}')
+    return str(file)
+
+
+@pytest.mark.parametrize(
+    ("said", "standardised", "because"),
+    [
+        ("", True, "Features are standardised, since"),
+        ("standardise = true", True, "Features are standardised, as"),
+        ("standardise = false", False, "Features are not standardised, as"),
+    ],
+)
+def test_what_a_file_says_of_the_task_counts(
+    tmp_path: Path, own_data: str, plugins: Plugins, said: str, standardised: bool, because: str
+) -> None:
+    file = in_a_file(tmp_path, f'[task]\nmetrics = ["accuracy", "auc"]\n{said}')
+    plan = make_plan(0, plugins, Wanted(file))
+    assert plan.settings.task.standardise is standardised
+    assert plan.settings.task.metrics == ("accuracy", "auc")
+    assert because in plan.because
+    assert file in plan.because
+
+
+def test_a_fault_in_a_files_task_is_told(tmp_path: Path, own_data: str, plugins: Plugins) -> None:
+    with pytest.raises(ConfigurationError, match=r"d.toml: task.standardize: .*did you mean 'standardise'"):
+        make_plan(0, plugins, Wanted(in_a_file(tmp_path, "[task]\nstandardize = true")))
+
+
+def test_groups_learn_from_each_other_by_the_public_samples_that_a_file_names(
+    tmp_path: Path, own_data: str, plugins: Plugins
+) -> None:
+    (tmp_path / "shared").mkdir()
+    saved(tmp_path / "shared", 9, np.arange(11) % 2)
+    public = '[exchange]\npolicy = "distill"\n[exchange.public]\nsource = "npz"\npath = "shared/k9.npz"\n'
+    plan = make_plan(0, plugins, Wanted(in_a_file(tmp_path, f'{public}classes = ["0", "1"]')))
+    assert plan.public == 11
+    assert [arm.name for arm in plan.arms] == list(ArmName)
+    assert plan.arms[0].policies.exchange.name == "distill"
+
+
+def test_devices_with_data_of_their_own_are_not_said_to_be_dealt_any(own_data: str, plugins: Plugins) -> None:
+    plan = make_plan(0, plugins, Wanted(own_data))
+    told = introduction(plan, 2, yours=True)
+    assert "each has its own and keeps some as its hold-out" in told
+    assert "each chooses the hold-outs anew" in told
 
 
 def test_a_regression_is_refused(tmp_path: Path, plugins: Plugins) -> None:

@@ -12,8 +12,9 @@ import pytest
 
 from tierwise.core.errors import FederationError
 from tierwise.core.learning import FitStopped, StopToken
+from tierwise.runtime.demo.brought import Wanted
 from tierwise.runtime.demo.outcome import ArmResult
-from tierwise.runtime.demo.plan import ArmName, Wanted
+from tierwise.runtime.demo.plan import ArmName
 from tierwise.runtime.demo.pool import Pool, Task
 
 PATIENCE_S = 120.0
@@ -36,6 +37,23 @@ def test_a_process_gives_the_same_result(wanted: Wanted, arms: list[ArmResult]) 
     for arm in arms[:2]:
         assert found[arm.name].outcome == arm.outcome
         assert found[arm.name].run.records == arm.run.records
+
+
+def test_each_process_computes_in_one_thread_unless_the_user_says_otherwise(
+    wanted: Wanted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threads of several processes wait for each other on the same processors, which cost a third of the time."""
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    before, seen = children(), []
+    with Pool(wanted).open() as pool:
+
+        def look(*_: object) -> None:
+            seen.extend(psutil.Process(pid).environ() for pid in children() - before)
+
+        pool.run([Task(0, ArmName.SMALLEST)], StopToken(), look)
+    assert [(one["OPENBLAS_NUM_THREADS"], one["OMP_NUM_THREADS"]) for one in seen] == [("1", "3")]
+    assert "OPENBLAS_NUM_THREADS" not in os.environ
 
 
 def test_what_goes_wrong_there_is_told_here() -> None:

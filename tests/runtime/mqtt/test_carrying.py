@@ -191,6 +191,24 @@ async def test_who_follows_a_group_again_gets_what_it_missed_and_nothing_twice(b
         assert await first(there) == b"a second model"
 
 
+async def test_a_guest_hears_several_groups_and_each_ones_pieces_are_its_own(broker, keys):
+    here, there = coordinator(settings(broker), keys=keys), agent(settings(broker), A, keys, download=PATIENT)
+    async with connected(here, there):
+        await here.broadcast(G2, noise(LARGE, 2))
+        await there.follow(G1, G2)
+        assert await first(there) == noise(LARGE, 2)  # it came later, and asks for the pieces
+        await here.broadcast(G1, noise(LARGE, 3))
+        await here.broadcast(G2, noise(LARGE, 4))
+        assert set(await take(there, 2)) == {noise(LARGE, 3), noise(LARGE, 4)}
+        await there.follow(G1)
+        await here.broadcast(G2, b"for others")
+        await here.broadcast(G1, b"for us")
+        assert await first(there) == b"for us"
+        await there.follow(G1, G2)
+        assert await first(there) == b"for others"
+    assert await _retained(broker) == set()
+
+
 @pytest.mark.parametrize("devices", [3, 9])
 async def test_what_is_published_does_not_grow_with_the_number_of_devices(broker, devices):
     given = settings(broker)
@@ -256,11 +274,11 @@ async def test_what_is_missing_at_the_end_is_still_given(broker, monkeypatch):
     here, there = coordinator(given), agent(given, A)
     take_piece, missed = there._take_piece, 0
 
-    def miss_some(payload, **more):
+    def miss_some(payload, group):
         nonlocal missed
         missed += 1
         if missed > 3:
-            take_piece(payload, **more)
+            take_piece(payload, group)
 
     monkeypatch.setattr(there, "_take_piece", miss_some)
     async with anyio.create_task_group() as tasks, there.connect(), here.connect():

@@ -5,6 +5,7 @@ import functools
 import anyio
 import pytest
 
+from tests.runtime import helpers
 from tests.runtime.broker import needs_mosquitto
 from tests.runtime.faults.proxy import HOST, Proxy
 from tests.runtime.helpers import (
@@ -18,6 +19,7 @@ from tests.runtime.helpers import (
 from tests.runtime.mqtt import ends
 from tests.runtime.mqtt.ends import Keys, settings
 from tierwise.core import events as e
+from tierwise.core.hardware import HardwareProfile
 from tierwise.core.transfer import DownloadSettings
 from tierwise.runtime.compute import ThreadCompute
 from tierwise.runtime.policies import Choice
@@ -28,6 +30,14 @@ WIDE = {"tiers": Choice(name="mlp", options={"hidden": [[200], [400], [800]]})}
 """Models that do not fit into a message of 1 kB."""
 LARGE = {"tiers": Choice(name="mlp", options={"hidden": [[8000]]})}
 """One of 256 kB."""
+_profile = helpers.profile
+
+
+def with_more_memory(number):
+    """Return the helpers' hardware with memory for the `WIDE` tiers, each for its own."""
+    tiers = helpers.plugins().tier_provider("mlp", WIDE["tiers"].options).offers(helpers.TASK)
+    memory = HardwareProfile.declared(memory_bytes=float(tiers[number // 3].cost.memory_bytes))
+    return HardwareProfile(quantities={**_profile(number).quantities, **memory.quantities})
 
 
 class MqttNetwork:
@@ -90,3 +100,16 @@ async def test_the_models_are_sent_once_whatever_the_number_of_devices(broker):
     # Beside the models, each device is told some words; a model more or two may be chunks that were asked for again.
     assert published[9] - published[3] < 3 * model
     assert sent[9] - sent[3] < 3 * model, "sent to each device, it would be 24 models more"
+
+
+@pytest.mark.parametrize("chunk_bytes", [120_000, 1024], ids=["in words", "in pieces"])
+async def test_guests_give_the_same_bytes_as_in_memory(broker, chunk_bytes, monkeypatch):
+    monkeypatch.setattr(helpers, "profile", with_more_memory)  # a guest's own model has to fit
+    chosen = {"settings": helpers.settings(6, downward=True), "policies": policies(groups=2, **WIDE)}
+    _, records, targets = await run(settings(broker, chunk_bytes=chunk_bytes), 6, Keys(), **chosen)
+    _, expected, _ = await run_with_agents(devices=6, **chosen)
+    closed = {(r.event.group, r.event.devices) for r in records if isinstance(r.event, e.RoundClosed)}
+    assert closed == {("g1", 6), ("g2", 3)}
+    assert targets_of(records) == targets_of(expected)
+    for target in targets.values():
+        assert target.model.identity == targets_of(records)[target.group]

@@ -4,15 +4,25 @@ import json
 import re
 from html.parser import HTMLParser
 
+import msgspec
 import pytest
 
+from tests.runtime import helpers
 from tests.runtime.report.logs import HOSTILE, written_run
+from tierwise.core import events as e
+from tierwise.core.ids import DeviceId, GroupId
+from tierwise.core.task import Loss, Task
 from tierwise.runtime.figures import Run
 from tierwise.runtime.output import make_report
+from tierwise.runtime.own_data import OwnData
 from tierwise.runtime.report import making
+from tierwise.runtime.report.fleet_chart import fleet_chart
 from tierwise.runtime.report.making import make_page
 from tierwise.runtime.report.markup import MOST_ROWS, table
 from tierwise.runtime.report.page import build_page
+from tierwise.runtime.report.rounds_chart import rounds_chart
+from tierwise.runtime.report.rows import DeviceRow, read_rows
+from tierwise.runtime.simulation.run import simulate
 
 VOID = {"meta", "img", "br", "link"}
 
@@ -93,6 +103,75 @@ def test_the_page_documents_the_run() -> None:
     assert [
         re.search(r"\((GFLOP/s|s|min|h|ms)\)", one) is not None for one in re.findall(r"<figcaption[^>]*>(.*)<", text)
     ] == [True] * 3, "every chart's title has its units"
+
+
+def test_a_regression_is_said_to_predict_a_number() -> None:
+    task = Task(name="widths", features=5, loss=Loss.SQUARED_ERROR)
+    settings = msgspec.structs.replace(helpers.settings(3), name="mine", task=task)
+    run = Run.replayed([e.Record(sequence=0, at=0.0, event=e.FederationOpened(settings=settings))])
+    text = page(run)
+    assert "learned widths (5 features, a number to predict)" in text
+    assert "<h1>mine: widths, 0 devices</h1>" in text
+
+
+def test_why_groups_failed_stands_there_once() -> None:
+    records = list(written_run(rounds=1).records)
+    for place, record in enumerate(records):
+        if isinstance(record.event, e.GroupFinished):
+            event = msgspec.structs.replace(record.event, reason=HOSTILE, failed=True)
+            records[place] = msgspec.structs.replace(record, event=event)
+    text = page(Run.replayed(records))
+    assert "Groups g1, g2 failed: it said" in text
+    assert text.count("failed: see above") == 2
+    failed = e.FederationFailed(reason=f"no group has a target model: g1: {HOSTILE}")
+    records[-1] = msgspec.structs.replace(records[-1], event=failed)
+    text = page(Run.replayed(records))
+    assert "The federation failed: no group" in text
+    assert "Groups g1, g2 failed" not in text
+
+
+def test_the_test_sets_figures_have_a_chart_and_a_table() -> None:
+    task = helpers.TASK
+    test = helpers.specs()[next(iter(helpers.specs()))].data.holdout
+    run = Run.of(
+        simulate(
+            helpers.settings(),
+            helpers.specs(),
+            policies=helpers.policies(),
+            plugins=helpers.plugins(),
+            own=OwnData(test=test),
+        )
+    )
+    rows = read_rows(run, run.figures)
+    assert task.metrics[0] == rows.metric
+    assert [(row.series, row.version) for row in rows.tests] == [(g, v) for g in rows.groups for v in (1, 2)]
+    for row in rows.tests:
+        one = run.state.groups[row.series].history[row.version - 1]
+        assert row.at_s == one.closed_at
+        assert row.samples == len(test)
+    text = page(run)
+    assert "Accuracy on the test set over time" in text
+    assert "Accuracy of each model on the test set" in text
+    assert "test set over time" not in page(written_run())
+
+
+def test_devices_with_the_same_hardware_are_counted_and_no_group_hides_another() -> None:
+    alike = [DeviceRow(DeviceId(f"d{n}"), GroupId(f"g{1 + n // 4}"), 1e9, 2.0**30, 1e6) for n in range(8)]
+    chart = fleet_chart([*alike, DeviceRow(DeviceId("d9"), None, 9e9, 2.0**31, 1e6)], [GroupId("g1"), GroupId("g2")])
+    assert "9 devices are at 2 places" in chart.note
+    assert "side by side" in chart.note
+    drawn = next(iter(chart.spec["datasets"].values()))
+    assert [spot["count"] for spot in drawn] == [1, 4, 4]
+    assert drawn[1]["compute"] < 1 < drawn[2]["compute"] < 1.2
+    others = fleet_chart([DeviceRow(DeviceId(f"d{n}"), None, 1e9 * (n + 1), 2.0**n, 1e6) for n in range(3)], [])
+    assert others.note == ""
+    assert [spot["compute"] for spot in next(iter(others.spec["datasets"].values()))] == [1, 2, 3]
+
+
+def test_both_ends_of_a_time_have_their_unit() -> None:
+    run = written_run(groups=1)
+    rows = read_rows(run, run.figures)
+    assert re.search(r"from \S+ (\S+) to \S+ \1\.", rounds_chart(rows.rounds, rows.groups).description)
 
 
 def test_a_long_table_says_what_it_leaves_out() -> None:

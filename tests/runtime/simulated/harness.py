@@ -72,6 +72,7 @@ class Setup:
     aggregator: str = "momentum"
     plugins: Callable[[], Plugins] = plugins
     insist: AgentSettings = INSISTENT
+    downward: bool = False
     removals: tuple[tuple[float, DeviceId], ...] = ()
     """When the operator takes which device out, by the simulation's clock."""
     alter: Callable[[Coordinator], None] = field(default=lambda coordinator: None)
@@ -88,6 +89,7 @@ class Setup:
             deadline_s=DEADLINE_S,
             grace_s=GRACE_S,
             evaluation_deadline_s=CLOSING_S,
+            downward=self.downward,
         )
 
 
@@ -118,7 +120,8 @@ def drawn(seed: int) -> Setup:
     names = [name_of(number) for number in range(devices)]
     plan = FaultPlan.drawn(rng, names, horizon_s=HORIZON_S, writes=WRITES)
     removals = [(rng.uniform(0, HORIZON_S), rng.choice(names)) for _ in range(rng.choice([0, 0, 0, 1, 2]))]
-    return Setup(plan, devices, aggregator=rng.choice(["momentum", "mean"]), removals=tuple(removals))
+    aggregator = rng.choice(["momentum", "mean"])
+    return Setup(plan, devices, aggregator=aggregator, downward=bool(seed % 2), removals=tuple(removals))
 
 
 def profile(number: int) -> HardwareProfile:
