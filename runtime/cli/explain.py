@@ -14,6 +14,7 @@ from tierwise.core.federation import Federation
 from tierwise.core.grouping import MINIMUM
 from tierwise.core.hardware import POWER, HardwareEnvelope, HardwareProfile, Origin
 from tierwise.core.ids import DeviceId
+from tierwise.core.standardised_tiers import StandardisedTiers
 from tierwise.core.tiers import RoundLimits
 from tierwise.plugins.manager import Plugins
 from tierwise.runtime.cli import present
@@ -114,7 +115,7 @@ def _explained(
         policy=policies.grouping.name,
         grouping=plugins.grouping_policy(policies.grouping.name, policies.grouping.options, where="grouping"),
         provider=policies.tiers.name,
-        tiers=plugins.tier_provider(policies.tiers.name, policies.tiers.options, where="tiers"),
+        tiers=StandardisedTiers(plugins.tier_provider(policies.tiers.name, policies.tiers.options, where="tiers")),
         task=settings.task,
         limits=settings.rounds.limits,
     )
