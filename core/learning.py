@@ -1,5 +1,6 @@
 """Training on a device: its data, the budget of a fit, and the contracts of learners and data sources."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -176,7 +177,8 @@ class DataSource(Protocol):
     """Gives a device its data: a plugin, made as ``Class(options)`` or ``Class()``.
 
     What more it can do, if it has the methods: know whose the data are (`KnowsDevices`), set samples apart for the
-    coordinator (`Reserving`), and describe itself to people (`tierwise.core.describing.Describing`).
+    coordinator (`Reserving`), read samples that are no device's (`Collecting`), and describe itself to people
+    (`tierwise.core.describing.Describing`).
     """
 
     @property
@@ -252,3 +254,48 @@ def reserved_of(source: DataSource, seed: int) -> Dataset:
             "another data source for them"
         )
     return source.reserved(seed)
+
+
+@runtime_checkable
+class Collecting(Protocol):
+    """What a `DataSource` also has that can read samples which are no device's: a coordinator's public or test set."""
+
+    def schema_options(self) -> Mapping[str, object]:
+        """Return the options, with their values, that another set of the same task shares: not where samples are."""
+        ...
+
+    def all_samples(self, seed: int) -> Dataset:
+        """Return all samples, undivided and however few; ``seed`` is of a choice among them, where one is asked for."""
+        ...
+
+    def features_only(self, seed: int) -> NDArray[np.float32]:
+        """Return the features of all samples, shape ``(n_samples, n_features)``; labels are not needed, nor read."""
+        ...
+
+
+def all_samples_of(source: DataSource, seed: int) -> Dataset:
+    """Return all samples of a source, whether it is `Collecting` or not: then those of its one part.
+
+    Raises
+    ------
+    ConfigurationError
+        If they cannot be had.
+    """
+    if isinstance(source, Collecting):
+        return source.all_samples(seed)
+    local = source.load(0, 1, seed)
+    return Dataset(
+        np.concatenate([local.train.features, local.holdout.features]),
+        np.concatenate([local.train.labels, local.holdout.labels]),
+    )
+
+
+def features_of(source: DataSource, seed: int) -> NDArray[np.float32]:
+    """Return the features of all samples of a source, which need no labels if it is `Collecting`.
+
+    Raises
+    ------
+    ConfigurationError
+        If they cannot be had.
+    """
+    return source.features_only(seed) if isinstance(source, Collecting) else all_samples_of(source, seed).features

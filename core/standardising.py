@@ -10,14 +10,12 @@ grows beyond the deviation: of 16 digits, all but 4 where it is a million times 
 
 from typing import Final
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from tierwise.core.framing import frame
 from tierwise.core.learning import Dataset, Fit, FitBudget, Learner, Predictor, StopToken
 from tierwise.core.metrics import Metric, Metrics
-from tierwise.core.tiers import Cost, Tier
+from tierwise.core.tiers import Cost
 from tierwise.core.weights import Layout, Role, TensorSpec, Weights
 
 MEAN: Final = "standardisation.mean"
@@ -61,19 +59,22 @@ def standardised(model: Weights, sums: Metrics) -> Weights:
     return result
 
 
-def with_statics(tier: Tier, weights: Weights, features: int) -> tuple[Tier, Weights]:
-    """Return a tier and its initial model with the two tensors, which change nothing yet."""
-    layout = _extended(tier.layout, features)
-    model = Weights.zeros(layout).replaced(weights)
+def with_statics(weights: Weights, features: int) -> Weights:
+    """Return a learner's model with the two tensors, which change nothing yet."""
+    model = Weights.zeros(extended(weights.layout, features)).replaced(weights)
     model[DEVIATION][...] = 1
-    more = sum(map(len, frame(model))) - sum(map(len, frame(weights)))
-    cost = msgspec.structs.replace(tier.cost, bytes=tier.cost.bytes + more)
-    return msgspec.structs.replace(tier, layout=layout, cost=cost), model
+    return model
 
 
-def _extended(layout: Layout, features: int) -> Layout:
+def extended(layout: Layout, features: int) -> Layout:
+    """Return a learner's layout with the two tensors."""
     statics = (TensorSpec(name=name, shape=(features,), role=Role.STATIC) for name in (MEAN, DEVIATION))
     return Layout(tuple(sorted((*layout.tensors, *statics), key=lambda tensor: tensor.name)))
+
+
+def unextended(layout: Layout) -> Layout:
+    """Return a layout without the two tensors: the learner's own."""
+    return Layout(tuple(tensor for tensor in layout.tensors if tensor.name not in (MEAN, DEVIATION)))
 
 
 class Standardised:
@@ -81,7 +82,8 @@ class Standardised:
 
     def __init__(self, learner: Learner, features: int) -> None:
         self._learner = learner
-        self._layout = _extended(learner.layout, features)
+        self._features = features
+        self._layout = extended(learner.layout, features)
 
     @property
     def layout(self) -> Layout:
@@ -95,9 +97,7 @@ class Standardised:
 
     def initial(self, seed: int) -> Weights:
         """Return untrained weights that change no feature yet."""
-        model = Weights.zeros(self._layout).replaced(self._learner.initial(seed))
-        model[DEVIATION][...] = 1
-        return model
+        return with_statics(self._learner.initial(seed), self._features)
 
     def fit(self, weights: Weights, data: Dataset, *, seed: int, budget: FitBudget, stop: StopToken) -> Fit:
         """Train on standardised features; the static tensors stay as they are."""

@@ -14,7 +14,7 @@ from tierwise.core.framing import to_bytes, unframe
 from tierwise.core.ids import BlobHash, CohortId
 from tierwise.core.learning import FitBudget, Learner, LocalData, StopToken
 from tierwise.core.metrics import Metrics
-from tierwise.core.standardising import describe
+from tierwise.core.standardising import MEAN, describe
 from tierwise.core.tiers import Tier
 from tierwise.core.weights import Role, Weights
 
@@ -111,8 +111,22 @@ def perform(job: Job, learner: Learner, data: LocalData, stop: StopToken) -> Job
     with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is seen in the next line
         delta = Weights(after.layout, after.buffer - base.part(Role.AGGREGATE).buffer)
     if not (np.isfinite(delta.buffer).all() and np.isfinite(fit.weights.buffer).all()):
-        raise DeviceError("training gave values that are not finite: a smaller learning rate may help")
+        raise DeviceError(f"training gave values that are not finite: {_remedies(job.tier, data)}")
     body = to_bytes(delta)
     blob = BlobHash(hashlib.sha256(body).hexdigest())
     local = fit.weights.part(Role.LOCAL)
     return JobDone(metrics, Trained(body, blob, fit.samples, local if local.layout.tensors else None))
+
+
+def _remedies(tier: Tier, data: LocalData) -> str:
+    """Say what keeps training from diverging: inputs and outputs of about 1, and then small steps.
+
+    It goes to the coordinator, so it tells nothing of the data but their kind.
+    """
+    found = []
+    if MEAN not in tier.layout.slices:
+        found.append("standardise = true in [task], where features are large or of unlike sizes")
+    if data.train.labels.ndim == 1 and data.train.labels.dtype == np.float32:
+        found.append("target_centre and target_scale among the tier's options, at about the target's mean and spread")
+    found.append("a smaller learning_rate")
+    return "what helps is " + "; or ".join(found)

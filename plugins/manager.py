@@ -127,6 +127,7 @@ class Plugins:
         PluginLoadError, PluginClashError
             As `discover`; also if it announces no plugin.
         """
+        path = Path(path)
         fresh = path.stem not in sys.modules
         module, source = import_file(path)
         if self._manager.is_registered(module):
@@ -223,7 +224,11 @@ class Plugins:
         return cast("TierProvider", self._make(Kind.TIER_PROVIDER, name, options, where))
 
     def learner(self, name: str, options: OptionValues | None, task: Task, *, where: str = "") -> Learner:
-        """Make a learner for a task."""
+        """Make a learner for a task: as the plugin is, without the standardisation that the task may say.
+
+        That belongs to the models of a federation, whatever their learner; for one of those see
+        `tierwise.runtime.load_model`.
+        """
         return cast("Learner", self._make(Kind.LEARNER, name, options, where, task))
 
     def selector(self, name: str, options: OptionValues | None = None, *, where: str = "") -> Selector:

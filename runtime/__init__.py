@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from tierwise.runtime.agent import Agent, Target
     from tierwise.runtime.coordinator import Coordinator
     from tierwise.runtime.links import mqtt_coordinator
+    from tierwise.runtime.models import TargetModel, load_model
     from tierwise.runtime.own_data import OwnData
     from tierwise.runtime.policies import AggregatorChoice, Choice, Policies
     from tierwise.runtime.result import FederationResult, GroupResult
@@ -38,6 +39,8 @@ __all__ = [
     "Simulation",
     "SqliteStore",
     "Target",
+    "TargetModel",
+    "load_model",
     "mqtt_coordinator",
     "simulate",
 ]
@@ -59,6 +62,8 @@ _HOMES: Final = {
     "Simulation": "simulation.run",
     "SqliteStore": "stores.sqlite",
     "Target": "agent",
+    "TargetModel": "models",
+    "load_model": "models",
     "mqtt_coordinator": "links",
     "simulate": "simulation.run",
 }

@@ -29,7 +29,7 @@ from tierwise.core.weights import Weights
 from tierwise.core.work import Job, perform
 from tierwise.plugins.manager import Plugins
 from tierwise.runtime.compute import ThreadCompute
-from tierwise.runtime.exceptions import unwrapped
+from tierwise.runtime.exceptions import told_to_coordinator, unwrapped
 from tierwise.runtime.learners import Learners
 from tierwise.runtime.own_hardware import OwnHardware
 from tierwise.runtime.probing import Probing, Reading
@@ -247,7 +247,7 @@ class Agent:
         except FitStopped:
             return
         except Exception as error:  # a learner's mistake must not take the agent down
-            await self._fail(job.cohort, f"{type(error).__name__}: {error}")
+            await self._fail(job.cohort, told_to_coordinator(error))
             return
         await self._act(self._machine.job_done(job.cohort, done, _now()))
 

@@ -202,7 +202,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True):
             If samples cannot be had, or are of other data than the devices'.
         """
         exchange = self.policies.exchange
-        return load_own_data(data, exchange, self.public, self.evaluation, plugins, self.seed)
+        return load_own_data(data, self.data, exchange, self.public, self.evaluation, plugins, self.seed)
 
 
 def load_config(path: Path, plugins: Plugins | None = None) -> RunConfig:

@@ -6,13 +6,15 @@
     policy = "distill"
     epochs = 3
 
-    [exchange.public]           # unlabelled samples; left out, it is what [data] sets apart
+    [exchange.public]           # samples without labels; left out, it is what [data] sets apart
     source = "npz"
     path = "public.npz"
 
     [evaluation]                # labelled samples on which the coordinator measures each model
     source = "npz"
     path = "test.npz"
+
+What these say of the task, such as columns and classes, is as in ``[data]`` unless it is written down here.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,14 +22,16 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 import numpy as np
+from msgspec.structs import fields
+from numpy.typing import NDArray
 
 from tierwise.core.errors import ConfigurationError, PluginError
 from tierwise.core.exchange import NO_EXCHANGE
-from tierwise.core.learning import Dataset, DataSource, reserved_of
+from tierwise.core.learning import Collecting, Dataset, DataSource, all_samples_of, features_of, reserved_of
 from tierwise.plugins.descriptors import Kind
 from tierwise.plugins.manager import Plugins
 from tierwise.plugins.paths import code_in
-from tierwise.runtime.own_data import OwnData
+from tierwise.runtime.own_data import EVALUATION, PUBLIC, OwnData
 from tierwise.runtime.policies import Choice
 from tierwise.runtime.tables import Tables, located
 
@@ -35,13 +39,12 @@ T = TypeVar("T")
 
 RESERVED: Final = "reserved"
 """The source that stands for the samples which ``[data]`` sets apart."""
-PUBLIC: Final = "exchange.public"
-EVALUATION: Final = "evaluation"
 
 
 def read_exchange(tables: Tables, plugins: Plugins) -> tuple[Choice, Choice | None]:
     """Read ``[exchange]``: the policy, and the data source of the public set, if one is named."""
     values = tables.values("exchange")
+    named = "policy" in values
     public = values.pop("public", None)
     name = tables.name("exchange", "policy", values, NO_EXCHANGE)
     if name is None:
@@ -52,9 +55,9 @@ def read_exchange(tables: Tables, plugins: Plugins) -> tuple[Choice, Choice | No
     elif public is not None:
         tables.fault(f"public is {public!r}, it must be a table: write [{PUBLIC}]", PUBLIC)
     if name == NO_EXCHANGE:
-        for key, value in {**values, **({} if public is None else {"public": public})}.items():
+        for key, value in tables.values("exchange").items() if not named else ():
             tables.fault(f"{key} is {value!r}, but no policy is named: set policy, or leave it out", f"exchange.{key}")
-        return Choice(name=NO_EXCHANGE), None
+        return Choice(name=NO_EXCHANGE), None  # a policy that is switched off may leave its options where they are
     tables.attempt("exchange", "policy", lambda: plugins.exchange(name, values, where="exchange"))
     return Choice(name=name, options=values), source
 
@@ -109,14 +112,20 @@ def settled(tables: Tables, plugins: Plugins, folder: Path, may_name_code: bool,
 
 
 def load_own_data(
-    data: DataSource, exchange: Choice, public: Choice | None, test: Choice | None, plugins: Plugins, seed: int
+    data: DataSource,
+    chosen: Choice,
+    exchange: Choice,
+    public: Choice | None,
+    test: Choice | None,
+    plugins: Plugins,
+    seed: int,
 ) -> OwnData:
     """Read what the coordinator holds.
 
     Parameters
     ----------
-    data
-        The source of the devices' data.
+    data, chosen
+        The source of the devices' data, and the choice that it was made by.
     exchange, public, test
         The choices of `read_exchange` and `read_evaluation`.
     plugins
@@ -132,28 +141,48 @@ def load_own_data(
     needs_public = exchange.name != NO_EXCHANGE and plugins.exchange(exchange.name, exchange.options).needs_public
     if needs_public and public is None:
         public = Choice(name=RESERVED)
-    features = None if public is None else _located(PUBLIC, lambda: _samples(data, public, plugins, seed).features)
+
+    def features(choice: Choice) -> NDArray[np.float32]:
+        source = _made(data, chosen, choice, plugins)
+        return reserved_of(data, seed).features if source is None else features_of(source, seed)
+
+    def samples(choice: Choice) -> Dataset:
+        source = _made(data, chosen, choice, plugins)
+        return reserved_of(data, seed) if source is None else all_samples_of(source, seed)
+
     return OwnData(
-        public=features,
-        test=None if test is None else _located(EVALUATION, lambda: _samples(data, test, plugins, seed)),
+        public=None if public is None else _located(PUBLIC, lambda: features(public)),
+        test=None if test is None else _located(EVALUATION, lambda: samples(test)),
     )
 
 
-def _samples(data: DataSource, choice: Choice, plugins: Plugins, seed: int) -> Dataset:
-    """Return the samples that the data's source sets apart, or all samples of another source."""
+def _made(data: DataSource, chosen: Choice, choice: Choice, plugins: Plugins) -> DataSource | None:
+    """Make a data source of the same task as the devices'; None for what their own sets apart."""
     if choice.name == RESERVED:
-        return reserved_of(data, seed)
+        return None
     source = plugins.data_source(choice.name, choice.options)
+    if isinstance(source, Collecting) and isinstance(data, Collecting):
+        inherited = _inherited(data, chosen.name, choice.name, plugins)
+        source = plugins.data_source(choice.name, inherited | choice.options)
     if source.task.schema_hash != data.task.schema_hash:
         raise ConfigurationError(
             f"its data are of another kind than those of [data]: {source.task.schema.decode()} and "
             f"{data.task.schema.decode()}"
         )
-    local = source.load(0, 1, seed)
-    return Dataset(
-        np.concatenate([local.train.features, local.holdout.features]),
-        np.concatenate([local.train.labels, local.holdout.labels]),
+    return source
+
+
+def _inherited(data: Collecting, theirs: str, name: str, plugins: Plugins) -> dict[str, object]:
+    """Return what the devices' data say of the task, as far as a data source of that name has the same options."""
+    own, others = (
+        {field.name: field.type for field in fields(plugins.options_type(Kind.DATA_SOURCE, one))}
+        for one in (name, theirs)
     )
+    return {
+        option: value
+        for option, value in data.schema_options().items()
+        if option in own and own[option] == others.get(option)
+    }
 
 
 def _located(key: str, read: Callable[[], T]) -> T:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from traceback import extract_tb
 
-from tierwise.core.errors import StoreError
+from tierwise.core.errors import StoreError, TierwiseError
 
 
 @contextmanager
@@ -25,6 +25,11 @@ def unwrapped() -> Iterator[None]:
             raise error
         finally:
             error.__context__ = context
+
+
+def told_to_coordinator(error: Exception) -> str:
+    """Return why a device's job failed: our own errors are sentences, of others the class is half of what they say."""
+    return str(error) if isinstance(error, TierwiseError) else f"{type(error).__name__}: {error}"
 
 
 def told(error: BaseException) -> str:

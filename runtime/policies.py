@@ -11,6 +11,7 @@ from tierwise.core.exchange import NO_EXCHANGE, Exchange
 from tierwise.core.grouping import GroupingPolicy
 from tierwise.core.learning import Predictor
 from tierwise.core.selection import Selector
+from tierwise.core.standardised_tiers import StandardisedTiers
 from tierwise.core.stopping import ChecksTask, StopRule
 from tierwise.core.task import Task
 from tierwise.core.tiers import OptionValues, TierProvider
@@ -141,7 +142,7 @@ def assemble(policies: Policies, plugins: Plugins) -> Team:
         names[Kind.EXCHANGE] = policies.exchange.name
     team = Team(
         grouping=plugins.grouping_policy(policies.grouping.name, policies.grouping.options, where="grouping"),
-        tiers=plugins.tier_provider(policies.tiers.name, policies.tiers.options, where="tiers"),
+        tiers=StandardisedTiers(plugins.tier_provider(policies.tiers.name, policies.tiers.options, where="tiers")),
         selector=plugins.selector(policies.selection.name, policies.selection.options, where="selection"),
         reducer=plugins.reducer(aggregator.reducer, aggregation.reducer, where="aggregation.reducer"),
         server_optimizer=plugins.server_optimizer(

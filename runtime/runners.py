@@ -29,7 +29,7 @@ from tierwise.core.ids import BlobHash, DeviceId, GroupId
 from tierwise.core.metrics import Metrics
 from tierwise.core.selection import Postponed, Selector
 from tierwise.core.settings import FederationSettings
-from tierwise.core.standardising import standardised, with_statics
+from tierwise.core.standardising import standardised
 from tierwise.core.tiers import RoundLimits, fits
 from tierwise.core.weights import Buffer, Weights
 from tierwise.plugins.descriptors import Kind
@@ -145,8 +145,6 @@ class Runners:
         tier = await self._compute.run(partial(provider.choose, task, order.envelope, self._settings.rounds.limits))
         weights = await self._compute.run(partial(provider.initial, task, tier, order.seed))
         tier.layout.require(weights.layout, f"the initial model of tier {tier.name!r}")
-        if task.standardise:
-            tier, weights = with_statics(tier, weights, task.features)
         return i.TierProposed(order=order.key, tier=tier, model=await self._write(partial(to_bytes, weights), writing))
 
     async def _select(self, order: c.SelectParticipants, _writing: Writing) -> i.Answer:

@@ -96,9 +96,15 @@ def _close_cohort(name: GroupId, group: GroupState, cohort: CohortState) -> tupl
     what = "updates" if cohort.fits else "descriptions"
     reason = f"{len(survivors)} of {invited} {what} came in time, at least {MINIMUM} are needed"
     if cohort.declined:
-        device = min(cohort.declined)
-        reason += f"; {len(cohort.declined)} declined, {device!r} because of {cohort.declined[device]}"
+        reason += f"; {_declined(list(cohort.declined.values()))}"
     return abandon_round(name, group, reason)
+
+
+def _declined(reasons: list[str]) -> str:
+    """Tell why devices declined, without their names: what many say alike is then the same for every group."""
+    commonest = min(reasons, key=lambda reason: (-reasons.count(reason), reason))
+    alike = reasons.count(commonest)
+    return f"{len(reasons)} declined{'' if alike == len(reasons) else f', {alike} of them'}: {commonest}"
 
 
 def _open_description(state: FederationState, name: GroupId, group: GroupState, now: float) -> tuple[e.Event, ...]:

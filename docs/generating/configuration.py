@@ -19,13 +19,16 @@ OWN_DATA = {
     "exchange.public": (
         "In `[exchange.public]` the key `source` names the [data source](plugins.md#data-sources) of the public set: "
         "unlabelled samples that the coordinator holds, for policies that need some. The other keys are the source's "
-        'options, and all its samples are taken. Left out, or with `source = "reserved"`, it is what `[data]` sets '
-        'apart. The default policy, `"none"`, is no exchange: each group learns alone.'
+        "options, what they leave out of the task is as in `[data]`, and all its samples are taken, which need no "
+        'labels. Left out, or with `source = "reserved"`, it is what `[data]` sets apart. The default policy, '
+        '`"none"`, '
+        "is no exchange: each group learns alone."
     ),
     "evaluation": (
         "Labelled samples of the coordinator's own, on which it measures each group's model after each round; left "
         "out, it measures nothing. The key `source` names their [data source](plugins.md#data-sources), the other "
-        'keys are its options, and all its samples are taken; `source = "reserved"` is what `[data]` sets apart.'
+        "keys are its options, what they leave out of the task is as in `[data]`, and all its samples are taken; "
+        '`source = "reserved"` is what `[data]` sets apart.'
     ),
 }
 """What is said of tables that name a data source."""

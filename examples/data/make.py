@@ -2,6 +2,9 @@
 
     python examples/data/make.py [FOLDER]
 
+Beside them, ``test.csv`` has flowers of nobody's garden, and ``public.csv`` some without their species. They are drawn
+by the mean and the covariance of each species, since all 150 are somebody's already.
+
 Fisher 1936, "The use of multiple measurements in taxonomic problems",
 https://doi.org/10.1111/j.1469-1809.1936.tb02137.x; the copy is scikit-learn's. Which flower is in which garden is drawn
 here: the gardens differ in size, and each has more of one species than of the others.
@@ -34,6 +37,18 @@ def flowers() -> pl.DataFrame:
     ).sample(fraction=1, shuffle=True, seed=0)
 
 
+def drawn(table: pl.DataFrame, each: int, seed: int) -> pl.DataFrame:
+    """Return so many new flowers of each species, with lengths as theirs are distributed."""
+    random = np.random.default_rng(seed)
+    parts = []
+    for (species,), rows in table.sort("species").partition_by("species", as_dict=True, maintain_order=True).items():
+        lengths = rows.drop("species", "garden")
+        values = lengths.to_numpy()
+        new = random.multivariate_normal(values.mean(axis=0), np.cov(values.T), each).clip(0.1).round(1)
+        parts.append(pl.DataFrame(new, lengths.columns).with_columns(species=pl.lit(species)))
+    return pl.concat(parts).sample(fraction=1, shuffle=True, seed=seed)
+
+
 def main(folder: Path) -> None:
     """Write the files."""
     table = flowers()
@@ -49,7 +64,9 @@ def main(folder: Path) -> None:
         y=table["species"].to_numpy().astype(str),
         garden=table["garden"].to_numpy().astype(str),
     )
-    print(f"wrote gardens/*.csv, flowers.csv, flowers.parquet and flowers.npz to {folder}")
+    drawn(table, 20, seed=1).write_csv(folder / "test.csv")
+    drawn(table, 40, seed=2).drop("species").write_csv(folder / "public.csv")
+    print(f"wrote gardens/*.csv, flowers.csv, flowers.parquet, flowers.npz, test.csv and public.csv to {folder}")
 
 
 if __name__ == "__main__":

@@ -8,11 +8,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from tierwise.core.describing import Column
+from tierwise.core.describing import Column, Dropped
 from tierwise.core.errors import ConfigurationError
 from tierwise.core.learning import Dataset, LocalData
 from tierwise.core.task import Task
-from tierwise.plugins.data._assembling import LearningOptions, Piece, assemble, find_classes
+from tierwise.plugins.data._assembling import LearningOptions, Piece, assemble, find_classes, shared_options
+from tierwise.plugins.data._columns import signs_of_missing
 from tierwise.plugins.data._dealing import Dealer, Partition, Samples
 from tierwise.plugins.data._files import told_what_to_write
 
@@ -47,7 +48,7 @@ class Arrays:
     where, device
         As in `Piece`.
     features, target
-        Any shape that begins with the number of samples; shape ``(n_samples,)``.
+        Any shape that begins with the number of samples; shape ``(n_samples,)``, or None where nobody asks.
     by
         Likewise; None where nobody asks.
     """
@@ -55,7 +56,7 @@ class Arrays:
     where: str
     device: str
     features: NDArray[Any]
-    target: NDArray[Any]
+    target: NDArray[Any] | None = None
     by: NDArray[Any] | None = None
 
 
@@ -69,7 +70,7 @@ class ArrayPool:
     options
         Its options.
     read
-        Reads everything, when it is needed first.
+        Reads everything, when it is needed first; given False, without targets and whose it is.
     target
         What the target is called.
     name
@@ -80,7 +81,7 @@ class ArrayPool:
         self,
         source: str,
         options: ArrayOptions,
-        read: Callable[[], Sequence[Arrays]],
+        read: Callable[[bool], Sequence[Arrays]],
         *,
         target: str = "target",
         name: str = "",
@@ -123,6 +124,23 @@ class ArrayPool:
         pins: dict[str, object] = {"size": task.features}
         return pins | {"classes": list(task.classes)} if task.classes else pins
 
+    def dropped(self) -> tuple[Dropped, ...]:
+        """Return what was left out of each file; reads them all."""
+        return tuple(
+            Dropped(where=one.where, samples=one.left_out, there=len(one.features) + one.left_out)
+            for one in self._all()
+            if one.left_out
+        )
+
+    def schema_options(self) -> dict[str, object]:
+        """Return the options that other arrays of the same task share."""
+        return shared_options(self._options, self.pins() | {"name": self._name})
+
+    def features_only(self, seed: int) -> NDArray[np.float32]:
+        """Return the features of all samples."""
+        features = np.concatenate([piece.features for piece in self._pieces_of(labelled=False)])
+        return features[self.dealer.chosen(seed, len(features))].astype(np.float32, copy=False)
+
     def columns(self) -> tuple[Column, ...]:
         """Describe the features, all of them together, and the target."""
         pieces = self._all()
@@ -151,11 +169,14 @@ class ArrayPool:
 
     def _all(self) -> list[Piece]:
         if self._pieces is None:
-            pieces = [self._piece(arrays) for arrays in self._read()]
-            for piece in pieces:
-                self._check_size(piece, pieces[0])
-            self._pieces = pieces
+            self._pieces = self._pieces_of(labelled=True)
         return self._pieces
+
+    def _pieces_of(self, *, labelled: bool) -> list[Piece]:
+        pieces = [self._piece(arrays) for arrays in self._read(labelled)]
+        for piece in pieces:
+            self._check_size(piece, pieces[0])
+        return pieces
 
     def _check_size(self, piece: Piece, first: Piece) -> None:
         size, written = piece.features.shape[1], self._options.size
@@ -168,33 +189,45 @@ class ArrayPool:
             )
 
     def _piece(self, arrays: Arrays) -> Piece:
-        features, target, by = arrays.features, arrays.target, arrays.by
-        _check(arrays)
+        features, by = arrays.features, arrays.by
+        target = np.zeros(len(features), np.int64) if arrays.target is None else arrays.target
+        _check(arrays, target)
         if not len(features):
             raise ConfigurationError(f"{arrays.where} has no samples")
         flat = features.reshape(len(features), -1)
         rows = np.arange(len(flat))
         sound = np.isfinite(flat).all(axis=1) if flat.dtype.kind == "f" else np.ones(len(flat), bool)
-        if target.dtype.kind == "f":
-            sound &= np.isfinite(target)
+        sound &= ~_lacks(target, self._options.class_names)
         if not sound.all():
             self._lacking += int((~sound).sum())
             if self._options.missing == "error":
-                raise _missing(arrays, flat, sound)
+                raise _missing(arrays, flat, target, sound)
             flat, target, rows = flat[sound], target[sound], rows[sound]
             by = None if by is None else by[sound]
         if not len(flat):
             raise ConfigurationError(f"{arrays.where} has no samples that lack nothing")
-        return Piece(arrays.where, arrays.device, flat, target, by, lambda row: f"sample {rows[row]}")
+        left_out = len(features) - len(rows)
+        return Piece(arrays.where, arrays.device, flat, target, by, lambda row: f"sample {rows[row]}", left_out)
+
+
+def _lacks(target: NDArray[Any], classes: tuple[str, ...]) -> NDArray[np.bool_]:
+    """Return where a target is missing."""
+    if target.dtype.kind == "f":
+        return np.asarray(~np.isfinite(target))
+    if target.dtype.kind not in "US":
+        return np.zeros(len(target), bool)
+    distinct, index = np.unique(target, return_inverse=True)
+    signs = signs_of_missing(classes)
+    return np.array([str(one).strip().lower() in signs for one in distinct.tolist()], bool)[index.reshape(-1)]
 
 
 def _type_of(target: NDArray[Any]) -> str:
     return "text" if target.dtype.kind in "US" else str(target.dtype)
 
 
-def _check(arrays: Arrays) -> None:
+def _check(arrays: Arrays, target: NDArray[Any]) -> None:
     """Raise a `ConfigurationError` for arrays that do not go together or are no numbers."""
-    features, target, by = arrays.features, arrays.target, arrays.by
+    features, by = arrays.features, arrays.by
     if features.dtype.kind not in "biuf":
         raise ConfigurationError(
             f"{arrays.where}: the features are of dtype {features.dtype}, only numbers and truth values are allowed"
@@ -214,11 +247,11 @@ def _check(arrays: Arrays) -> None:
         )
 
 
-def _missing(arrays: Arrays, flat: NDArray[Any], sound: NDArray[np.bool_]) -> ConfigurationError:
+def _missing(arrays: Arrays, flat: NDArray[Any], target: NDArray[Any], sound: NDArray[np.bool_]) -> ConfigurationError:
     row = int(np.flatnonzero(~sound)[0])
     lacks = np.flatnonzero(~np.isfinite(flat[row]))
     what = f"feature {lacks[0]}" if len(lacks) else "the target"
-    value = flat[row, lacks[0]] if len(lacks) else arrays.target[row]
+    value = flat[row, lacks[0]] if len(lacks) else repr(target[row].item())
     return ConfigurationError(
         f"{arrays.where}, sample {row}: {what} is {value}; {int((~sound).sum())} of {len(sound)} samples lack a value: "
         "fill it in, or leave them out with missing = 'drop'"

@@ -5,7 +5,7 @@ A class is a text. What a file has as a number or a truth value is written as on
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 
@@ -20,6 +20,8 @@ from tierwise.plugins.data._dealing import DealingOptions, Samples, some
 _WHOLE: Final = re.compile(r"([+-]?\d+)(\.0*)?")
 _DIGITS: Final = 18
 """Of a number; a longer one is kept as the text that it is."""
+_WHERE: Final = ("path", "function", "arguments", "partition", "by")
+"""Options that say where samples are, and whose."""
 _MANY: Final = 1000
 """More classes than anybody names: the target is a number."""
 
@@ -71,6 +73,19 @@ class LearningOptions(DealingOptions, frozen=True, kw_only=True, forbid_unknown_
         return tuple(as_text(one) for one in self.classes)
 
 
+def shared_options(options: LearningOptions, pins: Mapping[str, object]) -> dict[str, object]:
+    """Return the options that are of the task and of how files are written, not of whose the samples are, or where.
+
+    Parameters
+    ----------
+    pins
+        Those that would be read from the data otherwise.
+    """
+    own = (*DealingOptions.__struct_fields__, *_WHERE)
+    written: dict[str, object] = msgspec.to_builtins(options)
+    return {name: value for name, value in written.items() if name not in own} | dict(pins)
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
     """What was read of one file.
@@ -89,6 +104,8 @@ class Piece:
         Likewise, whose each sample is; None where nobody asks.
     row
         Names a sample for messages, by its number: ``line 7``.
+    left_out
+        How many more there were, which lack a value.
     """
 
     where: str
@@ -97,6 +114,7 @@ class Piece:
     target: NDArray[Any]
     by: NDArray[Any] | None
     row: Callable[[int], str]
+    left_out: int = 0
 
 
 def as_text(value: object) -> str:

@@ -4,7 +4,7 @@ A CSV file has texts only, a Parquet file has types; both go the same way. Nothi
 no category unless the options say which ones there are.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 MISSING: Final = ("", "na", "n/a", "nan", "null", "none")
-"""What a cell of a text column has, in whatever case, where a value is missing; of a column of texts only the first."""
+"""What a cell of a text column has, in whatever case, where a value is missing; but what is named as a value is one."""
 _FEW: Final = 20
 """So many categories are suggested for a one-hot encoding."""
 
@@ -77,8 +77,18 @@ class Cells:
         ]
         return np.concatenate(parts, axis=1) if parts else np.empty((len(self.frame), 0), np.float32)
 
-    def values(self, name: str, what: str) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """Return a column of labels, and where one is missing; the value there means nothing."""
+    def values(
+        self, name: str, what: str, named: Collection[str] = MISSING[1:]
+    ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Return a column of labels, and where one is missing; the value there means nothing.
+
+        Parameters
+        ----------
+        what
+            Who wants the column.
+        named
+            Labels that are written down, so that they are none of `MISSING`. By default an empty cell only is.
+        """
         import polars as pl
 
         column = self.column(name, what)
@@ -88,7 +98,7 @@ class Cells:
             missing = column.is_null() | (column.is_nan() if column.dtype.is_float() else False)
             return column.fill_null(0).to_numpy(), missing.to_numpy()
         texts = column.cast(pl.String).str.strip_chars()
-        missing = texts.is_null() | (texts == "")
+        missing = _is_missing(column, named)
         return np.array(texts.fill_null("").to_list(), np.str_), missing.fill_null(value=True).to_numpy()
 
     def _numbers(self, name: str) -> Numbers:
@@ -114,7 +124,7 @@ class Cells:
         return single
 
     def _encoded(self, name: str, categories: tuple[str, ...]) -> Numbers:
-        values, missing = self.values(name, "which one_hot names")
+        values, missing = self.values(name, "which one_hot names", categories)
         distinct, index = np.unique(values, return_inverse=True)
         texts = [as_text(value) for value in distinct.tolist()]
         index = index.reshape(-1)
@@ -131,7 +141,7 @@ class Cells:
         return encoded
 
     def _text(self, name: str, column: "pl.Series", row: int) -> ConfigurationError:
-        values, missing = self.values(name, "which is a feature")
+        values, missing = self.values(name, "which is a feature", ())
         categories = in_order(as_text(value) for value in np.unique(values[~missing]).tolist())
         numbers = _of_texts(column).drop_nulls()
         listed = ", ".join(f'"{one}"' for one in categories)
@@ -166,8 +176,8 @@ class Seen:
     greatest: float | None = None
 
 
-def look_at(column: "pl.Series") -> Seen:
-    """Describe a column, whether it can be used or not."""
+def look_at(column: "pl.Series", named: Collection[str] = ()) -> Seen:
+    """Describe a column, whether it can be used or not; ``named`` as in `Cells.values`."""
     import polars as pl
 
     if not _is_text(column):
@@ -179,7 +189,7 @@ def look_at(column: "pl.Series") -> Seen:
     else:
         numbers, lacks = _of_texts(column), _is_missing(column)
         if (numbers.is_null() & ~lacks).any():
-            return Seen("text", column.null_count() + int((column.cast(pl.String) == "").sum()))
+            return Seen("text", int(_is_missing(column, named).sum()))
         kind, missing = "number", int(lacks.sum())
         numbers = numbers.fill_nan(None)
     if missing == len(column):
@@ -193,12 +203,16 @@ def _is_text(column: "pl.Series") -> bool:
     return column.dtype in (pl.String, pl.Categorical, pl.Enum)
 
 
-def _is_missing(column: "pl.Series") -> "pl.Series":
+def _is_missing(column: "pl.Series", named: Collection[str] = ()) -> "pl.Series":
     import polars as pl
 
-    return column.is_null() | column.cast(pl.String).str.strip_chars().str.to_lowercase().is_in(
-        list(MISSING)
-    ).fill_null(value=True)
+    texts = column.cast(pl.String).str.strip_chars().str.to_lowercase()
+    return texts.is_null() | texts.is_in(list(signs_of_missing(named))).fill_null(value=True)
+
+
+def signs_of_missing(named: Collection[str]) -> frozenset[str]:
+    """Return what stands for a missing value, in small letters, where these labels are written down."""
+    return frozenset(MISSING) - {one.lower() for one in named}
 
 
 def _of_texts(column: "pl.Series") -> "pl.Series":

@@ -186,11 +186,19 @@ class Dealer:
             raise ConfigurationError(
                 f"{self._source} sets no samples apart: set reserved to how many the coordinator may hold"
             )
-        return self.samples.take(self._set_apart(seed)[0])
+        return self.samples.take(self._set_apart(seed, len(self.samples))[0])
 
-    def _set_apart(self, seed: int) -> tuple[Rows, Rows]:
-        """Return which rows are reserved, and which are the devices'."""
-        options, there = self._options, len(self.samples)
+    def all_samples(self, seed: int) -> Dataset:
+        """Return the samples that all devices have together, in the order of the data, however few."""
+        return self.samples.take(self.chosen(seed, len(self.samples)))
+
+    def chosen(self, seed: int, there: int) -> Rows:
+        """Return which ones of so many rows `all_samples` takes."""
+        return self._set_apart(seed, there)[1]
+
+    def _set_apart(self, seed: int, there: int) -> tuple[Rows, Rows]:
+        """Return which of so many rows are reserved, and which are the devices'."""
+        options = self._options
         if not options.reserved and options.samples is None:
             return np.empty(0, np.intp), np.arange(there)
         wanted = options.reserved + (options.samples or options.minimum)
@@ -205,18 +213,21 @@ class Dealer:
         return reserved, np.sort(others[: options.samples])
 
     def _split(self, parts: int, seed: int) -> list[tuple[Rows, Rows]]:
-        rows = self._set_apart(seed)[1]
+        rows, share = self.chosen(seed, len(self.samples)), self._options.holdout
         random = np.random.default_rng(seed)
-        if self._partition in NATURAL:
-            hands = self._own(rows, parts)
-        else:
-            hands = [rows[hand] for hand in self._deal(rows, parts, random)]
-        return [split_holdout(hand, self._options.holdout, random) for hand in hands]
+        if self._partition not in NATURAL:
+            return [split_holdout(rows[hand], share, random) for hand in self._deal(rows, parts, random)]
+        # Each device by its name: its own file alone is split as among all the others'.
+        names = self.samples.devices if parts == len(self.samples.devices) else ("",)
+        return [
+            split_holdout(hand, share, np.random.default_rng([seed, 2, *name.encode()]))
+            for name, hand in zip(names, self._own(rows, parts), strict=True)
+        ]
 
     def _own(self, rows: Rows, parts: int) -> list[Rows]:
         devices, minimum = self.samples.devices, self._options.minimum
         if parts == 1:
-            hands, devices = [rows], ("this device",)
+            hands, devices = [rows], (devices if len(devices) == 1 else ("all devices together",))
         elif parts == len(devices):
             hands = [rows[self.samples.owners[rows] == number] for number in range(parts)]
         else:

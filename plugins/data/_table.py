@@ -6,12 +6,13 @@ from typing import Annotated
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
-from tierwise.core.describing import Column
+from tierwise.core.describing import Column, Dropped
 from tierwise.core.errors import ConfigurationError
 from tierwise.core.task import Task
-from tierwise.plugins.data._assembling import LearningOptions, Piece, assemble, find_classes
-from tierwise.plugins.data._columns import Cells, look_at
+from tierwise.plugins.data._assembling import LearningOptions, Piece, assemble, find_classes, shared_options
+from tierwise.plugins.data._columns import MISSING, Cells, Numbers, look_at
 from tierwise.plugins.data._dealing import Dealer, Partition, Samples
 from tierwise.plugins.data._files import Paths, device_of, find_files, told_what_to_write
 
@@ -117,13 +118,36 @@ class TablePool:
         pins: dict[str, object] = {"features": list(self._names)}
         return pins | {"classes": list(task.classes)} if task.classes else pins
 
+    def dropped(self) -> tuple[Dropped, ...]:
+        """Return what was left out of each file; reads them all."""
+        return tuple(
+            Dropped(where=one.where, samples=one.left_out, there=len(one.features) + one.left_out)
+            for one in self._all()
+            if one.left_out
+        )
+
+    def schema_options(self) -> dict[str, object]:
+        """Return the options that another table of the same task shares."""
+        return shared_options(self._options, self.pins())
+
+    def features_only(self, seed: int) -> Numbers:
+        """Return the features of all rows; the target's column may be missing, and so may its values."""
+        parts = []
+        for file in self._files():
+            cells = self._read(file)
+            self._names = self._names or self._others(cells)
+            _check_rows(file, cells)
+            parts.append(self._sound(cells, cells.features(self._names, self._options.one_hot), {})[1])
+        features = np.concatenate(parts)
+        return features[self.dealer.chosen(seed, len(features))]
+
     def columns(self) -> tuple[Column, ...]:
         """Describe every column, whether it can be used or not."""
         files = [self._read(file) for file in self._files()]
         names = list(dict.fromkeys(name for cells in files for name in cells.frame.columns))
         described = []
         for name in names:
-            seen = [look_at(cells.frame[name]) for cells in files if name in cells.frame.columns]
+            seen = [look_at(cells.frame[name], self._named(name)) for cells in files if name in cells.frame.columns]
             kinds = {one.kind for one in seen}
             ranged = [] if "text" in kinds else seen
             absent = sum(len(cells.frame) for cells in files if name not in cells.frame.columns)
@@ -144,6 +168,12 @@ class TablePool:
         if name in (options.target, options.by):
             return "target" if name == options.target else "device"
         return "feature" if not options.features or name in options.features else ""
+
+    def _named(self, name: str) -> tuple[str, ...]:
+        """Return what is written down of a column's labels, so that none of it stands for a missing value."""
+        if name == self._options.by:
+            return MISSING[1:]
+        return self._options.class_names if name == self._options.target else self._options.one_hot.get(name, ())
 
     def _encoded(self, name: str) -> tuple[str, ...]:
         """Return the features that a column becomes."""
@@ -176,7 +206,7 @@ class TablePool:
     def _features_of(self, cells: Cells) -> tuple[str, ...]:
         options = self._options
         cells.column(options.target, "which is the target")
-        names = tuple(name for name in cells.frame.columns if name not in (options.target, options.by))
+        names = self._others(cells)
         if not names:
             raise ConfigurationError(f"{cells.where} has no column beside the target {options.target!r}")
         strange = [name for name in options.one_hot if name not in names]
@@ -184,31 +214,43 @@ class TablePool:
             cells.column(strange[0], "which one_hot names")
         return names
 
+    def _others(self, cells: Cells) -> tuple[str, ...]:
+        return tuple(name for name in cells.frame.columns if name not in (self._options.target, self._options.by))
+
     def _piece(self, file: Path, cells: Cells) -> Piece:
         options = self._options
         self._check_columns(cells)
-        if cells.frame.is_empty():
-            raise ConfigurationError(f"{file} has no rows below its header: fill it, or take it away")
+        _check_rows(file, cells)
         features = cells.features(self._names, options.one_hot)
-        target, lacks = cells.values(options.target, "which is the target")
+        target, lacks = cells.values(options.target, "which is the target", options.class_names)
         by, nobodys = (
             cells.values(options.by, "which says whose a row is") if options.by else (None, np.zeros_like(lacks))
         )
         lacking = {options.target: lacks} | ({options.by: nobodys} if options.by else {})
-        sound = ~(np.isnan(features).any(axis=1) | lacks | nobodys)
-        if not sound.all() and options.missing == "error":
-            raise self._missing(cells, features, lacking, sound)
-        if not sound.any():
-            raise ConfigurationError(f"{file} has no row without a missing value: fill them in")
-        rows = np.flatnonzero(sound)
+        rows, sound = self._sound(cells, features, lacking)
         return Piece(
             where=str(file),
             device=device_of(file),
-            features=features[rows],
+            features=sound,
             target=target[rows],
             by=None if by is None else by[rows],
             row=lambda row: cells.line(int(rows[row])),
+            left_out=len(features) - len(rows),
         )
+
+    def _sound(
+        self, cells: Cells, features: Numbers, lacking: dict[str, NDArray[np.bool_]]
+    ) -> tuple[NDArray[np.intp], Numbers]:
+        """Return which rows lack nothing, and their features."""
+        sound = np.asarray(np.isfinite(features).all(axis=1))
+        for lacks in lacking.values():
+            sound &= ~lacks
+        if not sound.all() and self._options.missing == "error":
+            raise self._missing(cells, features, lacking, sound)
+        if not sound.any():
+            raise ConfigurationError(f"{cells.where} has no row without a missing value: fill them in")
+        rows = np.flatnonzero(sound)
+        return rows, features[rows]
 
     def _check_columns(self, cells: Cells) -> None:
         """Refuse a column that only some files have, unless the options say which ones count."""
@@ -223,13 +265,27 @@ class TablePool:
             )
 
     def _missing(
-        self, cells: Cells, features: np.ndarray, lacking: dict[str, np.ndarray], sound: np.ndarray
+        self,
+        cells: Cells,
+        features: Numbers,
+        lacking: dict[str, NDArray[np.bool_]],
+        sound: NDArray[np.bool_],
     ) -> ConfigurationError:
         row = int(np.flatnonzero(~sound)[0])
         names = [feature for name in self._names for feature in [name] * len(self._encoded(name))]
         empty = [names[place] for place in np.flatnonzero(np.isnan(features[row]))]
         empty += [name for name, lacks in lacking.items() if lacks[row]]
+        cell = cells.frame[empty[0]][row]
+        sign = f", since {cell!r} stands for none" if isinstance(cell, str) and cell.strip() else ""
+        option = {self._options.target: "classes"} | dict.fromkeys(self._options.one_hot, "one_hot")
+        label = sign and empty[0] in option and not (option[empty[0]] == "classes" and self._options.regression)
         return ConfigurationError(
-            f"{cells.where}, {cells.line(row)}: column {empty[0]!r} has no value; {(~sound).sum()} of {len(sound)} "
-            "rows lack one: fill it in, or leave such rows out with missing = 'drop'"
+            f"{cells.where}, {cells.line(row)}: column {empty[0]!r} has no value{sign}; {(~sound).sum()} of "
+            f"{len(sound)} rows lack one: fill it in, or leave such rows out with missing = 'drop'"
+            + (f". If {cell!r} is a label, name it, with all others, in {option[empty[0]]}" if label else "")
         )
+
+
+def _check_rows(file: Path, cells: Cells) -> None:
+    if cells.frame.is_empty():
+        raise ConfigurationError(f"{file} has no rows below its header: fill it, or take it away")

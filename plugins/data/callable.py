@@ -7,10 +7,21 @@ from typing import Annotated, Any, Final
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
-from tierwise.core.describing import Column, Describing
+from tierwise.core.describing import Column, Describing, Dropped, Dropping
 from tierwise.core.errors import ConfigurationError, TierwiseError, nearest
-from tierwise.core.learning import Dataset, DataSource, KnowsDevices, LocalData, Reserving, reserved_of
+from tierwise.core.learning import (
+    Collecting,
+    Dataset,
+    DataSource,
+    KnowsDevices,
+    LocalData,
+    Reserving,
+    all_samples_of,
+    features_of,
+    reserved_of,
+)
 from tierwise.core.task import Task
 from tierwise.plugins._file import import_file
 from tierwise.plugins.data._arrays import ArrayOptions, ArrayPool, Arrays
@@ -77,6 +88,26 @@ class CallableSource:
         source = self._source()
         return source.reserved(seed) if isinstance(source, Reserving) else reserved_of(source, seed)
 
+    def dropped(self) -> tuple[Dropped, ...]:
+        """Return what was left out of each device's samples, for a missing value."""
+        source = self._source()
+        return tuple(source.dropped()) if isinstance(source, ArrayPool | Dropping) else ()
+
+    def schema_options(self) -> dict[str, object]:
+        """Return the options that another set of the same task shares."""
+        source = self._source()
+        return dict(source.schema_options()) if isinstance(source, ArrayPool | Collecting) else {}
+
+    def all_samples(self, seed: int) -> Dataset:
+        """Return all samples, undivided."""
+        source = self._source()
+        return source.dealer.all_samples(seed) if isinstance(source, ArrayPool) else all_samples_of(source, seed)
+
+    def features_only(self, seed: int) -> NDArray[np.float32]:
+        """Return the features of all samples; a function may return None for their target."""
+        source = self._source()
+        return source.features_only(seed) if isinstance(source, ArrayPool) else features_of(source, seed)
+
     def pins(self) -> dict[str, object]:
         """Return the options that tell the task without the data; a class tells it itself."""
         source = self._source()
@@ -94,7 +125,9 @@ class CallableSource:
                 self._found = self._made(found)
             else:
                 name = self._options.name or getattr(found, "__name__", "data")
-                self._found = ArrayPool("callable", self._options, lambda: self._asked(found), name=name)
+                self._found = ArrayPool(
+                    "callable", self._options, lambda labelled: self._asked(found, labelled), name=name
+                )
         return self._found
 
     def _load(self) -> Any:
@@ -137,20 +170,22 @@ class CallableSource:
             )
         return made
 
-    def _asked(self, function: Any) -> list[Arrays]:
+    def _asked(self, function: Any, labelled: bool) -> list[Arrays]:
         answer, where = self._call(function), self._options.function
         pairs = list(answer.items()) if isinstance(answer, Mapping) else [("data", answer)]
         if not pairs:
             raise ConfigurationError(f"{where} returned no devices")
-        return [self._arrays(f"{where}, {name}" if pairs[1:] else where, str(name), pair) for name, pair in pairs]
+        return [
+            self._arrays(f"{where}, {name}" if pairs[1:] else where, str(name), pair, labelled) for name, pair in pairs
+        ]
 
-    def _arrays(self, where: str, name: str, pair: Any) -> Arrays:
+    def _arrays(self, where: str, name: str, pair: Any, labelled: bool) -> Arrays:
         if not isinstance(pair, tuple | list) or len(pair) != 2:
             raise ConfigurationError(
                 f"{where} returned {type(pair).__name__}, expected a pair (features, target), or a mapping from "
                 "devices' names to such pairs"
             )
         try:
-            return Arrays(where, name, np.asarray(pair[0]), np.asarray(pair[1]))
+            return Arrays(where, name, np.asarray(pair[0]), np.asarray(pair[1]) if labelled else None)
         except ValueError as error:  # of ragged lists
             raise ConfigurationError(f"{where} returned what is no array: {error}") from error

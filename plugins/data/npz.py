@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from tierwise.core.describing import Column
+from tierwise.core.describing import Column, Dropped
 from tierwise.core.errors import ConfigurationError, nearest
 from tierwise.core.learning import Dataset, LocalData
 from tierwise.core.task import Task
@@ -52,7 +52,7 @@ class NpzSource:
 
     def __init__(self, options: NpzOptions) -> None:
         self._options = options
-        self._pool = ArrayPool("npz", options, lambda: list(self._read()), target=options.target)
+        self._pool = ArrayPool("npz", options, lambda labelled: list(self._read(labelled)), target=options.target)
 
     @property
     def task(self) -> Task:
@@ -71,6 +71,22 @@ class NpzSource:
         """Return the samples that no device gets."""
         return self._pool.reserved(seed)
 
+    def dropped(self) -> tuple[Dropped, ...]:
+        """Return what was left out of each file, for a missing value."""
+        return self._pool.dropped()
+
+    def schema_options(self) -> dict[str, object]:
+        """Return the options that another set of the same task shares."""
+        return self._pool.schema_options()
+
+    def all_samples(self, seed: int) -> Dataset:
+        """Return all samples, undivided."""
+        return self._pool.dealer.all_samples(seed)
+
+    def features_only(self, seed: int) -> NDArray[np.float32]:
+        """Return the features of all samples, which need no target."""
+        return self._pool.features_only(seed)
+
     def pins(self) -> dict[str, object]:
         """Return the options that tell the task without the files."""
         return self._pool.pins()
@@ -79,11 +95,14 @@ class NpzSource:
         """Describe the data."""
         return self._pool.columns()
 
-    def _read(self) -> Iterator[Arrays]:
+    def _read(self, labelled: bool) -> Iterator[Arrays]:
         options = self._options
         for file in find_files("npz", options.path):
-            by = _array(file, options.by, "by") if options.by else None
             features = _array(file, options.features, "features")
+            if not labelled:
+                yield Arrays(str(file), device_of(file), features)
+                continue
+            by = _array(file, options.by, "by") if options.by else None
             yield Arrays(str(file), device_of(file), features, _array(file, options.target, "target"), by)
 
 

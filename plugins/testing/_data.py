@@ -11,7 +11,7 @@ import numpy as np
 from tierwise.core.describing import Describing
 from tierwise.core.errors import ConfigurationError
 from tierwise.core.ids import is_device_id
-from tierwise.core.learning import Dataset, DataSource, KnowsDevices, LocalData, Reserving
+from tierwise.core.learning import Collecting, Dataset, DataSource, KnowsDevices, LocalData, Reserving
 from tierwise.core.task import Task
 from tierwise.plugins.testing._laws import hold, same
 
@@ -202,6 +202,19 @@ def reserved_samples_go_to_no_device(source: DataSource, parts: int) -> str | No
     return None
 
 
+def all_samples_are_those_of_the_parts(source: DataSource, parts: int) -> str | None:
+    """A coordinator's own set, read undivided, has the samples that devices would get, with or without labels."""
+    if not isinstance(source, Collecting):
+        return None
+    whole = source.all_samples(0)
+    if not same(whole.features, source.features_only(0)):
+        return "features_only gives other features than all_samples"
+    dealt: Counter[bytes] = Counter()
+    for local in _all_parts(source, parts):
+        dealt += _rows(local.train, local.holdout)
+    return None if dealt == _rows(whole) else f"all_samples gives {len(whole)}, the parts have {dealt.total()}"
+
+
 def what_it_pins_can_be_written_down(source: DataSource, _: int) -> str | None:
     """The options that tell the task go into a TOML file."""
     pins = source.pins() if isinstance(source, Describing) else {}
@@ -222,5 +235,6 @@ LAWS: Final = (
     parts_are_disjoint,
     devices_have_names_of_their_own,
     reserved_samples_go_to_no_device,
+    all_samples_are_those_of_the_parts,
     what_it_pins_can_be_written_down,
 )

@@ -28,7 +28,7 @@ from tierwise.runtime.cli.keeping import keep
 from tierwise.runtime.cli.logging import JsonLog, Level, Log, TextLog, listening
 from tierwise.runtime.cli.progress import Progress
 from tierwise.runtime.cli.running import run_until_told
-from tierwise.runtime.cli.tables import show_report
+from tierwise.runtime.cli.tables import failure_lines, show_report
 from tierwise.runtime.config import RunConfig, load_config
 from tierwise.runtime.config_tables import FleetTable
 from tierwise.runtime.coordinator import Coordinator
@@ -154,10 +154,10 @@ class _Program:
         except FederationError:
             self._conclude()
             raise  # the reason is told with all other errors
-        failed = [group for group in self._conclude().run.groups if group.failed]
-        for group in failed:
-            click.echo(f"error: group {group.group} failed: {group.reason}", err=True)
-        return 1 if failed else 0
+        failures = failure_lines(self._conclude(failures_follow=True).run.groups)
+        for line in failures:
+            click.echo(f"error: {line}", err=True)
+        return 1 if failures else 0
 
     # -- before
 
@@ -223,7 +223,7 @@ class _Program:
         when = "" if at is None else f" on {at.astimezone():%Y-%m-%d at %H:%M:%S}"
         return (
             f"federation {self._config.federation.name} has ended{when}: with this store nothing more is learned, and "
-            f"devices that come are told so. To learn anew, name another store.path in {self._file}, or remove {path}*"
+            f"devices that come are told so. To learn anew, name another store.path in {self._file}, or rm -r {path}*"
         )
 
     async def _linger(self, linger_s: float) -> None:
@@ -257,7 +257,7 @@ class _Program:
             return "stopped; as there is no [store] path, the federation is lost"
         return f"stopped; all is in the store: `tierwise coordinator {self._file}` goes on with it"
 
-    def _conclude(self, *, interrupted: bool = False) -> Report:
+    def _conclude(self, *, interrupted: bool = False, failures_follow: bool = False) -> Report:
         """Write and show what there is."""
         run = anyio.run(Run.read, self._store)
         report = self._report(run, interrupted=interrupted)
@@ -268,7 +268,7 @@ class _Program:
         if self._json is not None:
             self._json.result("federation", {"report": msgspec.to_builtins(report)})
         else:
-            show_report(report, self._out)
+            show_report(report, self._out, failures_follow=failures_follow)
         return report
 
     def _report(self, run: Run, *, interrupted: bool = False) -> Report:

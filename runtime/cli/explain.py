@@ -14,6 +14,7 @@ from tierwise.core.federation import Federation
 from tierwise.core.grouping import MINIMUM
 from tierwise.core.hardware import POWER, HardwareEnvelope, HardwareProfile, Origin
 from tierwise.core.ids import DeviceId
+from tierwise.core.standardised_tiers import StandardisedTiers
 from tierwise.core.tiers import RoundLimits
 from tierwise.plugins.manager import Plugins
 from tierwise.runtime.cli import present
@@ -22,6 +23,7 @@ from tierwise.runtime.config import RunConfig, load_config
 from tierwise.runtime.config_tables import CATALOGUE
 from tierwise.runtime.explaining import Deciding, DeviceExplained, Explanation, explain
 from tierwise.runtime.fleet.draw import draw_fleet
+from tierwise.runtime.simulation.enlisting import fleet_of
 from tierwise.runtime.stores.sqlite import SqliteStore
 from tierwise.runtime.tables import located
 
@@ -55,7 +57,7 @@ def command(file: Path, device: str | None, seed: int | None, stored: bool, as_j
     config = load_config(file, plugins)
     if seed is not None:
         config = config.with_seed(seed)
-    fleet, models = _stored(config, file) if stored else _drawn(config, file)
+    fleet, models = _stored(config, file) if stored else _drawn(config, file, plugins)
     explanation = _explained(config, file, plugins, fleet, models)
     if device is not None:
         explanation = _about(explanation, device, file)
@@ -75,12 +77,16 @@ def command(file: Path, device: str | None, seed: int | None, stored: bool, as_j
 Fleet = dict[DeviceId, HardwareProfile]
 
 
-def _drawn(config: RunConfig, file: Path) -> tuple[Fleet, dict[DeviceId, str]]:
+def _drawn(config: RunConfig, file: Path, plugins: Plugins) -> tuple[Fleet, dict[DeviceId, str]]:
     """Return the fleet of a simulation, and which device model each device is, if it is one of the catalogue."""
-    fleet = config.profiles(file.parent)
+    try:
+        _, fleet = fleet_of(config, config.data_source(plugins), file.parent)
+    except ConfigurationError as error:
+        raise located(error, str(file), "data") from error
     if config.fleet.hardware != CATALOGUE:
         return fleet, {}
-    return fleet, {name: one.model.model for name, one in draw_fleet(len(fleet), config.seed).items()}
+    drawn = draw_fleet(len(fleet), config.seed).values()
+    return fleet, {name: one.model.model for name, one in zip(fleet, drawn, strict=True)}
 
 
 def _stored(config: RunConfig, file: Path) -> tuple[Fleet, dict[DeviceId, str]]:
@@ -109,7 +115,7 @@ def _explained(
         policy=policies.grouping.name,
         grouping=plugins.grouping_policy(policies.grouping.name, policies.grouping.options, where="grouping"),
         provider=policies.tiers.name,
-        tiers=plugins.tier_provider(policies.tiers.name, policies.tiers.options, where="tiers"),
+        tiers=StandardisedTiers(plugins.tier_provider(policies.tiers.name, policies.tiers.options, where="tiers")),
         task=settings.task,
         limits=settings.rounds.limits,
     )

@@ -36,6 +36,8 @@ class _GroupProgress:
     """The same for the latest one that the coordinator tested."""
     closing: str = ""
     """What is to be said about the latest round, once its model is tested."""
+    abandoned: str = ""
+    """Why a round was, which is told once and not for each that follows."""
     state: str = "starts"
     told_at: float = float("-inf")
 
@@ -119,13 +121,20 @@ class Progress:
             case e.RoundPostponed():
                 self._note(event.group, f"waits for devices: {event.reason}", always=True)
             case e.RoundAbandoned():
-                self._note(event.group, f"round {event.round} abandoned: {event.reason}", always=True)
+                self._abandon(event)
             case e.RoundClosed():
                 self._close(event)
             case e.ModelTested():
                 self._test(event)
             case _:
                 pass
+
+    def _abandon(self, event: e.RoundAbandoned) -> None:
+        group = self._groups[event.group]
+        again = event.reason == group.abandoned
+        group.abandoned = event.reason
+        why = "for the same reason" if again else f"because {event.reason}"
+        self._note(event.group, f"round {event.round} abandoned {why}", always=not again)
 
     def _close(self, event: e.RoundClosed) -> None:
         group = self._groups[event.group]
@@ -148,7 +157,10 @@ class Progress:
         group = self._groups[event.group]
         group.value = self._value(event.metrics, group.value)
         group.wanted, group.arrived = 0, set()
-        ended = f"{'failed' if event.failed else 'finished'}: {event.reason}"
+        reason = event.reason
+        if event.failed and group.abandoned and reason.endswith(group.abandoned):
+            reason = reason.removesuffix(group.abandoned) + "of what was said"
+        ended = f"{'failed' if event.failed else 'finished'}: {reason}"
         metric = "" if group.value is None else f", {self._metric} {present.metric(self._metric, group.value)}"
         self._note(event.group, f"{ended}{metric}{self._tested(group)}", always=True)
         group.state = ended

@@ -13,16 +13,17 @@ from tierwise.core.learning import StopToken
 from tierwise.plugins.descriptors import Kind
 from tierwise.plugins.manager import Plugins
 from tierwise.runtime.cli import present
+from tierwise.runtime.cli.dropped import left_out
 from tierwise.runtime.cli.interrupt import Interrupted, run_abandonable
 from tierwise.runtime.cli.keeping import keep
 from tierwise.runtime.cli.progress import Progress
-from tierwise.runtime.cli.tables import show_report
+from tierwise.runtime.cli.tables import failure_lines, show_report
 from tierwise.runtime.config import RunConfig, load_config
 from tierwise.runtime.figures import Run
 from tierwise.runtime.output import Report, claim, make_report
 from tierwise.runtime.simulation import run as simulation
 from tierwise.runtime.simulation.clock import SimulationStalledError
-from tierwise.runtime.simulation.enlisting import enlist
+from tierwise.runtime.simulation.enlisting import enlist, told
 from tierwise.runtime.stores.memory import MemoryStore
 from tierwise.runtime.straining import StrainWatch
 from tierwise.runtime.tables import located
@@ -85,10 +86,10 @@ class _Simulation:
         except FederationError:
             self._conclude()
             raise  # the reason is told with all other errors
-        failed = [group for group in self._conclude().run.groups if group.failed]
-        for group in failed:
-            click.echo(f"error: group {group.group} failed: {group.reason}", err=True)
-        return 1 if failed else 0
+        failures = failure_lines(self._conclude(failures_follow=True).run.groups)
+        for line in failures:
+            click.echo(f"error: {line}", err=True)
+        return 1 if failures else 0
 
     def _work(self, stop: StopToken, progress: Progress) -> None:
         progress.say("reading data")
@@ -99,7 +100,9 @@ class _Simulation:
             own = self._config.own_data(source, self._plugins)
         except ConfigurationError as error:
             raise located(error, str(self._file), "data") from error
-        progress.say("waiting for devices")
+        if (dropped := left_out(source)) is not None:
+            progress.warn(dropped)
+        progress.say(f"{told(self._config, source, len(devices))}; waiting for devices")
         strain = StrainWatch()
 
         def watch(event: e.Event | e.Notice) -> None:
@@ -118,7 +121,7 @@ class _Simulation:
             own=own,
         )
 
-    def _conclude(self, *, interrupted: bool = False) -> Report:
+    def _conclude(self, *, interrupted: bool = False, failures_follow: bool = False) -> Report:
         """Write and show what there is."""
         run = asyncio.run(Run.read(self._store, self._config.kinds()))
         report = make_report(
@@ -134,7 +137,7 @@ class _Simulation:
         if self._as_json:
             click.echo(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
         else:
-            show_report(report, self._out, simulated=True)
+            show_report(report, self._out, simulated=True, failures_follow=failures_follow)
         return report
 
     def _also_used(self, run: Run) -> tuple[PluginUsed, ...]:

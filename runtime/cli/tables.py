@@ -13,7 +13,7 @@ from tierwise.runtime.cli import present
 from tierwise.runtime.evaluation import Evaluation
 from tierwise.runtime.figures import RunFigures
 from tierwise.runtime.group_figures import GroupFigures
-from tierwise.runtime.output import REPORT, Report
+from tierwise.runtime.output import REPORT, RESULT, Report
 
 NARROW: Final = 100
 """A console of fewer columns has no place for why each group ended: that follows in lines."""
@@ -23,7 +23,9 @@ _NUMBER: Final = 9
 """Columns that a label and a metric take, including the space beside them."""
 
 
-def show_report(report: Report, directory: Path | None = None, *, simulated: bool = False) -> None:
+def show_report(
+    report: Report, directory: Path | None = None, *, simulated: bool = False, failures_follow: bool = False
+) -> None:
     """Print a run's figures for people, and where its files are.
 
     Parameters
@@ -34,12 +36,16 @@ def show_report(report: Report, directory: Path | None = None, *, simulated: boo
         Where it was written to, if it was.
     simulated
         Whether its time is simulated.
+    failures_follow
+        Whether the caller tells why groups failed, as `failure_lines`.
     """
     console, run = present.output(), report.run
     if report.interrupted:
         console.print("interrupted; this is how far it came:")
     if run.groups:
         _show_groups(console, run, simulated=simulated)
+        for line in () if failures_follow else failure_lines(run.groups):
+            console.print(line, soft_wrap=True)
     if run.evaluation is not None:
         console.print()
         show_evaluation(console, run, run.evaluation)
@@ -48,12 +54,20 @@ def show_report(report: Report, directory: Path | None = None, *, simulated: boo
     if directory is not None:
         if run.groups:
             console.print()
-        models = sum(name.endswith(".safetensors") for name in report.files)
-        page = f", {REPORT}" if REPORT in report.files else ""
-        console.print(
-            f"written to {directory}: result.json, {models} target model{'' if models == 1 else 's'}{page}",
-            soft_wrap=True,
-        )
+        page = [REPORT] if REPORT in report.files else []
+        written = ", ".join([RESULT, *_models(report), *page])
+        console.print(f"written to {directory}: {written}", soft_wrap=True)
+
+
+def _models(report: Report) -> Iterator[str]:
+    """Count the models that were written, those apart that no round has changed."""
+    models = sum(name.endswith(".safetensors") for name in report.files)
+    as_begun = min(models, sum(group.finished and not group.version for group in report.run.groups))
+    trained = models - as_begun
+    if trained or not as_begun:
+        yield f"{trained} target model{'' if trained == 1 else 's'}"
+    if as_begun:
+        yield f"{as_begun} untrained model{'' if as_begun == 1 else 's'} (no round closed)"
 
 
 def _show_groups(console: Console, run: RunFigures, *, simulated: bool) -> None:
@@ -153,6 +167,18 @@ def fitting(metrics: Sequence[str], place: int) -> tuple[list[str], list[str]]:
     return list(metrics[:fitting]), list(metrics[fitting:])
 
 
+def failure_lines(groups: Sequence[GroupFigures]) -> list[str]:
+    """Tell why groups failed, a line for each reason."""
+    by_reason: dict[str, list[str]] = {}
+    for group in groups:
+        if group.failed:
+            by_reason.setdefault(group.reason, []).append(group.group)
+    return [
+        f"group{'' if len(names) == 1 else 's'} {', '.join(names)} failed: {reason}"
+        for reason, names in by_reason.items()
+    ]
+
+
 def ending_lines(groups: Sequence[GroupFigures]) -> list[str]:
     """Tell why groups ended, a line for each reason."""
     by_reason: dict[str, list[str]] = {}
@@ -172,4 +198,4 @@ def unplaced_lines(unplaced: dict[DeviceId, str]) -> list[str]:
 def _ending(group: GroupFigures) -> str:
     if not group.finished:
         return "not finished"
-    return f"failed: {group.reason}" if group.failed else group.reason
+    return "failed" if group.failed else group.reason

@@ -145,8 +145,7 @@ def check_same_devices(named: Collection[str], fleet: Collection[str], source: s
     without_row = sorted(set(named) - set(fleet))
     if without_row:
         raise ConfigurationError(
-            f"there are data of {_some(without_row)}{nearest(without_row[0], fleet)}, and no such row: add it, or take "
-            "the data away",
+            f"there are data of {_some(without_row)}, and no such row: add it, or take the data away",
             key=DEVICE,
             source=source,
         )

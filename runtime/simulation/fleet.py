@@ -25,6 +25,7 @@ from tierwise.core.learning import FitStopped, Learner, LocalData, StopToken
 from tierwise.core.task import Task
 from tierwise.core.tiers import Tier
 from tierwise.core.work import Job, perform
+from tierwise.runtime.exceptions import told_to_coordinator
 from tierwise.runtime.simulation.faults import FaultPlan, FaultyLinks, Way
 from tierwise.runtime.transports.memory import newly_followed
 
@@ -294,7 +295,7 @@ class SimulatedFleet:
         except FitStopped:
             raise
         except Exception as error:  # as on a real device, a learner's mistake is told to the coordinator
-            return device.machine.job_failed(job.cohort, f"{type(error).__name__}: {error}", self._now())
+            return device.machine.job_failed(job.cohort, told_to_coordinator(error), self._now())
         return device.machine.job_done(job.cohort, done, self._now())
 
     def _schedule_tick(self, name: DeviceId, device: _Device) -> None:

@@ -270,9 +270,17 @@ def test_an_abandoned_round_says_why_devices_declined() -> None:
     decided = drive.give(i.DeclineTask(device=DeviceId("b"), cohort=cohort.opened.cohort, reason="no samples"))
     abandoned = decided[-1]
     assert isinstance(abandoned, e.RoundAbandoned)
-    assert abandoned.reason == (
-        "1 of 3 updates came in time, at least 3 are needed; 2 declined, 'b' because of no samples"
-    )
+    assert abandoned.reason == ("1 of 3 updates came in time, at least 3 are needed; 2 declined, 1 of them: no samples")
+
+
+def test_what_all_say_alike_is_told_once_and_without_a_device() -> None:
+    drive = learning("abc")
+    drive.select()
+    cohort = drive.cohort().opened.cohort
+    for device in "abc":
+        decided = drive.give(i.DeclineTask(device=DeviceId(device), cohort=cohort, reason="no samples"))
+    assert isinstance(decided[-1], e.RoundAbandoned)
+    assert decided[-1].reason == "0 of 3 updates came in time, at least 3 are needed; 3 declined: no samples"
 
 
 def test_a_round_is_abandoned_early_when_nobody_is_waited_for() -> None:

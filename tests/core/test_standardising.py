@@ -37,8 +37,7 @@ def tier() -> Tier:
 
 
 def prepared() -> Weights:
-    found = tier()
-    return with_statics(found, MlpLearner(MlpOptions(hidden=(4,)), TASK).initial(1), TASK.features)[1]
+    return with_statics(MlpLearner(MlpOptions(hidden=(4,)), TASK).initial(1), TASK.features)
 
 
 @given(st.integers(0, 10**6), st.integers(1, 5), st.sampled_from([0.0, 3.0, -1e3]), st.sampled_from([1.0, 1e-2, 1e3]))
@@ -65,15 +64,6 @@ def test_without_a_sample_nothing_changes() -> None:
     empty = Dataset(np.empty((0, 3), np.float32), np.empty(0, np.int64))
     model = standardised(prepared(), describe(empty))
     assert model == prepared()
-
-
-def test_the_static_tensors_are_told_by_the_tier_and_are_no_part_of_an_update() -> None:
-    found, model = with_statics(tier(), MlpLearner(MlpOptions(hidden=(4,)), TASK).initial(1), 3)
-    assert found.layout == model.layout
-    assert found.layout.aggregated == tier().layout
-    assert [spec.name for spec in found.layout.part(Role.STATIC).tensors] == [DEVIATION, MEAN]
-    assert found.cost.bytes > tier().cost.bytes
-    assert found.cost.parameters == tier().cost.parameters
 
 
 def test_a_learner_with_standardisation_before_it_does_what_it_does_on_standardised_data() -> None:

@@ -247,3 +247,26 @@ def test_a_device_that_never_ends_a_round_is_explained() -> None:
     found = explain(deciding("silent"), fleet)
     assert found.groups[0].round_s == float("inf")
     assert "a round never ends" in found.warnings[0]
+
+
+@pytest.mark.parametrize(("more", "words"), [("w9", "there are data of 'w9', and no such row"), (None, "rows of 's2'")])
+def test_a_fleet_that_is_not_the_datas_is_refused_as_by_simulate(capsys, file, more, words) -> None:
+    data = file.parent / "own"
+    data.mkdir()
+    for device in ["w0", "w1", "w2", "s0", "s1", *(["s2", more] if more else [])]:
+        (data / f"{device}.csv").write_text("heat,label\n" + "1,on\n2,off\n" * 4)
+    file.write_text(f'{file.read_text()}\n[data]\nsource = "csv"\npath = "own/*.csv"\ntarget = "label"\n')
+    told = refused(capsys, file)
+    assert words in told
+    assert "did you mean" not in told
+    assert run(["simulate", str(file)]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_the_datas_devices_are_told_of_with_their_models(capsys, tmp_path) -> None:
+    for device in ("kitchen", "cellar", "attic"):
+        (tmp_path / f"{device}.csv").write_text("heat,label\n" + "1,on\n2,off\n" * 4)
+    (tmp_path / "run.toml").write_text('[data]\nsource = "csv"\npath = "*.csv"\ntarget = "label"\n')
+    found = document(capsys, tmp_path / "run.toml")
+    assert [one["device"] for one in found["devices"]] == ["attic", "cellar", "kitchen"]
+    assert all(one["model"] for one in found["devices"])

@@ -97,6 +97,21 @@ def test_an_error_is_in_the_targets_unit() -> None:
     assert tell(closed) == "g1: round 1 closed with 3 devices, rmse 53,126, mae 12.35"
 
 
+def test_a_reason_that_stays_the_same_is_told_once() -> None:
+    drive = learning("abc")
+    for _ in range(drive.machine.state.opened.rounds.abandoned_limit):
+        drive.select()
+        cohort = drive.cohort().opened.cohort
+        for device in "abc":
+            drive.give(i.DeclineTask(device=DeviceId(device), cohort=cohort, reason="no samples"))
+    assert isinstance(drive.events[-1], e.GroupFinished | e.FederationFinished)
+    lines = told(drive.events)
+    assert sum("no samples" in line for line in lines) == 1, lines
+    assert lines[0].startswith("g1 tier-g1: round 1 abandoned because 0 of 3 updates came in time")
+    assert lines[1] == "g1 tier-g1: round 2 abandoned for the same reason"
+    assert lines[-1] == "g1 tier-g1: failed: 3 rounds in a row were abandoned, the last because of what was said"
+
+
 def test_no_sentence_tells_a_single_devices_figures() -> None:
     accepted = e.EvaluationAccepted(cohort=CohortId("g1.r2"), device=DeviceId("a"), metrics=HITS)
     assert tell(accepted) == "g1.r2: evaluation of a"

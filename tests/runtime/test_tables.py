@@ -1,7 +1,9 @@
 """A run's figures as people see them, in narrow and in wide terminals."""
 
 import re
+from pathlib import Path
 
+import msgspec
 import pytest
 
 from tierwise.core.ids import GroupId, ModelVersion, TierName
@@ -127,8 +129,28 @@ def test_why_there_is_no_worst_tenth_is_said(shown) -> None:
 def test_reasons_have_lines_of_their_own_in_a_narrow_terminal(shown) -> None:
     failed = report(CLASSES, failed=True, reason="aggregator 'mine' of pack 1.0 raised RuntimeError: " + "no " * 20)
     lines = shown(80, failed)
-    assert any(line.startswith("g1, g2, g3: failed: aggregator 'mine'") for line in lines)
+    assert "g1, g2, g3: failed" in lines
+    assert any(line.startswith("groups g1, g2, g3 failed: aggregator 'mine'") for line in lines)
+    for width in (80, 300):
+        assert sum("aggregator 'mine'" in line for line in shown(width, failed)) == 1
+        assert not any("aggregator 'mine'" in line for line in shown(width, failed, failures_follow=True))
     assert "ended" in shown(120, report(CLASSES))[0]
+
+
+@pytest.mark.parametrize(
+    ("rounds", "words"),
+    [
+        ((0, 0), "2 untrained models (no round closed)"),
+        ((0, 3), "1 target model, 1 untrained model (no round closed)"),
+        ((3, 3), "2 target models"),
+    ],
+)
+def test_a_model_that_no_round_changed_is_no_target_model(shown, rounds, words) -> None:
+    made = report(CLASSES, groups=("g1", "g2"))
+    groups = tuple(group(f"g{n}", CLASSES, test=False, version=ModelVersion(n)) for n in rounds)
+    files = ("g1-m.safetensors", "g1-m.json", "g2-m.safetensors", "g2-m.json")
+    made = msgspec.structs.replace(made, run=msgspec.structs.replace(made.run, groups=groups), files=files)
+    assert shown(100, made, directory=Path("out"))[-1] == f"written to out: result.json, {words}"
 
 
 def test_why_a_group_ended_is_in_one_line(shown) -> None:

@@ -130,6 +130,27 @@ class DealsOutWhatIsReserved(Reserves):
         return np.random.default_rng(seed).permutation(200)[part::parts]
 
 
+class Collects(Right):
+    """Gives all samples, undivided."""
+
+    def schema_options(self):
+        return {}
+
+    def all_samples(self, seed):
+        return Dataset(*self.samples())
+
+    def features_only(self, seed):
+        return self.samples()[0]
+
+
+class KeepsAHoldOutOfAllSamples(Collects):
+    def all_samples(self, seed):
+        return Dataset(*(part[:160] for part in self.samples()))
+
+    def features_only(self, seed):
+        return self.all_samples(seed).features
+
+
 class Described(Right):
     def pins(self):
         return {"size": 4, "classes": ["a", "b"]}
@@ -149,6 +170,7 @@ RIGHT = {
     "numbers": Numbers(),
     "own devices": OfTwoDevices(),
     "reserved": Reserves(),
+    "collects": Collects(),
     "described": Described(),
 }
 BROKEN = {
@@ -161,5 +183,6 @@ BROKEN = {
     "parts are disjoint": Overlapping(),
     "devices have names of their own": SpacesInNames(),
     "reserved samples go to no device": DealsOutWhatIsReserved(),
+    "all samples are those of the parts": KeepsAHoldOutOfAllSamples(),
     "what it pins can be written down": PinsAnArray(),
 }

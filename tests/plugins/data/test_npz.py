@@ -140,7 +140,7 @@ def test_what_lacks_a_value_is_an_error_or_left_out(tmp_path: Path) -> None:
         ({"partition": "column", "by": "x"}, {}, r"whose a sample is has shape \(60, 3, 2\), expected \(60,\)"),
         ({}, {"x": np.ones((0, 4)), "y": np.ones(0)}, "a.npz has no samples"),
         ({}, {"y": np.ones(60, int)}, r"target 'y' has only the class '1' in .*: write down which classes there are"),
-        ({"minimum": 61}, {}, "fewer than 61 samples .option minimum. of this device: leave out who has"),
+        ({"minimum": 61}, {}, "fewer than 61 samples .option minimum. of a: leave out who has"),
     ],
 )  # fmt: skip
 def test_a_fault_names_file_array_and_way_out(tmp_path: Path, options: dict, arrays: dict, message: str) -> None:
@@ -202,3 +202,12 @@ def test_fashion_mnist_is_read_in_place(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_options_have_defaults() -> None:
     assert NpzOptions().features == "x"
+
+
+def test_a_text_that_stands_for_a_missing_target_is_no_class(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", x=np.ones((9, 2)), y=np.array(["on", "off", "NaN"] * 3))
+    options = {"path": str(tmp_path / "a.npz")}
+    with pytest.raises(ConfigurationError, match=r"sample 2: the target is 'NaN'; 3 of 9 samples lack a value"):
+        PLUGINS.data_source("npz", options).load(0, 1, 0)
+    assert PLUGINS.data_source("npz", options | {"missing": "drop"}).task.classes == ("off", "on")
+    assert PLUGINS.data_source("npz", options | {"classes": ["on", "off", "NaN"]}).load(0, 1, 0)

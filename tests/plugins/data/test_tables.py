@@ -1,5 +1,6 @@
 """Tables in CSV and Parquet files: what becomes of them, and what is said of what cannot be used."""
 
+import contextlib
 import datetime as dt
 import gzip
 import re
@@ -353,3 +354,46 @@ def test_a_column_of_names_that_are_no_devices(tmp_path: Path) -> None:
     made = source(write(tmp_path / "a.csv", frame), partition="column", by="user", **PINNED)
     with pytest.raises(ConfigurationError, match=r"names a device 'Anna M' after a value, and .*: write another one"):
         made.devices()
+
+
+@pytest.mark.parametrize("sign", ["", "NA", "n/a", "NaN", "null", "None", " na "])
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_a_target_may_be_missing_as_a_feature_may(tmp_path: Path, sign: str, task: str) -> None:
+    file = tmp_path / "a.csv"
+    values = ("1", "0") if task == "regression" else ("on", "off")
+    rows = "".join(f"{number},{values[number % 2]}\n" for number in range(8))
+    file.write_text(f"heat,label\n1,{values[0]}\n2,{sign}\n{rows}")
+    with pytest.raises(ConfigurationError, match=r"a\.csv, line 3: column 'label' has no value.*1 of 10 rows"):
+        source(file, task=task).load(0, 1, 0)
+    made = source(file, task=task, missing="drop")
+    assert len(everything(made.load(0, 1, 0))) == 9
+    assert made.task.classes == (() if task == "regression" else ("off", "on"))
+    assert {one.name: one.missing for one in made.columns()} == {"heat": 0, "label": 1}
+
+
+def test_what_is_named_as_a_label_is_not_missing(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text("fault,label\n" + "none,none\nworn,bad\n" * 5)
+    made = source(file, one_hot={"fault": ["none", "worn"]}, classes=["none", "bad"])
+    assert everything(made.load(0, 1, 0)) == [(0, 1, 1)] * 5 + [(1, 0, 0)] * 5
+    assert [one.missing for one in made.columns()] == [0, 0]
+    with pytest.raises(ConfigurationError, match=r"since 'none' stands for none.* name it, .* in classes"):
+        source(file, one_hot={"fault": ["none", "worn"]}).load(0, 1, 0)
+    with pytest.raises(ConfigurationError, match=r"column 'fault' has no value.* name it, with all others, in one_hot"):
+        source(file, one_hot={"fault": ["worn"]}, classes=["none", "bad"]).load(0, 1, 0)
+
+
+@pytest.mark.parametrize("missing", ["error", "drop"])
+def test_a_row_that_is_cut_short_is_an_error_whatever_is_missing(tmp_path: Path, missing: str) -> None:
+    rows = "1,2,on\n3,4,off\n" * 3
+    (tmp_path / "a.csv").write_text(f"heat,level,label\n{rows}\n5,6\n{rows}")
+    with pytest.raises(ConfigurationError, match=r"a\.csv: line 9 has 2 cells, the header has 3 columns: a row is cut"):
+        source(tmp_path / "a.csv", missing=missing).load(0, 1, 0)
+    (tmp_path / "a.csv").write_text(f"heat,level,label\n{rows}\n5,6,\n{rows}")
+    with suppress(ConfigurationError) if missing == "error" else contextlib.nullcontext():
+        assert len(everything(source(tmp_path / "a.csv", missing=missing).load(0, 1, 0))) == 12
+
+
+def test_a_separator_is_one_character(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"separator.* is ';;', allowed is one character"):
+        source(tmp_path / "a.csv", separator=";;")
