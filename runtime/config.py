@@ -55,7 +55,7 @@ from tierwise.core.task import Task
 from tierwise.core.tiers import OptionValues
 from tierwise.plugins.descriptors import Kind
 from tierwise.plugins.manager import Plugins
-from tierwise.runtime.config_own_data import EVALUATION, PUBLIC, load_own_data, read_evaluation, read_exchange, settled
+from tierwise.runtime.config_own_data import load_own_data, read_evaluation, read_exchange, settled
 from tierwise.runtime.config_tables import (
     CATALOGUE,
     EnrolmentTable,
@@ -70,7 +70,7 @@ from tierwise.runtime.config_tables import (
     UpdatesTable,
 )
 from tierwise.runtime.fleet.draw import check_same_devices, draw_fleet, read_fleet
-from tierwise.runtime.own_data import OwnData
+from tierwise.runtime.own_data import EVALUATION, PUBLIC, OwnData
 from tierwise.runtime.policies import AggregatorChoice, Choice, Policies
 from tierwise.runtime.tables import Tables, read_toml
 

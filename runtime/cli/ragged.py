@@ -10,7 +10,7 @@ from rich.table import Table
 class RaggedTable(Table):
     """A table without spaces at the ends of its lines."""
 
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:  # type: ignore[override]
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
         """Yield the table's text."""
         segments = (one for one in super().__rich_console__(console, options) if isinstance(one, Segment))
         for line in Segment.split_lines(segments):

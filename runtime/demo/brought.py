@@ -18,10 +18,11 @@ from tierwise.core.task import Loss, Task
 from tierwise.plugins.manager import Plugins
 from tierwise.runtime.cli.dataspec import Share, read_data_spec
 from tierwise.runtime.config import known_keys
-from tierwise.runtime.config_own_data import PUBLIC, load_own_data, read_exchange, settled
+from tierwise.runtime.config_own_data import load_own_data, read_exchange, settled
 from tierwise.runtime.config_tables import TaskTable
 from tierwise.runtime.fleet.catalogue import DeviceModel
 from tierwise.runtime.fleet.draw import draw_fleet, read_fleet
+from tierwise.runtime.own_data import PUBLIC
 from tierwise.runtime.policies import Choice
 from tierwise.runtime.tables import Tables, located, read_toml
 
