@@ -14,6 +14,7 @@ def metric_chart(
     values: Sequence[MetricRow],
     series: Sequence[str],
     target: float | None = None,
+    where: str = "",
 ) -> Chart:
     """Draw a metric over federation time: a line for each series.
 
@@ -27,6 +28,8 @@ def metric_chart(
         Their names, in order; the first one looks as the weakest group does.
     target
         A value to be marked.
+    where
+        On which samples, for the title; empty where that is said elsewhere.
     """
     import altair as alt
 
@@ -72,5 +75,5 @@ def metric_chart(
     chart = alt.layer(*layers).properties(width="container", height=300)
     ends = [next(row for row in reversed(values) if row.series == name) for name in names]
     said = (f"{row.series}: {present.metric(metric, row.value)} after {present.duration(row.at_s)}" for row in ends)
-    title = f"{titled(metric)} over federation time ({unit})"
+    title = f"{titled(metric)}{f' {where}' if where else ''} over federation time ({unit})"
     return Chart(title, f"The last values are {'; '.join(said)}.", note, specification(chart))

@@ -6,7 +6,11 @@ const drawing = [...document.querySelectorAll("[data-spec]")].map(async (place) 
     // Into a child: vega-embed gives its element a role, and the place itself is the picture that has its text.
     const canvas = place.appendChild(document.createElement("div"));
     canvas.setAttribute("aria-hidden", "true");
-    await vegaEmbed(canvas, spec, { actions: false, renderer: "svg", ast: true, tooltip: { theme: "custom" } });
+    const options = { actions: false, renderer: "svg", ast: true, tooltip: { theme: "custom" } };
+    const { view } = await vegaEmbed(canvas, spec, options);
+    // A legend's rows depend on the width, which is known only now: laid out once, its upper row would be cut off.
+    await view.resize().runAsync();
+    addEventListener("resize", () => { view.runAfter(() => view.resize().runAsync()); });
   } catch (error) {
     place.textContent = `This chart could not be drawn: ${error.message}`;
     throw error;

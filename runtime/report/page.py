@@ -143,7 +143,7 @@ def _sections(run: Run, report: Report, rows: RunRows) -> Iterator[str]:
         told = folded("The evaluations as a table", values_table(rows.metric, rows.values, "on the hold-outs"))
         yield section("metric", f"{titled(rows.metric)} over time", paragraph(said), figure("metric", chart), told)
     if rows.tests and rows.metric is not None:
-        chart = metric_chart(rows.metric, rows.tests, rows.groups)
+        chart = metric_chart(rows.metric, rows.tests, rows.groups, where="on the test set")
         said = (
             f"The model that each round made; {rows.metric} on the coordinator's own test set, which is the same for "
             "all groups."

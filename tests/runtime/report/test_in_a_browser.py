@@ -16,9 +16,10 @@ pytestmark = [needs_chromium, pytest.mark.timeout(300)]
 MARKS = "return document.querySelectorAll(`#${arguments[0]}-chart svg ${arguments[1]}`).length"
 CUT_OFF = """
 return [...document.querySelectorAll(".chart")].flatMap((place) => {
-  const right = place.getBoundingClientRect().right + 1;
+  const whole = place.getBoundingClientRect();
+  const isCut = (box) => box.right > whole.right + 1 || box.top < whole.top - 1;
   const texts = [...place.querySelectorAll("svg text")];
-  return texts.filter((one) => one.getBoundingClientRect().right > right).map((one) => one.textContent);
+  return texts.filter((one) => isCut(one.getBoundingClientRect())).map((one) => one.textContent);
 });
 """
 """Texts of charts that begin or end where nobody sees them."""
@@ -65,6 +66,13 @@ def test_charts_are_drawn_and_nothing_is_asked_or_complained_of(
     assert browser.colour("#metric-chart .mark-line.role-mark path", "stroke") == rgb(palette["mark-0"])
     assert browser.colour("#metric-chart .role-axis-label text", "fill") == rgb(palette["ink"])
     assert browser.ask("return document.documentElement.scrollWidth <= innerWidth"), "the page does not scroll sideways"
+    assert browser.ask(CUT_OFF) == []
+
+
+@pytest.mark.parametrize("width", [480, 390])
+def test_a_legend_of_two_rows_is_not_cut_off(browser: Browser, tmp_path: Path, width: int) -> None:
+    path = kept(written_run(devices=17, groups=5), tmp_path)
+    browser.open(path, width=width)
     assert browser.ask(CUT_OFF) == []
 
 
