@@ -31,6 +31,34 @@ class Column(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     greatest: float | None = None
 
 
+class Dropped(msgspec.Struct, frozen=True, kw_only=True):
+    """Samples that were left out since they lack a value.
+
+    Attributes
+    ----------
+    where
+        The file, or who they are of.
+    samples, there
+        How many were left out, of how many.
+    """
+
+    where: str
+    samples: int
+    there: int
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.samples} of {self.there} samples lack a value and are left out"
+
+
+@runtime_checkable
+class Dropping(Protocol):
+    """What a `DataSource` also has that can leave samples out."""
+
+    def dropped(self) -> Sequence[Dropped]:
+        """Return what was left out of each file; nothing for those that are whole."""
+        ...
+
+
 @runtime_checkable
 class Describing(Protocol):
     """What a `DataSource` also has whose task may be read from the data.

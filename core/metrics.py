@@ -66,6 +66,8 @@ AUC: Final = "auc"
 AUC_BINS: Final = 64
 """Bins of each of the two histograms, see `tierwise.core.measuring`."""
 _SIDES: Final = ("positive", "negative")
+SHARES: Final = ("accuracy", AUC)
+"""Metrics that are from 0 to 1."""
 _LOSSES: Final = ("log_loss", "mae", "rmse")
 
 

@@ -127,6 +127,7 @@ class Plugins:
         PluginLoadError, PluginClashError
             As `discover`; also if it announces no plugin.
         """
+        path = Path(path)
         fresh = path.stem not in sys.modules
         module, source = import_file(path)
         if self._manager.is_registered(module):

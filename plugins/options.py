@@ -89,6 +89,8 @@ def _describe(kind: inspect.Type) -> str:
             return _describe(kind.type)
         case inspect.IntType() | inspect.FloatType():
             return _WORDS[type(kind)] + _bounds(kind)
+        case inspect.StrType(min_length=1, max_length=1):
+            return "one character"
         case inspect.LiteralType() | inspect.EnumType():
             return "one of " + ", ".join(repr(choice) for choice in _choices(kind))
         case inspect.UnionType():

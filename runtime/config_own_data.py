@@ -31,7 +31,7 @@ from tierwise.core.learning import Collecting, Dataset, DataSource, all_samples_
 from tierwise.plugins.descriptors import Kind
 from tierwise.plugins.manager import Plugins
 from tierwise.plugins.paths import code_in
-from tierwise.runtime.own_data import OwnData
+from tierwise.runtime.own_data import EVALUATION, PUBLIC, OwnData
 from tierwise.runtime.policies import Choice
 from tierwise.runtime.tables import Tables, located
 
@@ -39,13 +39,12 @@ T = TypeVar("T")
 
 RESERVED: Final = "reserved"
 """The source that stands for the samples which ``[data]`` sets apart."""
-PUBLIC: Final = "exchange.public"
-EVALUATION: Final = "evaluation"
 
 
 def read_exchange(tables: Tables, plugins: Plugins) -> tuple[Choice, Choice | None]:
     """Read ``[exchange]``: the policy, and the data source of the public set, if one is named."""
     values = tables.values("exchange")
+    named = "policy" in values
     public = values.pop("public", None)
     name = tables.name("exchange", "policy", values, NO_EXCHANGE)
     if name is None:
@@ -56,9 +55,9 @@ def read_exchange(tables: Tables, plugins: Plugins) -> tuple[Choice, Choice | No
     elif public is not None:
         tables.fault(f"public is {public!r}, it must be a table: write [{PUBLIC}]", PUBLIC)
     if name == NO_EXCHANGE:
-        for key, value in {**values, **({} if public is None else {"public": public})}.items():
+        for key, value in tables.values("exchange").items() if not named else ():
             tables.fault(f"{key} is {value!r}, but no policy is named: set policy, or leave it out", f"exchange.{key}")
-        return Choice(name=NO_EXCHANGE), None
+        return Choice(name=NO_EXCHANGE), None  # a policy that is switched off may leave its options where they are
     tables.attempt("exchange", "policy", lambda: plugins.exchange(name, values, where="exchange"))
     return Choice(name=name, options=values), source
 

@@ -44,6 +44,7 @@ class _AnyCard(msgspec.Struct, frozen=True, kw_only=True):
     version: int | None = None
     failed: bool = False
     reason: str = ""
+    seed: int | None = None
 
     @property
     def remark(self) -> str:
@@ -78,6 +79,8 @@ class SavedModel:
         The model.
     remark
         Why it should not be relied on; empty if nothing is known against it.
+    seed
+        The federation's; None where the card does not tell it, as a device's.
     """
 
     file: Path
@@ -86,6 +89,7 @@ class SavedModel:
     task: Task
     weights: Weights
     remark: str = ""
+    seed: int | None = None
 
 
 class TargetModel:
@@ -250,7 +254,7 @@ def _read(path: Path) -> SavedModel:
     except ProtocolError as error:
         raise StoreError(f"{file} is no model: {error}") from error
     tier = Tier(name=card.tier, learner=card.learner, options=card.options, layout=card.layout, cost=card.cost)
-    return SavedModel(file, card.group, tier, card.task, weights, card.remark)
+    return SavedModel(file, card.group, tier, card.task, weights, card.remark, card.seed)
 
 
 def _decoded(path: Path, kind: type[T]) -> T:

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from tierwise.core.describing import Column
+from tierwise.core.describing import Column, Dropped
 from tierwise.core.errors import ConfigurationError
 from tierwise.core.learning import Dataset, LocalData
 from tierwise.core.task import Task
@@ -124,6 +124,14 @@ class ArrayPool:
         pins: dict[str, object] = {"size": task.features}
         return pins | {"classes": list(task.classes)} if task.classes else pins
 
+    def dropped(self) -> tuple[Dropped, ...]:
+        """Return what was left out of each file; reads them all."""
+        return tuple(
+            Dropped(where=one.where, samples=one.left_out, there=len(one.features) + one.left_out)
+            for one in self._all()
+            if one.left_out
+        )
+
     def schema_options(self) -> dict[str, object]:
         """Return the options that other arrays of the same task share."""
         return shared_options(self._options, self.pins() | {"name": self._name})
@@ -198,7 +206,8 @@ class ArrayPool:
             by = None if by is None else by[sound]
         if not len(flat):
             raise ConfigurationError(f"{arrays.where} has no samples that lack nothing")
-        return Piece(arrays.where, arrays.device, flat, target, by, lambda row: f"sample {rows[row]}")
+        left_out = len(features) - len(rows)
+        return Piece(arrays.where, arrays.device, flat, target, by, lambda row: f"sample {rows[row]}", left_out)
 
 
 def _lacks(target: NDArray[Any], classes: tuple[str, ...]) -> NDArray[np.bool_]:

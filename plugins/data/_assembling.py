@@ -104,6 +104,8 @@ class Piece:
         Likewise, whose each sample is; None where nobody asks.
     row
         Names a sample for messages, by its number: ``line 7``.
+    left_out
+        How many more there were, which lack a value.
     """
 
     where: str
@@ -112,6 +114,7 @@ class Piece:
     target: NDArray[Any]
     by: NDArray[Any] | None
     row: Callable[[int], str]
+    left_out: int = 0
 
 
 def as_text(value: object) -> str:

@@ -213,18 +213,21 @@ class Dealer:
         return reserved, np.sort(others[: options.samples])
 
     def _split(self, parts: int, seed: int) -> list[tuple[Rows, Rows]]:
-        rows = self.chosen(seed, len(self.samples))
+        rows, share = self.chosen(seed, len(self.samples)), self._options.holdout
         random = np.random.default_rng(seed)
-        if self._partition in NATURAL:
-            hands = self._own(rows, parts)
-        else:
-            hands = [rows[hand] for hand in self._deal(rows, parts, random)]
-        return [split_holdout(hand, self._options.holdout, random) for hand in hands]
+        if self._partition not in NATURAL:
+            return [split_holdout(rows[hand], share, random) for hand in self._deal(rows, parts, random)]
+        # Each device by its name: its own file alone is split as among all the others'.
+        names = self.samples.devices if parts == len(self.samples.devices) else ("",)
+        return [
+            split_holdout(hand, share, np.random.default_rng([seed, 2, *name.encode()]))
+            for name, hand in zip(names, self._own(rows, parts), strict=True)
+        ]
 
     def _own(self, rows: Rows, parts: int) -> list[Rows]:
         devices, minimum = self.samples.devices, self._options.minimum
         if parts == 1:
-            hands, devices = [rows], ("this device",)
+            hands, devices = [rows], (devices if len(devices) == 1 else ("all devices together",))
         elif parts == len(devices):
             hands = [rows[self.samples.owners[rows] == number] for number in range(parts)]
         else:

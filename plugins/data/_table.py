@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from tierwise.core.describing import Column
+from tierwise.core.describing import Column, Dropped
 from tierwise.core.errors import ConfigurationError
 from tierwise.core.task import Task
 from tierwise.plugins.data._assembling import LearningOptions, Piece, assemble, find_classes, shared_options
@@ -117,6 +117,14 @@ class TablePool:
         task = self.task()
         pins: dict[str, object] = {"features": list(self._names)}
         return pins | {"classes": list(task.classes)} if task.classes else pins
+
+    def dropped(self) -> tuple[Dropped, ...]:
+        """Return what was left out of each file; reads them all."""
+        return tuple(
+            Dropped(where=one.where, samples=one.left_out, there=len(one.features) + one.left_out)
+            for one in self._all()
+            if one.left_out
+        )
 
     def schema_options(self) -> dict[str, object]:
         """Return the options that another table of the same task shares."""
@@ -227,6 +235,7 @@ class TablePool:
             target=target[rows],
             by=None if by is None else by[rows],
             row=lambda row: cells.line(int(rows[row])),
+            left_out=len(features) - len(rows),
         )
 
     def _sound(

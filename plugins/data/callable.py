@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from tierwise.core.describing import Column, Describing
+from tierwise.core.describing import Column, Describing, Dropped, Dropping
 from tierwise.core.errors import ConfigurationError, TierwiseError, nearest
 from tierwise.core.learning import (
     Collecting,
@@ -87,6 +87,11 @@ class CallableSource:
         """Return the samples that no device gets."""
         source = self._source()
         return source.reserved(seed) if isinstance(source, Reserving) else reserved_of(source, seed)
+
+    def dropped(self) -> tuple[Dropped, ...]:
+        """Return what was left out of each device's samples, for a missing value."""
+        source = self._source()
+        return tuple(source.dropped()) if isinstance(source, ArrayPool | Dropping) else ()
 
     def schema_options(self) -> dict[str, object]:
         """Return the options that another set of the same task shares."""

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from tierwise.core.describing import Column
+from tierwise.core.describing import Column, Dropped
 from tierwise.core.errors import ConfigurationError, nearest
 from tierwise.core.learning import Dataset, LocalData
 from tierwise.core.task import Task
@@ -70,6 +70,10 @@ class NpzSource:
     def reserved(self, seed: int) -> Dataset:
         """Return the samples that no device gets."""
         return self._pool.reserved(seed)
+
+    def dropped(self) -> tuple[Dropped, ...]:
+        """Return what was left out of each file, for a missing value."""
+        return self._pool.dropped()
 
     def schema_options(self) -> dict[str, object]:
         """Return the options that another set of the same task shares."""

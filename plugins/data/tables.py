@@ -7,18 +7,21 @@ import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from tierwise.core.describing import Column
+from tierwise.core.describing import Column, Dropped
 from tierwise.core.errors import ConfigurationError
 from tierwise.core.learning import Dataset, LocalData
 from tierwise.core.task import Task
 from tierwise.plugins.data._columns import Cells
 from tierwise.plugins.data._table import TableOptions, TablePool
+
+if TYPE_CHECKING:
+    import polars as pl
 
 _TWICE: Final = re.compile(r"(.*)_duplicated_\d+")
 """How polars calls a column of a CSV file whose name is there already."""
@@ -69,6 +72,10 @@ class TableSource:
         """Return the samples that no device gets."""
         return self._pool.dealer.reserved(seed)
 
+    def dropped(self) -> tuple[Dropped, ...]:
+        """Return what was left out of each file, for a missing value."""
+        return self._pool.dropped()
+
     def schema_options(self) -> dict[str, object]:
         """Return the options that another set of the same task shares."""
         return self._pool.schema_options()
@@ -116,6 +123,7 @@ def _read_csv(file: Path, separator: str) -> Cells:
         raise ConfigurationError(f"{file} cannot be read as CSV: {_why(error, file, separator)}") from error
     frame.columns = [name.strip() for name in frame.columns]
     _check_header(file, frame.columns)
+    _check_lengths(file, separator, frame)
     frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))  # blank lines
     return Cells(str(file), frame, lambda row: f"line {_line(file, separator, row)}")
 
@@ -128,6 +136,18 @@ def _check_header(file: Path, names: list[str]) -> None:
     other = [one for one in ",;\t|" if len(names) == 1 and one in names[0]]
     if other:
         raise ConfigurationError(f"{file} has one column only, {names[0]!r}: write separator = {other[0]!r}")
+
+
+def _check_lengths(file: Path, separator: str, frame: "pl.DataFrame") -> None:
+    """Refuse a row that is cut short, whose missing cells polars takes for empty ones."""
+    if not frame[:, -1].null_count() or file.suffix not in ("", ".csv", ".gz", ".txt", ".tsv"):
+        return
+    for line, cells in _rows(file, separator):
+        if len(cells) < frame.width:
+            raise ConfigurationError(
+                f"{file}: line {line} has {len(cells)} cell{'s' if cells[1:] else ''}, the header has {frame.width} "
+                "columns: a row is cut short; write a separator for each cell that is empty, or take the row away"
+            )
 
 
 def _why(error: Exception, file: Path, separator: str) -> str:

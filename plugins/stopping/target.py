@@ -5,7 +5,8 @@ from typing import Annotated
 
 import msgspec
 
-from tierwise.core.metrics import higher_is_better
+from tierwise.core.errors import ConfigurationError
+from tierwise.core.metrics import SHARES, higher_is_better
 from tierwise.core.stopping import RoundRecord
 from tierwise.core.task import Task
 from tierwise.plugins.stopping._metric import latest, require_metric
@@ -42,8 +43,13 @@ class TargetRule:
         self._at_most = not higher_is_better(options.metric) if options.at_most is None else options.at_most
 
     def check_task(self, task: Task) -> None:
-        """See that the devices report the metric."""
+        """See that the devices report the metric, and that it can have the value."""
         require_metric(self._metric, task.metrics, "target")
+        if self._metric in SHARES and not 0 <= self._value <= 1:
+            raise ConfigurationError(
+                f"stop rule 'target' waits for {self._metric} {self._value:g}, which is a share, from 0 to 1",
+                key="value",
+            )
 
     def check(self, history: Sequence[RoundRecord]) -> str | None:
         """Look at the last closed round; one without a hold-out sample stops nothing.

@@ -16,6 +16,7 @@ from tierwise.plugins.manager import Plugins
 from tierwise.runtime.agent import Agent, Target
 from tierwise.runtime.cli.agent_link import AgentLink, AgentOptions, agent_link
 from tierwise.runtime.cli.dataspec import FORM, DataSpec, read_data_spec
+from tierwise.runtime.cli.dropped import left_out
 from tierwise.runtime.cli.interrupt import Interrupted
 from tierwise.runtime.cli.logging import JsonLog, Level, Log, TextLog, listening
 from tierwise.runtime.cli.overhearing import Overheard
@@ -169,6 +170,8 @@ class _Program:
         self._log.remark(
             f"{self._link.device}: {len(data.train):,} samples to train on and {len(data.holdout):,} to evaluate on"
         )
+        if (dropped := left_out(self._spec.source)) is not None:
+            self._log.remark(dropped, Level.WARNING)
         self._log.remark(f"connecting to the broker {settings.url} for federation {settings.federation}")
         transport = Overheard(self._link.transport, self._log)
         running = Agent(

@@ -223,7 +223,7 @@ class _Program:
         when = "" if at is None else f" on {at.astimezone():%Y-%m-%d at %H:%M:%S}"
         return (
             f"federation {self._config.federation.name} has ended{when}: with this store nothing more is learned, and "
-            f"devices that come are told so. To learn anew, name another store.path in {self._file}, or remove {path}*"
+            f"devices that come are told so. To learn anew, name another store.path in {self._file}, or rm -r {path}*"
         )
 
     async def _linger(self, linger_s: float) -> None:

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from rich.console import Console
 
-from tierwise.core.describing import Column, Describing
+from tierwise.core.describing import Column, Describing, Dropped, Dropping
 from tierwise.core.errors import ConfigurationError
 from tierwise.core.learning import DataSource, KnowsDevices, LocalData, StopToken, reserved_of
 from tierwise.core.task import Loss, Task
@@ -67,6 +67,8 @@ class DataReport(msgspec.Struct, frozen=True, kw_only=True):
         Samples that are set apart, and nobody has.
     pins
         Options that tell the task without the data.
+    dropped
+        What was left out since it lacks a value.
     """
 
     source: str
@@ -76,6 +78,7 @@ class DataReport(msgspec.Struct, frozen=True, kw_only=True):
     devices: tuple[DeviceData, ...]
     reserved: int
     pins: dict[str, object]
+    dropped: tuple[Dropped, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,7 @@ class _Given:
 @click.command(
     epilog="\b\nExamples:\n  tierwise data examples/csv.toml\n"
     '  tierwise data "csv:path=devices/*.csv,target=label"\n'
+    "  tierwise data \"csv:path=a.csv,target=label,one_hot={oil=['new','old']},classes=['good','bad']\"\n"
     "  tierwise data digits:parts=60,partition=shards --json",
 )
 @plugin_files
@@ -105,7 +109,8 @@ class _Given:
 def data(spec: str, plugin_files: tuple[Path, ...], as_json: bool) -> None:
     """Show what a data source has: columns, samples and classes of each device, and what is learned from them.
 
-    Takes a configuration, or what an agent takes as --data: SOURCE[:KEY=VALUE,...]. At the end it prints the lines
+    Takes a configuration, or what an agent takes as --data: SOURCE[:KEY=VALUE,...]. A value is a text as it is, or a
+    number, list or table as in TOML. At the end it prints the lines
     that the table [data] of a coordinator needs, which has no data, and those of devices: all of them need the same.
     """
     plugins = find_plugins(plugin_files)
@@ -143,6 +148,7 @@ def _report(given: _Given) -> DataReport:
         devices=_devices(given, task),
         reserved=_reserved(given),
         pins={} if described is None else dict(described.pins()),
+        dropped=tuple(given.source.dropped()) if isinstance(given.source, Dropping) else (),
     )
 
 
@@ -215,6 +221,8 @@ def _show_devices(report: DataReport, console: Console) -> None:
     total = sum(one.samples for one in report.devices)
     apart = f"; {report.reserved:,} more are reserved" if report.reserved else ""
     console.print(f"\n{len(report.devices)} device{'s' if report.devices[1:] else ''}, {total:,} samples{apart}")
+    for dropped in report.dropped:
+        console.print(str(dropped), soft_wrap=True)
     empty = [name for name in classes if not sum((one.classes or {}).get(name, 0) for one in report.devices)]
     if empty:
         console.print(f"no samples of {', '.join(empty)}: nothing can be learned of them", soft_wrap=True)

@@ -27,7 +27,8 @@ FORM: Final = "SOURCE[:KEY=VALUE,...]"
 """Where SOURCE is a data source's name, or a TOML file."""
 _FILE: Final = ".toml"
 _NEXT: Final = re.compile(r",(?=\s*[A-Za-z_][A-Za-z0-9_]*\s*=)")
-"""A comma before the next key; others are within a value."""
+"""A comma before the next key; others are within a value, and so is this one within brackets."""
+_LISTS: Final = "a list is written as ['new','old'], a table as {oil=['new','old']}, the whole in double quotes"
 
 
 class Share(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -90,7 +91,7 @@ class DataSpec:
         if lacking:
             lines = "; ".join(toml_line(name, pins[name]) for name in lacking)
             raise ConfigurationError(
-                f"{' and '.join(lacking)} would be read from this device's data, and other devices' may tell something "
+                f"{' and '.join(lacking)} would be read from these data, and those of other devices may tell something "
                 "else: write down what all of them have, for instance in the [data] of a file (--data FILE.toml). "
                 f"These data have {lines}"
             )
@@ -159,7 +160,7 @@ def _checked(share: Share) -> Share:
 
 def _values(rest: str) -> dict[str, Any]:
     values: dict[str, Any] = {}
-    for pair in _NEXT.split(rest) if rest.strip() else ():
+    for pair in _pairs(rest) if rest.strip() else ():
         key, equals, value = (part.strip() for part in pair.partition("="))
         if not equals or not key or not value:
             raise ConfigurationError(f"{pair!r} is not KEY=VALUE: it has the form {FORM}")
@@ -169,9 +170,20 @@ def _values(rest: str) -> dict[str, Any]:
     return values
 
 
+def _pairs(rest: str) -> list[str]:
+    """Divide keys and values at commas that are not within the brackets of a list or a table."""
+    pairs = [""]
+    for piece in _NEXT.split(rest):
+        opened = sum(map(pairs[-1].count, "[{")) > sum(map(pairs[-1].count, "]}"))
+        pairs = [*pairs[:-1], f"{pairs[-1]},{piece}"] if opened else [*pairs, piece]
+    return pairs[1:]
+
+
 def _value(text: str) -> Any:
-    """Return a number, a truth value or a list as in TOML; anything else is a text."""
+    """Return a number, a truth value, a list or a table as in TOML; anything else is a text."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except tomllib.TOMLDecodeError as error:
+        if text[0] in "[{":
+            raise ConfigurationError(f"{text} is no list or table as in TOML ({error}): {_LISTS}") from error
         return text

@@ -13,6 +13,7 @@ from tierwise.core.metrics import MetricFigure, add_metrics, read_metrics
 from tierwise.plugins.manager import Plugins
 from tierwise.runtime.cli import present
 from tierwise.runtime.cli.dataspec import FORM, DataSpec, read_data_spec
+from tierwise.runtime.cli.dropped import left_out
 from tierwise.runtime.cli.plugin_files import find_plugins, plugin_files
 from tierwise.runtime.cli.tables import NARROW
 from tierwise.runtime.models import SavedModel, learner_of, read_models
@@ -57,7 +58,10 @@ def evaluate(model: Path, data: str, plugin_files: tuple[Path, ...], as_json: bo
     `agent`, for the model in use; or one model's file.
 
     Each model has two rows: the data's hold-out, which an agent with these data would not have trained on, and all
-    samples, for data that no device has trained on.
+    samples, for data that no device has trained on: of a device that took part, a model has seen most of them.
+
+    The hold-out is the one that the device had if the name of its file, the data and the seed are as they were: a
+    simulation's seed is federation.seed, an agent's that of its own --data, 0 where it says none.
     """
     plugins = find_plugins(plugin_files)
     models = read_models(model)
@@ -66,7 +70,10 @@ def evaluate(model: Path, data: str, plugin_files: tuple[Path, ...], as_json: bo
         _check_task(one, spec)
         if one.remark:
             click.echo(f"warning: {one.file.name} {one.remark}", err=True)
+    _warn_of_seed(models[0], spec)
     loaded = spec.load()
+    if (dropped := left_out(spec.source)) is not None:
+        click.echo(f"warning: {dropped}", err=True)
     measured = [_measure(one, loaded, plugins) for one in models]
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(measured), indent=2).decode())
@@ -79,6 +86,18 @@ def evaluate(model: Path, data: str, plugin_files: tuple[Path, ...], as_json: bo
         for row in _rows(found, metrics):
             table.add_row(*row)
     console.print(table)
+    console.print(f"\nhold-out: what such a device does not train on, with seed {spec.share.seed}", soft_wrap=True)
+    console.print("all samples: no honest figure if a device has trained on them", soft_wrap=True)
+
+
+def _warn_of_seed(model: SavedModel, spec: DataSpec) -> None:
+    """Say if a simulated device had another hold-out than the one that is measured."""
+    if model.seed not in (None, spec.share.seed):
+        click.echo(
+            f"warning: the federation's seed was {model.seed}, and this hold-out is that of seed {spec.share.seed}: of "
+            f"a device that was simulated a model has seen samples of it. Write --data with seed={model.seed} for one",
+            err=True,
+        )
 
 
 def _check_task(model: SavedModel, spec: DataSpec) -> None:

@@ -51,9 +51,10 @@ def table(*columns: str, title: str = "", right: tuple[str, ...] = (), tight: bo
         Whether there is less space between columns.
     """
     from rich import box
-    from rich.table import Table
 
-    made = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False, show_edge=False)
+    from tierwise.runtime.cli.ragged import RaggedTable
+
+    made = RaggedTable(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False, show_edge=False)
     if tight:
         made.padding = (0, 1, 0, 0)
     for column in columns:

@@ -14,6 +14,7 @@ from tierwise.core.standardising import warning_of_large_features
 from tierwise.plugins.descriptors import Kind
 from tierwise.plugins.manager import Plugins
 from tierwise.runtime.cli import present
+from tierwise.runtime.cli.dropped import left_out
 from tierwise.runtime.cli.interrupt import Interrupted, run_abandonable
 from tierwise.runtime.cli.keeping import keep
 from tierwise.runtime.cli.progress import Progress
@@ -23,7 +24,7 @@ from tierwise.runtime.figures import Run
 from tierwise.runtime.output import Report, claim, make_report
 from tierwise.runtime.simulation import run as simulation
 from tierwise.runtime.simulation.clock import SimulationStalledError
-from tierwise.runtime.simulation.enlisting import enlist
+from tierwise.runtime.simulation.enlisting import enlist, told
 from tierwise.runtime.stores.memory import MemoryStore
 from tierwise.runtime.straining import StrainWatch
 from tierwise.runtime.tables import located
@@ -100,11 +101,13 @@ class _Simulation:
             own = self._config.own_data(source, self._plugins)
         except ConfigurationError as error:
             raise located(error, str(self._file), "data") from error
+        if (dropped := left_out(source)) is not None:
+            progress.warn(dropped)
         for device in devices.values():  # all have the same features: one warning is enough
             if warning := warning_of_large_features(settings.task, device.data.train.divided(settings.task.scale)):
                 progress.warn(warning)
                 break
-        progress.say("waiting for devices")
+        progress.say(f"{told(self._config, source, len(devices))}; waiting for devices")
         strain = StrainWatch()
 
         def watch(event: e.Event | e.Notice) -> None:

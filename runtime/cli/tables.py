@@ -17,6 +17,7 @@ from tierwise.runtime.output import REPORT, RESULT, Report
 
 NARROW: Final = 100
 """A console of fewer columns has no place for why each group ended: that follows in lines."""
+_ENDLESS: Final = 10_000
 _LABEL: Final = 24
 _NUMBER: Final = 9
 """Columns that a label and a metric take, including the space beside them."""
@@ -42,9 +43,7 @@ def show_report(
     if report.interrupted:
         console.print("interrupted; this is how far it came:")
     if run.groups:
-        console.print(groups_table(run, console.width, simulated=simulated))
-        for line in ending_lines(run.groups) if console.width < NARROW else ():
-            console.print(line, soft_wrap=True)
+        _show_groups(console, run, simulated=simulated)
         for line in () if failures_follow else failure_lines(run.groups):
             console.print(line, soft_wrap=True)
     if run.evaluation is not None:
@@ -71,13 +70,24 @@ def _models(report: Report) -> Iterator[str]:
         yield f"{as_begun} untrained model{'' if as_begun == 1 else 's'} (no round closed)"
 
 
-def groups_table(run: RunFigures, width: int, *, simulated: bool = False) -> Table:
-    """Lay out groups for a console of that width: who is in each, what its rounds took, and why it ended."""
-    wide = width >= NARROW
+def _show_groups(console: Console, run: RunFigures, *, simulated: bool) -> None:
+    """Print groups with why each ended: beside it where that has room in one line, below where it has not."""
+    for wide in (True, False) if console.width >= NARROW else ():
+        table = groups_table(run, wide=wide, simulated=simulated)
+        if console.measure(table, options=console.options.update(width=_ENDLESS)).maximum <= console.width:
+            console.print(table)
+            return
+    console.print(groups_table(run, wide=False, ended=False, simulated=simulated))
+    for line in ending_lines(run.groups):
+        console.print(line, soft_wrap=True)
+
+
+def groups_table(run: RunFigures, *, wide: bool, ended: bool = True, simulated: bool = False) -> Table:
+    """Lay out groups, with much or little space between: who is in each, what its rounds took, and why it ended."""
     time = "time" if not simulated else "simulated time" if wide else "simulated\ntime"
     measured = ("traffic", *(["energy"] if run.energy_j is not None else []), time)
     right = ("devices", "parameters", "rounds", *measured)
-    columns = ("group", "devices", "tier", *right[1:], *(["ended"] if wide else []))
+    columns = ("group", "devices", "tier", *right[1:], *(["ended"] if ended else []))
     table = present.table(*columns, right=right, tight=not wide)
 
     def took(figures: GroupFigures | RunFigures) -> list[str]:
@@ -96,7 +106,7 @@ def groups_table(run: RunFigures, width: int, *, simulated: bool = False) -> Tab
             group.tier or present.MISSING,
             present.count(group.parameters),
             *took(group),
-            *([_ending(group)] if wide else []),
+            *([_ending(group)] if ended else []),
         )
     if len(run.groups) > 1:
         table.add_section()

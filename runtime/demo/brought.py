@@ -114,7 +114,8 @@ def read_brought(wanted: Wanted, plugins: Plugins) -> Brought:
         if public is None:
             return _set_apart(source, seed)
         try:
-            return load_own_data(source, EXCHANGE, public, None, plugins, seed).public
+            chosen = Choice(name=spec.name, options=spec.options)
+            return load_own_data(source, chosen, EXCHANGE, public, None, plugins, seed).public
         except ConfigurationError as error:
             raise located(error, str(file), PUBLIC) from error
 

@@ -8,6 +8,7 @@ from tierwise.core.hardware import HardwareProfile
 from tierwise.core.ids import DeviceId
 from tierwise.core.learning import DataSource, KnowsDevices
 from tierwise.runtime.config import RunConfig
+from tierwise.runtime.config_tables import CATALOGUE
 from tierwise.runtime.simulation.fleet import DeviceSpec
 
 
@@ -32,6 +33,16 @@ def enlist(config: RunConfig, source: DataSource, folder: Path = Path()) -> dict
         name: DeviceSpec(profile, source.load(places[name], len(profiles), config.seed))
         for name, profile in profiles.items()
     }
+
+
+def told(config: RunConfig, source: DataSource, devices: int) -> str:
+    """Say which data and which fleet are taken: a file may have left both to the defaults."""
+    named = isinstance(source, KnowsDevices) and bool(source.devices())
+    drawn = config.fleet.hardware == CATALOGUE
+    return (
+        f"data source {config.data.name}, {'of' if named else 'dealt out to'} {devices} devices; their hardware is "
+        + ("drawn from the catalogue" if drawn else f"that of {config.fleet.hardware}")
+    )
 
 
 def fleet_of(

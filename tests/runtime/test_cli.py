@@ -243,7 +243,7 @@ def test_plugins() -> None:
     assert all(option["meaning"] for plugin in listed.values() for option in plugin["options"])
     code, out, _ = tierwise("plugins", "--options")
     assert code == 0
-    assert "stop rule rounds" in out
+    assert "stop-rule rounds" in out
 
 
 def test_a_broken_plugin_is_2(tmp_path) -> None:

@@ -133,7 +133,10 @@ def test_an_agent_takes_its_source_from_a_file_and_some_keys_from_the_command() 
     ("spec", "message"),
     [
         ("run.toml:path=rooms/attic.csv", 'These data have features = ["heat", "open"]; classes = ["off", "on"]'),
-        ('run.toml:path=rooms/attic.csv,features=["heat"]', "classes would be read from this device's data, and other"),
+        (
+            'run.toml:path=rooms/attic.csv,features=["heat"]',
+            "classes would be read from these data, and those of",
+        ),
         ("run.toml:paht=rooms/attic.csv", "there is no key 'paht' (did you mean 'path'?)"),
         ("rnu.toml", "rnu.toml: there is no such file (did you mean 'run.toml'?)"),
     ],
@@ -155,3 +158,39 @@ def test_a_coordinator_without_data_is_told_what_to_write(folder: Path, capsys: 
         "Without files, as a coordinator is, write features and, unless it is a regression, classes: `tierwise data "
         "FILE.toml` prints them where the files are" in err
     )
+
+
+def test_lists_and_tables_are_written_as_in_toml() -> None:
+    spec = (
+        "csv:path=a.csv,target=b,one_hot={oil=['new','old'], room=['n','s']},classes=['x', 'y'],features=['oil','room']"
+    )
+    read = read_data_spec(spec, PLUGINS)
+    assert read.options["one_hot"] == {"oil": ["new", "old"], "room": ["n", "s"]}
+    assert read.source.task.feature_names == ("oil=new", "oil=old", "room=n", "room=s")
+    for wrong in ("classes=[x,y]", "one_hot={oil=[new]}", "one_hot={oil=['new'"):
+        with pytest.raises(ConfigurationError, match=r"no list or table as in TOML .*: a list is written as \['new'"):
+            read_data_spec(f"csv:path=a.csv,target=b,{wrong}", PLUGINS)
+
+
+def test_what_is_left_out_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for place, name in enumerate(("attic", "cellar", "kitchen")):
+        (tmp_path / f"{name}.csv").write_text("heat,label\n" + "NA,on\n" * place + "1,on\n2,off\n" * 4)
+    (tmp_path / "run.toml").write_text(
+        '[data]\nsource = "csv"\npath = "*.csv"\ntarget = "label"\nmissing = "drop"\nfeatures = ["heat"]\n'
+        'classes = ["off", "on"]\n[grouping]\ngroups = 1\n[stop]\nrounds = 1\n'
+    )
+    told = [
+        f"{tmp_path / 'cellar.csv'}: 1 of 9 samples lack a value and are left out",
+        f"{tmp_path / 'kitchen.csv'}: 2 of 10 samples lack a value and are left out",
+    ]
+    assert run(["data", str(tmp_path / "run.toml")]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert [line for line in shown if "left out" in line] == told
+    assert run(["simulate", str(tmp_path / "run.toml"), "--out", str(tmp_path / "out")]) == 0
+    assert capsys.readouterr().err.count(f"warning: {told[1]}; {told[0]}") == 1
+    data = f"{tmp_path / 'run.toml'}:path={tmp_path / 'kitchen.csv'}"
+    assert run(["evaluate", str(tmp_path / "out"), "--data", data]) == 0
+    assert capsys.readouterr().err == f"warning: {told[1]}\n"
+    np.savez(tmp_path / "a.npz", x=np.array([[np.nan]] + [[1.0]] * 8), y=np.arange(9) % 2)
+    assert run(["data", f"npz:path={tmp_path / 'a.npz'},missing=drop"]) == 0
+    assert "a.npz: 1 of 9 samples lack a value and are left out" in capsys.readouterr().out

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tierwise.runtime import load_model
@@ -50,11 +51,40 @@ def test_a_table_has_the_hold_out_and_all_samples(out, capsys, monkeypatch) -> N
     assert code == 0
     lines = shown.splitlines()
     assert lines[0].split() == ["model", "group", "on", "samples", "accuracy", "log_loss"]
-    assert [line.split()[1:3] for line in lines[2:]] == [[g, on] for g in ("g1", "g2") for on in ("hold-out", "all")]
-    assert [line.split()[-3] for line in lines[2:]] == ["359", "1,797"] * 2
+    assert [line.split()[1:3] for line in lines[2:6]] == [[g, on] for g in ("g1", "g2") for on in ("hold-out", "all")]
+    assert [line.split()[-3] for line in lines[2:6]] == ["359", "1,797"] * 2
+    assert lines[7:] == [
+        "hold-out: what such a device does not train on, with seed 0",
+        "all samples: no honest figure if a device has trained on them",
+    ]
     (card, *_) = sorted(out.glob("g1-*.json"))
     for one in (card, card.with_suffix(".safetensors")):
         assert evaluate(capsys, one, "--data", "digits")[1].count(" g1 ") == 2
+
+
+def test_the_hold_out_of_a_devices_own_file_is_that_of_the_simulation(capsys, tmp_path) -> None:
+    random = np.random.default_rng(0)
+    for device in ("attic", "cellar", "kitchen"):
+        rows = [f"{heat:.3f},{'on' if heat + random.normal() > 0 else 'off'}\n" for heat in random.normal(size=40)]
+        (tmp_path / f"{device}.csv").write_text("heat,label\n" + "".join(rows))
+    toml = tmp_path / "run.toml"
+    toml.write_text(
+        '[federation]\nseed = 3\n[data]\nsource = "csv"\npath = "*.csv"\ntarget = "label"\nfeatures = ["heat"]\n'
+        'classes = ["off", "on"]\n[grouping]\ngroups = 1\n[tiers]\nhidden = [[4]]\n[stop]\nrounds = 2\n'
+    )
+    assert run(["simulate", str(toml), "--out", str(tmp_path / "out")]) == 0
+    events = [record["event"] for record in json.loads((tmp_path / "out/result.json").read_text())["events"]]
+    closing = {event["device"]: event["metrics"] for event in events if event["event"] == "evaluation-accepted"}
+    assert sorted(closing) == ["attic", "cellar", "kitchen"]
+    for device, metrics in closing.items():
+        spec = f"{toml}:path={tmp_path / device}.csv"
+        code, shown, err = evaluate(capsys, tmp_path / "out", "--data", f"{spec},seed=3", "--json")
+        assert (code, err) == (0, "")
+        figure = json.loads(shown)[0]["holdout"]["log_loss"]
+        assert figure["value"] == pytest.approx(metrics["log_loss"]["sum"] / metrics["log_loss"]["count"])
+        code, _, err = evaluate(capsys, tmp_path / "out", "--data", spec, "--json")
+        assert code == 0
+        assert "the federation's seed was 3, and this hold-out is that of seed 0" in err
 
 
 def test_data_of_another_task_are_refused(out, capsys, tmp_path) -> None:

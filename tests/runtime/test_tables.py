@@ -69,7 +69,7 @@ def shown(capsys, monkeypatch):
     def show(width, made, **options) -> list[str]:
         monkeypatch.setenv("COLUMNS", str(width))
         show_report(made, **options)
-        return [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+        return capsys.readouterr().out.splitlines()
 
     return show
 
@@ -87,6 +87,7 @@ def row(lines, label) -> list[str]:
 def test_no_line_is_cut_or_folded(shown, width, values, test, simulated) -> None:
     lines = shown(width, report(values, test=test), simulated=simulated)
     assert max(len(line) for line in lines if not line.startswith("also measured")) <= width
+    assert not any(line.endswith(" ") for line in lines), "who copies it has no spaces at the ends of lines"
     text = "\n".join(lines)
     assert "…" not in text
     labels = [line.split("  ")[0] for line in lines if line and not line.startswith("──")]
@@ -150,6 +151,18 @@ def test_a_model_that_no_round_changed_is_no_target_model(shown, rounds, words) 
     files = ("g1-m.safetensors", "g1-m.json", "g2-m.safetensors", "g2-m.json")
     made = msgspec.structs.replace(made, run=msgspec.structs.replace(made.run, groups=groups), files=files)
     assert shown(100, made, directory=Path("out"))[-1] == f"written to out: result.json, {words}"
+
+
+def test_why_a_group_ended_is_in_one_line(shown) -> None:
+    """At 120 columns it is beside the group with less space between columns, below the table if that is not enough."""
+    short = "log_loss has not improved on 0.2938 for 3 rounds"
+    for reason in (short, short[:24], short * 2):
+        lines = shown(120, report(CLASSES, reason=reason), simulated=True)
+        assert sum(reason in line for line in lines) in (1, 3)
+        assert max(map(len, lines)) <= 120 or reason == short * 2
+    assert f"g1, g2, g3: {short * 2}" in lines
+    narrower = shown(120, report(CLASSES, reason=short[:24]), simulated=True)
+    assert "ended" in "".join(narrower[:2])
 
 
 def test_models_that_are_not_final_are_called_so(shown) -> None:

@@ -140,7 +140,7 @@ def test_what_lacks_a_value_is_an_error_or_left_out(tmp_path: Path) -> None:
         ({"partition": "column", "by": "x"}, {}, r"whose a sample is has shape \(60, 3, 2\), expected \(60,\)"),
         ({}, {"x": np.ones((0, 4)), "y": np.ones(0)}, "a.npz has no samples"),
         ({}, {"y": np.ones(60, int)}, r"target 'y' has only the class '1' in .*: write down which classes there are"),
-        ({"minimum": 61}, {}, "fewer than 61 samples .option minimum. of this device: leave out who has"),
+        ({"minimum": 61}, {}, "fewer than 61 samples .option minimum. of a: leave out who has"),
     ],
 )  # fmt: skip
 def test_a_fault_names_file_array_and_way_out(tmp_path: Path, options: dict, arrays: dict, message: str) -> None:

@@ -1,5 +1,6 @@
 """Tables in CSV and Parquet files: what becomes of them, and what is said of what cannot be used."""
 
+import contextlib
 import datetime as dt
 import gzip
 import re
@@ -380,3 +381,19 @@ def test_what_is_named_as_a_label_is_not_missing(tmp_path: Path) -> None:
         source(file, one_hot={"fault": ["none", "worn"]}).load(0, 1, 0)
     with pytest.raises(ConfigurationError, match=r"column 'fault' has no value.* name it, with all others, in one_hot"):
         source(file, one_hot={"fault": ["worn"]}, classes=["none", "bad"]).load(0, 1, 0)
+
+
+@pytest.mark.parametrize("missing", ["error", "drop"])
+def test_a_row_that_is_cut_short_is_an_error_whatever_is_missing(tmp_path: Path, missing: str) -> None:
+    rows = "1,2,on\n3,4,off\n" * 3
+    (tmp_path / "a.csv").write_text(f"heat,level,label\n{rows}\n5,6\n{rows}")
+    with pytest.raises(ConfigurationError, match=r"a\.csv: line 9 has 2 cells, the header has 3 columns: a row is cut"):
+        source(tmp_path / "a.csv", missing=missing).load(0, 1, 0)
+    (tmp_path / "a.csv").write_text(f"heat,level,label\n{rows}\n5,6,\n{rows}")
+    with suppress(ConfigurationError) if missing == "error" else contextlib.nullcontext():
+        assert len(everything(source(tmp_path / "a.csv", missing=missing).load(0, 1, 0))) == 12
+
+
+def test_a_separator_is_one_character(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"separator.* is ';;', allowed is one character"):
+        source(tmp_path / "a.csv", separator=";;")

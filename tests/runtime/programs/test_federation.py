@@ -187,7 +187,7 @@ def test_a_store_whose_federation_has_ended_says_so_to_everybody(stage) -> None:
     assert again.wait() == 0
     when = f"{datetime.fromisoformat(ended).astimezone():%Y-%m-%d at %H:%M:%S}"
     assert f"federation over has ended on {when}: with this store nothing more is learned" in again.err.read_text()
-    assert f"To learn anew, name another store.path in {file}, or remove {stage.folder / 'run.db'}*" in (
+    assert f"To learn anew, name another store.path in {file}, or rm -r {stage.folder / 'run.db'}*" in (
         again.err.read_text()
     )
     assert "going on" not in again.err.read_text()
