@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from tierwise.core.learning import Dataset, Fit, FitBudget, Learner, Predictor, StopToken
 from tierwise.core.metrics import Metric, Metrics
+from tierwise.core.task import Task
 from tierwise.core.tiers import Cost
 from tierwise.core.weights import Layout, Role, TensorSpec, Weights
 
@@ -23,6 +24,9 @@ DEVIATION: Final = "standardisation.deviation"
 """The static tensors of a model, each of shape ``(n_features,)``."""
 _CONSTANT: Final = 1e-12
 """A variance below this part of the mean square is that of a constant feature, and a rounding error."""
+
+_LARGE: Final = 100.0
+"""Of features whose root mean square is above, gradient descent with usual steps diverges."""
 
 Features = NDArray[np.float32]
 
@@ -40,6 +44,29 @@ def describe(data: Dataset) -> Metrics:
         name: Metric(sum=float(value), count=len(features))
         for name, value in zip(names_of_sums(features.shape[1]), sums, strict=True)
     }
+
+
+def warning_of_large_features(task: Task, data: Dataset) -> str:
+    """Return what a device's owner should know before training begins; empty if there is nothing.
+
+    Parameters
+    ----------
+    task
+        With its scale, by which ``data`` is divided already.
+    data
+        The device's training samples.
+    """
+    if task.standardise or not len(data):
+        return ""
+    sizes = np.sqrt(np.square(data.features, dtype=np.float64).mean(axis=0))
+    large = int((sizes > _LARGE).sum())
+    if not large:
+        return ""
+    name = task.feature_names[int(sizes.argmax())] if task.feature_names else f"number {int(sizes.argmax())}"
+    return (
+        f"{large} of {len(sizes)} features have values far above 1, the largest is {name}: training may diverge; "
+        "standardise = true in [task] prevents it"
+    )
 
 
 def standardised(model: Weights, sums: Metrics) -> Weights:

@@ -23,6 +23,7 @@ from tierwise.core.ids import CohortId, DeviceId, GroupId, ModelVersion, is_devi
 from tierwise.core.insistence import AgentSettings
 from tierwise.core.learning import FitStopped, Learner, LocalData, StopToken
 from tierwise.core.seeds import derive_seed
+from tierwise.core.standardising import warning_of_large_features
 from tierwise.core.task import Task
 from tierwise.core.tiers import Tier
 from tierwise.core.weights import Weights
@@ -260,6 +261,8 @@ class Agent:
             assignment = None if self._machine is None else self._machine.assignment
             task = self._task if assignment is None or assignment.task is None else assignment.task
             self._learners = Learners(self._plugins, task)
+            if warning := warning_of_large_features(task, self._data.train):
+                _LOG.warning("%s", warning)
         return self._learners(tier)
 
     def _keep(self, kept: do.KeepTarget) -> None:

@@ -10,6 +10,7 @@ from tierwise.core import events as e
 from tierwise.core.errors import ConfigurationError, FederationError
 from tierwise.core.events import PluginUsed
 from tierwise.core.learning import StopToken
+from tierwise.core.standardising import warning_of_large_features
 from tierwise.plugins.descriptors import Kind
 from tierwise.plugins.manager import Plugins
 from tierwise.runtime.cli import present
@@ -102,6 +103,10 @@ class _Simulation:
             raise located(error, str(self._file), "data") from error
         if (dropped := left_out(source)) is not None:
             progress.warn(dropped)
+        for device in devices.values():  # all have the same features: one warning is enough
+            if warning := warning_of_large_features(settings.task, device.data.train.divided(settings.task.scale)):
+                progress.warn(warning)
+                break
         progress.say(f"{told(self._config, source, len(devices))}; waiting for devices")
         strain = StrainWatch()
 

@@ -11,7 +11,15 @@ from tierwise.core import inputs as i
 from tierwise.core.events import Purpose, Refusal
 from tierwise.core.learning import Dataset, FitBudget, Predictor, StopToken
 from tierwise.core.metrics import add_metrics
-from tierwise.core.standardising import DEVIATION, MEAN, describe, standardised, standardising, with_statics
+from tierwise.core.standardising import (
+    DEVIATION,
+    MEAN,
+    describe,
+    standardised,
+    standardising,
+    warning_of_large_features,
+    with_statics,
+)
 from tierwise.core.state import Phase
 from tierwise.core.task import Task
 from tierwise.core.tiers import Tier
@@ -50,6 +58,17 @@ def test_what_devices_tell_gives_the_mean_and_deviation_of_all_their_samples(
     together = np.concatenate([part.features for part in parts]).astype(np.float64)
     np.testing.assert_allclose(model[MEAN], together.mean(axis=0), rtol=1e-6, atol=unit * 1e-6)
     np.testing.assert_allclose(model[DEVIATION], together.std(axis=0), rtol=1e-4)
+
+
+def test_large_features_are_warned_of_before_training_and_not_where_they_are_standardised() -> None:
+    large = data(1, 20, offset=3e4, unit=900.0)
+    named = Task(name="wide", features=3, feature_names=("a", "b", "c"), classes=("a", "b"))
+    assert warning_of_large_features(named, large).startswith(
+        "3 of 3 features have values far above 1, the largest is "
+    )
+    assert warning_of_large_features(TASK, data(1, 20)) == ""
+    assert warning_of_large_features(msgspec.structs.replace(TASK, standardise=True), large) == ""
+    assert warning_of_large_features(TASK, Dataset(large.features[:0], large.labels[:0])) == ""
 
 
 def test_a_constant_feature_is_only_centred() -> None:
