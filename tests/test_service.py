@@ -279,7 +279,7 @@ def test_without_news_a_comment_keeps_the_connection(monkeypatch) -> None:
 
     assert anyio.run(read) == [
         b": nothing new\n\n",
-        b'event: device-returned\nid: 0\ndata: {"event":"device-returned","device":"d0"}\n\n',
+        b'event: device-returned\nid: 0\ndata: {"event":"device-returned","device":"d0","visits":false}\n\n',
     ]
 
 
