@@ -31,6 +31,14 @@ def blocks(page: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
 
 
+def test_a_federation_in_thirty_lines_runs() -> None:
+    example = ROOT / "examples/memory.py"
+    assert len(example.read_text().splitlines()) <= 30
+    done = subprocess.run([sys.executable, example], capture_output=True, text=True, timeout=100, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [line.split(",")[0] for line in done.stdout.splitlines()] == ["g1: mlp-8", "g2: mlp-64", "g3: mlp-512"]
+
+
 def test_the_embedded_federation_runs() -> None:
     done = subprocess.run(
         [sys.executable, ROOT / "examples/embed.py"], capture_output=True, text=True, timeout=100, check=False
