@@ -1,6 +1,6 @@
 """Keeps a run's result in a directory, with its page where that can be made."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tierwise.runtime.figures import Run
@@ -8,7 +8,7 @@ from tierwise.runtime.output import REPORT, Report, write_result
 from tierwise.runtime.report.making import Made, make_page
 
 
-def keep(directory: Path, run: Run, report: Report, more: Sequence[str] = ()) -> tuple[Report, str]:
+def keep(directory: Path, run: Run, report: Report, more: Callable[[], Sequence[str]] = tuple) -> tuple[Report, str]:
     """Write a run's result and its page.
 
     Parameters
@@ -16,7 +16,7 @@ def keep(directory: Path, run: Run, report: Report, more: Sequence[str] = ()) ->
     directory, run, report
         As for `write_result`.
     more
-        Sections for the page.
+        Makes further sections of the page.
 
     Returns
     -------

@@ -22,7 +22,7 @@ def report(directory: Path) -> None:
     run, told = load_result(directory)
     from tierwise.runtime.demo.page import sections_of  # the demonstration knows its figures
 
-    made = make_page(run, told, sections_of(told.figures))
+    made = make_page(run, told, lambda: sections_of(told.figures))
     if made.page is None:
         raise TierwiseError(made.remark)
     path = directory / REPORT

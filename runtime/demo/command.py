@@ -176,7 +176,7 @@ class _Demonstration:
         )
         remark = ""
         if self._out is not None:
-            report, remark = keep(self._out, first.run, report, [comparison_section(comparison)])
+            report, remark = keep(self._out, first.run, report, lambda: [comparison_section(comparison)])
         if self._as_json:
             click.echo(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
         else:

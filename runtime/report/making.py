@@ -1,6 +1,6 @@
 """Makes the page if what it takes is installed; a run never fails because of it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,13 +19,15 @@ class Made:
     remark: str = ""
 
 
-def make_page(run: Run, report: Report, more: Sequence[str] = ()) -> Made:
+def make_page(run: Run, report: Report, more: Callable[[], Sequence[str]] = tuple) -> Made:
     """Make a run's page.
 
     Parameters
     ----------
-    run, report, more
+    run, report
         As for `tierwise.runtime.report.page.build_page`.
+    more
+        Makes further sections of the page; it may draw, so it is called only where that can be done.
     """
     try:
         import altair as alt
@@ -36,6 +38,6 @@ def make_page(run: Run, report: Report, more: Sequence[str] = ()) -> Made:
         # The version that draws is the one that the charts are checked against.
         drawn_by = ".".join(alt.VEGALITE_VERSION.split(".")[:2])
         library = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", drawn_by)
-        return Made(build_page(run, report, library, more).encode())
+        return Made(build_page(run, report, library, more()).encode())
     except Exception as error:  # whatever it is, the run's results are there
         return Made(None, f"{REPORT} could not be made: {type(error).__name__}: {error}")

@@ -190,6 +190,14 @@ def test_without_altair_one_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPa
     assert made.remark == "report.html needs altair, which pip install 'tierwise[report]' brings"
 
 
+def test_without_altair_nothing_more_is_drawn_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The demonstration's own section has a chart: asked for it, a run would end without its results."""
+    monkeypatch.setitem(__import__("sys").modules, "altair", None)
+    run = written_run()
+    made = make_page(run, make_report(run), lambda: pytest.fail("a section was asked for"))
+    assert (made.page, "altair" in made.remark) == (None, True)
+
+
 def test_whatever_goes_wrong_with_a_page_is_only_a_remark(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> str:
         raise ZeroDivisionError("here")
