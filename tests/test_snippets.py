@@ -18,6 +18,13 @@ LANGUAGES = {"python", "toml", "sh", "console", "text", "json", "conf", "ini", "
 """What a block may be; ``text`` is what a program printed, and is run by nobody."""
 NO_COMMANDS = {"tierwise seal 1"}
 """What looks like a command in a page's prose, and is a constant of the protocol."""
+LONG = (
+    "first-federation.md",
+    "use-a-target-model.md",
+    "let-groups-learn-from-each-other.md",
+    "choose-an-aggregator.md",
+)
+"""Pages whose programs take more than some seconds."""
 PAGES = [pytest.param(page, id=page.relative_to(snippets.ROOT).as_posix()) for page in snippets.PAGES]
 
 
@@ -38,7 +45,7 @@ def test_the_blocks_are_found() -> None:
 @pytest.mark.parametrize(
     "page",
     [
-        pytest.param(*param.values, id=param.id, marks=pytest.mark.slow if "tutorial/" in str(param.id) else ())
+        pytest.param(*param.values, id=param.id, marks=pytest.mark.slow if str(param.id).endswith(LONG) else ())
         for param in PAGES
         if blocks(param.values[0], "python", "toml")
     ],
