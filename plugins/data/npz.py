@@ -9,12 +9,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from tierwise.core.describing import Column, Dropped
 from tierwise.core.errors import ConfigurationError, nearest
-from tierwise.core.learning import Dataset, LocalData
-from tierwise.core.task import Task
 from tierwise.plugins.data._arrays import ArrayOptions, ArrayPool, Arrays
 from tierwise.plugins.data._files import Paths, device_of, find_files
+from tierwise.plugins.data._pooled import PooledSource
 
 _Key = Annotated[str, msgspec.Meta(min_length=1)]
 
@@ -47,53 +45,12 @@ class NpzOptions(ArrayOptions, frozen=True, kw_only=True, forbid_unknown_fields=
             raise ValueError("partition = 'column' and by, which names the array, go together")
 
 
-class NpzSource:
+class NpzSource(PooledSource):
     """Reads arrays from files that `numpy.savez` writes; never a pickle."""
 
     def __init__(self, options: NpzOptions) -> None:
         self._options = options
-        self._pool = ArrayPool("npz", options, lambda labelled: list(self._read(labelled)), target=options.target)
-
-    @property
-    def task(self) -> Task:
-        """What is learned."""
-        return self._pool.task()
-
-    def load(self, part: int, parts: int, seed: int) -> LocalData:
-        """Return one part."""
-        return self._pool.load(part, parts, seed)
-
-    def devices(self) -> tuple[str, ...]:
-        """Return whose the data are, if they say so."""
-        return self._pool.dealer.devices()
-
-    def reserved(self, seed: int) -> Dataset:
-        """Return the samples that no device gets."""
-        return self._pool.reserved(seed)
-
-    def dropped(self) -> tuple[Dropped, ...]:
-        """Return what was left out of each file, for a missing value."""
-        return self._pool.dropped()
-
-    def schema_options(self) -> dict[str, object]:
-        """Return the options that another set of the same task shares."""
-        return self._pool.schema_options()
-
-    def all_samples(self, seed: int) -> Dataset:
-        """Return all samples, undivided."""
-        return self._pool.dealer.all_samples(seed)
-
-    def features_only(self, seed: int) -> NDArray[np.float32]:
-        """Return the features of all samples, which need no target."""
-        return self._pool.features_only(seed)
-
-    def pins(self) -> dict[str, object]:
-        """Return the options that tell the task without the files."""
-        return self._pool.pins()
-
-    def columns(self) -> tuple[Column, ...]:
-        """Describe the data."""
-        return self._pool.columns()
+        super().__init__(ArrayPool("npz", options, lambda labelled: list(self._read(labelled)), target=options.target))
 
     def _read(self, labelled: bool) -> Iterator[Arrays]:
         options = self._options

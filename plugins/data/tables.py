@@ -10,14 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
-from tierwise.core.describing import Column, Dropped
 from tierwise.core.errors import ConfigurationError
-from tierwise.core.learning import Dataset, LocalData
-from tierwise.core.task import Task
 from tierwise.plugins.data._columns import Cells
+from tierwise.plugins.data._pooled import PooledSource
 from tierwise.plugins.data._table import TableOptions, TablePool
 
 if TYPE_CHECKING:
@@ -43,68 +39,14 @@ class ParquetOptions(TableOptions, frozen=True, kw_only=True, forbid_unknown_fie
     """Options of `ParquetSource`: those of `TableOptions`."""
 
 
-class TableSource:
-    """A data source of tables.
-
-    Parameters
-    ----------
-    pool
-        Does the work.
-    """
-
-    def __init__(self, pool: TablePool) -> None:
-        self._pool = pool
-
-    @property
-    def task(self) -> Task:
-        """What is learned."""
-        return self._pool.task()
-
-    def load(self, part: int, parts: int, seed: int) -> LocalData:
-        """Return one part."""
-        return self._pool.dealer.load(part, parts, seed)
-
-    def devices(self) -> tuple[str, ...]:
-        """Return whose the data are, if they say so."""
-        return self._pool.dealer.devices()
-
-    def reserved(self, seed: int) -> Dataset:
-        """Return the samples that no device gets."""
-        return self._pool.dealer.reserved(seed)
-
-    def dropped(self) -> tuple[Dropped, ...]:
-        """Return what was left out of each file, for a missing value."""
-        return self._pool.dropped()
-
-    def schema_options(self) -> dict[str, object]:
-        """Return the options that another set of the same task shares."""
-        return self._pool.schema_options()
-
-    def all_samples(self, seed: int) -> Dataset:
-        """Return all samples, undivided."""
-        return self._pool.dealer.all_samples(seed)
-
-    def features_only(self, seed: int) -> NDArray[np.float32]:
-        """Return the features of all samples, which need no target."""
-        return self._pool.features_only(seed)
-
-    def pins(self) -> dict[str, object]:
-        """Return the options that tell the task without the files."""
-        return self._pool.pins()
-
-    def columns(self) -> tuple[Column, ...]:
-        """Describe the columns."""
-        return self._pool.columns()
-
-
-class CsvSource(TableSource):
+class CsvSource(PooledSource):
     """Reads CSV files with a header, in UTF-8, also compressed by gzip."""
 
     def __init__(self, options: CsvOptions) -> None:
         super().__init__(TablePool("csv", options, lambda file: _read_csv(file, options.separator)))
 
 
-class ParquetSource(TableSource):
+class ParquetSource(PooledSource):
     """Reads Parquet files."""
 
     def __init__(self, options: ParquetOptions) -> None:
@@ -121,8 +63,9 @@ def _read_csv(file: Path, separator: str) -> Cells:
         raise ConfigurationError(f"{file} is empty; a CSV file begins with a line of column names") from None
     except (OSError, pl.exceptions.PolarsError) as error:
         raise ConfigurationError(f"{file} cannot be read as CSV: {_why(error, file, separator)}") from error
-    frame.columns = [name.strip() for name in frame.columns]
-    _check_header(file, frame.columns)
+    names = [name.strip() for name in frame.columns]
+    _check_header(file, names)
+    frame.columns = names
     _check_lengths(file, separator, frame)
     frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))  # blank lines
     return Cells(str(file), frame, lambda row: f"line {_line(file, separator, row)}")
@@ -131,8 +74,9 @@ def _read_csv(file: Path, separator: str) -> Cells:
 def _check_header(file: Path, names: list[str]) -> None:
     for name in names:
         twice = _TWICE.fullmatch(name)
-        if twice is not None and twice.group(1) in names:
-            raise ConfigurationError(f"{file} has two columns {twice.group(1)!r}: rename one")
+        original = name if twice is None else twice.group(1).strip()
+        if names.count(name) > 1 or (twice is not None and original in names):  # equal once spaces are gone, or at once
+            raise ConfigurationError(f"{file} has two columns {original!r}: rename one")
     other = [one for one in ",;\t|" if len(names) == 1 and one in names[0]]
     if other:
         raise ConfigurationError(f"{file} has one column only, {names[0]!r}: write separator = {other[0]!r}")

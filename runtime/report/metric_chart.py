@@ -1,12 +1,16 @@
 """The chart of a metric: how good each model was, from when on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from tierwise.runtime.cli import present
 from tierwise.runtime.report import palette
 from tierwise.runtime.report.drawing import Chart, specification, time_axis, time_unit, titled
 from tierwise.runtime.report.rows import MetricRow
 from tierwise.runtime.report.thinning import points
+
+if TYPE_CHECKING:
+    import altair as alt
 
 
 def metric_chart(
@@ -36,6 +40,21 @@ def metric_chart(
     made, note = points(values)
     unit, factor = time_unit(max((row.at_s for row in values), default=0.0))
     names = [name for name in series if any(row.series == name for row in values)]
+    layers = [_lines(metric, made, {name: series.index(name) for name in names}, unit, factor)]
+    if target is not None:
+        rule = alt.Chart(alt.InlineData(values=[{"target": target}])).mark_rule(color=palette.FAINT, strokeDash=[3, 3])
+        layers.append(rule.encode(y="target:Q"))
+    chart = alt.layer(*layers).properties(width="container", height=300)
+    ends = [next(row for row in reversed(values) if row.series == name) for name in names]
+    said = (f"{row.series}: {present.metric(metric, row.value)} after {present.duration(row.at_s)}" for row in ends)
+    title = f"{titled(metric)}{f' {where}' if where else ''} over federation time ({unit})"
+    return Chart(title, f"The last values are {'; '.join(said)}.", note, specification(chart))
+
+
+def _lines(metric: str, made: Sequence[MetricRow], numbers: Mapping[str, int], unit: str, factor: float) -> "alt.Chart":
+    """Draw a line for each series, which ``numbers`` tells the looks of."""
+    import altair as alt
+
     rows = [
         {
             "series": row.series,
@@ -47,11 +66,11 @@ def metric_chart(
         }
         for row in made
     ]
-    numbers = [series.index(name) for name in names]
-    colours = alt.Scale(domain=names, range=[palette.colour(number) for number in numbers])
+    names = list(numbers)
+    colours = alt.Scale(domain=names, range=[palette.colour(number) for number in numbers.values()])
     legend = alt.Legend(symbolType="stroke", symbolSize=500, symbolStrokeWidth=2)
-    dashes = alt.Scale(domain=names, range=[palette.dash(number) for number in numbers])
-    lines = (
+    dashes = alt.Scale(domain=names, range=[palette.dash(number) for number in numbers.values()])
+    lines: alt.Chart = (
         alt.Chart(alt.InlineData(values=rows))
         .mark_line(strokeWidth=2, interpolate="step-after", point=alt.OverlayMarkDef(size=70, opacity=0, tooltip=True))
         .encode(
@@ -68,12 +87,4 @@ def metric_chart(
             ],
         )
     )
-    layers = [lines]
-    if target is not None:
-        rule = alt.Chart(alt.InlineData(values=[{"target": target}])).mark_rule(color=palette.FAINT, strokeDash=[3, 3])
-        layers.append(rule.encode(y="target:Q"))
-    chart = alt.layer(*layers).properties(width="container", height=300)
-    ends = [next(row for row in reversed(values) if row.series == name) for name in names]
-    said = (f"{row.series}: {present.metric(metric, row.value)} after {present.duration(row.at_s)}" for row in ends)
-    title = f"{titled(metric)}{f' {where}' if where else ''} over federation time ({unit})"
-    return Chart(title, f"The last values are {'; '.join(said)}.", note, specification(chart))
+    return lines

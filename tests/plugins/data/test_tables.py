@@ -17,7 +17,7 @@ from tierwise.core.errors import ConfigurationError
 from tierwise.core.learning import LocalData
 from tierwise.core.task import Loss
 from tierwise.plugins import Plugins
-from tierwise.plugins.data.tables import TableSource
+from tierwise.plugins.data._pooled import PooledSource
 from tierwise.plugins.testing import check_data_source
 
 PLUGINS = Plugins.discover()
@@ -52,9 +52,9 @@ def fleet(folder: Path, ending: str) -> str:
     return str(folder / f"*.{ending}")
 
 
-def source(path: Path | str, ending: str = "csv", **options: object) -> TableSource:
+def source(path: Path | str, ending: str = "csv", **options: object) -> PooledSource:
     made = PLUGINS.data_source(ending, {"path": str(path), "target": "label", **options})
-    assert isinstance(made, TableSource)
+    assert isinstance(made, PooledSource)
     return made
 
 
@@ -201,6 +201,8 @@ def test_lines_are_those_of_the_file_whatever_is_in_its_cells(tmp_path: Path) ->
         ("heat,label\n1,on\n2,off,3\n", "cannot be read as CSV: line 3 has 3 cells, the header has 2 columns"),
         ("heat;label\n1;on\n", "a.csv has one column only, 'heat;label': write separator = ';'"),
         ("heat,heat,label\n1,2,on\n", "a.csv has two columns 'heat': rename one"),
+        ("heat, heat,label\n1,2,on\n", "a.csv has two columns 'heat': rename one"),
+        (", ,label\n1,2,on\n", "a.csv has two columns '': rename one"),
         ("heat,lable\n1,on\n", "a.csv has no column 'label' (did you mean 'lable'?), which is the target; its"),
         ("label\non\n", "a.csv has no column beside the target 'label'"),
         ("heat,label\n1,on\n2,on\n", "target 'label' has only the class 'on' in"),
