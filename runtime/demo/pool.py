@@ -95,7 +95,7 @@ class Pool:
             for worker in self._workers:
                 if worker.task is None and waiting:
                     worker.task = waiting.popleft()
-                    worker.pipe.send(worker.task)
+                    _ask(worker, worker.task)
             stop.check()
             ready = wait([worker.pipe for worker in self._workers if worker.task is not None], _GLANCE_S)
             for worker in self._workers:
@@ -155,15 +155,26 @@ def _deaf() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def _ask(worker: _Worker, task: Task) -> None:
+    try:
+        worker.pipe.send(task)
+    except OSError as error:  # it ended before it was asked
+        raise _gone(worker, task) from error
+
+
 def _answer(worker: _Worker, task: Task) -> ArmResult:
     try:
         answer = worker.pipe.recv()
     except (EOFError, OSError) as error:
-        worker.process.join(_PARTING_S)
-        raise FederationError(f"{task}: its process is gone, with {worker.process.exitcode}") from error
+        raise _gone(worker, task) from error
     if isinstance(answer, ArmResult):
         return answer
     raise FederationError(f"{task}: {answer}")
+
+
+def _gone(worker: _Worker, task: Task) -> FederationError:
+    worker.process.join(_PARTING_S)
+    return FederationError(f"{task}: its process is gone, with {worker.process.exitcode}")
 
 
 # -- in the processes

@@ -72,6 +72,20 @@ def test_a_process_that_is_gone_is_told(wanted: Wanted) -> None:
     killer.join()
 
 
+def test_a_process_that_is_gone_before_it_is_asked_is_told(wanted: Wanted) -> None:
+    with Pool(wanted).open() as pool:
+        before = children()
+
+        def kill_all(*_: object) -> None:
+            """Between two tasks of a process, with the next one still to be handed to it."""
+            for pid in children() - before:
+                os.kill(pid, signal.SIGKILL)
+                os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+
+        with pytest.raises(FederationError, match="its process is gone, with -9"):
+            pool.run([Task(0, ArmName.SMALLEST) for _ in range(100)], StopToken(), kill_all)
+
+
 def wait_for_child(before: set[int]) -> set[int]:
     until = time.monotonic() + PATIENCE_S
     while time.monotonic() < until:
