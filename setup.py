@@ -5,6 +5,7 @@ fail, ``TIERWISE_BOUNDSCHECK=1`` compiles them with Cython's bounds checks.
 """
 
 import os
+from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, find_packages, setup
@@ -17,6 +18,9 @@ BOUNDSCHECK = os.environ.get("TIERWISE_BOUNDSCHECK") == "1"
 # Every addition and product must round as written, or the kernels would differ from their twins.
 FLAGS = {"msvc": ["/O2", "/fp:precise"]}
 UNIX_FLAGS = ["-O3", "-ffp-contract=off", "-g0"]
+
+KERNELS = sorted(Path("ext").glob("*.pyx"))
+HEADERS = [str(path) for path in sorted(Path("ext").glob("*.h"))]
 
 DIRECTIVES = {
     "language_level": 3,
@@ -56,7 +60,7 @@ setup(
     include_package_data=False,
     cmdclass={"build_ext": BuildKernels},
     ext_modules=cythonize(
-        [Extension("tierwise.ext._average", ["ext/_average.pyx"])],
+        [Extension(f"tierwise.ext.{path.stem}", [str(path)], depends=HEADERS) for path in KERNELS],
         build_dir="build/cython",
         compiler_directives=DIRECTIVES,
         force=True,  # a changed switch does not make the source newer

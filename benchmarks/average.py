@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from report import Row, arguments, compared, report
 
-from tierwise.ext import KERNELS, _fallback, weighted_sum
+from tierwise.ext import KERNELS, _average_numpy, weighted_sum
 
 Buffers = list[NDArray[np.float32]]
 
@@ -81,7 +81,7 @@ def measure(n_buffers: int, size: int, budget_s: float) -> Iterator[Row]:
         f"read pass ({read_name})": lambda: [read(x) for x in buffers],
         "np.tensordot of a stack": lambda: np.tensordot(coefficients, np.stack(buffers), 1),
         "np loop": loop,
-        "twin": lambda: _fallback.weighted_sum(held, coefficients, twin_out),
+        "twin": lambda: _average_numpy.weighted_sum(held, coefficients, twin_out),
     }
     for run in runs.values():
         run()  # touches every page once before anything is timed

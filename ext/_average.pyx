@@ -1,4 +1,4 @@
-"""The compiled weighted sum. ``_fallback.py`` is its specification; both give the same bits.
+"""The compiled weighted sum. ``_average_numpy.py`` is its specification; both give the same bits.
 
 One pass over memory is all that a sum of K buffers has to cost. So the coordinates are cut into blocks, and a
 block is finished before the next begins: its part of the result stays in the first cache level while all K
@@ -120,7 +120,7 @@ cdef inline Py_ssize_t _join(float *out, float *scratch, Py_ssize_t depth, Py_ss
 
 
 def weighted_sum(tuple buffers, const float[::1] coefficients, float[::1] out):
-    """Set `out` to ``sum_k coefficients[k] * buffers[k]``; see `tierwise.ext._fallback.weighted_sum`.
+    """Set `out` to ``sum_k coefficients[k] * buffers[k]``; see `tierwise.ext._average_numpy.weighted_sum`.
 
     The GIL is released during the arithmetic; the tuple keeps the memory alive meanwhile.
     """

@@ -1,11 +1,8 @@
-"""The weighted sum: one set of cases for the compiled kernel and its twin, then which of them is in use."""
+"""The weighted sum: one set of cases for the compiled kernel and its twin."""
 
 import importlib.util
 import math
-import os
-import subprocess
 import sys
-import textwrap
 import threading
 import time
 from fractions import Fraction
@@ -17,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tierwise import ext
-from tierwise.ext import _checks, _fallback
+from tierwise.ext import _average_numpy, _checks, _choice, averaging
 
 Floats = NDArray[np.float32]
 
@@ -34,23 +31,19 @@ SIZES = [1, 3, 17, BLOCK - 1, BLOCK, BLOCK + 1, 4 * BLOCK, 4 * BLOCK + 5]
 def _without_warning():
     """Let this file run without the compiled kernels too: whether they are missed is tested in other processes."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ext, "_not_loaded", None)
+        patch.setattr(_choice, "_not_loaded", None)
         yield
 
 
 @pytest.fixture(params=["numpy", pytest.param("cython", marks=needs_compiled)])
 def kernel(request, monkeypatch):
     """The public function, with each of the implementations behind it."""
-    monkeypatch.setattr(ext, "_weighted_sum", implementation(request.param))
+    monkeypatch.setattr(averaging, "_average", implementation(request.param))
     return ext.weighted_sum
 
 
 def implementation(name):
-    if name == "numpy":
-        return _fallback.weighted_sum
-    from tierwise.ext import _average
-
-    return _average.weighted_sum
+    return _average_numpy if name == "numpy" else importlib.import_module("tierwise.ext._average")
 
 
 def draw(rng, n_buffers, size):
@@ -130,7 +123,7 @@ def test_kernel_and_twin_agree_to_the_bit(seed, n_buffers, size, divisor):
     results = []
     for name in ("cython", "numpy"):
         results.append(np.full(size, np.nan, np.float32))
-        implementation(name)(tuple(buffers), coefficients, results[-1])
+        implementation(name).weighted_sum(tuple(buffers), coefficients, results[-1])
     assert same_bits(*results)
 
 
@@ -151,7 +144,7 @@ def test_kernel_and_twin_agree_on_any_float(rows, weight):
     results = []
     for name in ("cython", "numpy"):
         results.append(np.zeros(len(rows[0]), np.float32))
-        implementation(name)(buffers, coefficients, results[-1])
+        implementation(name).weighted_sum(buffers, coefficients, results[-1])
     assert same_bits(*results)
 
 
@@ -426,77 +419,3 @@ def test_other_threads_run_during_the_sum():
         stop.set()
         watcher.join()
     assert progress
-
-
-def run(code, **environment):
-    """Run code in an interpreter of its own, away from the tree, and return it when finished."""
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("TIERWISE_", "PYTHON"))}
-    return subprocess.run(
-        [sys.executable, "-W", "always", "-c", textwrap.dedent(code)],
-        env=inherited | environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
-HIDE = """
-    import sys
-    sys.modules["tierwise.ext._average"] = None  # as if it had not been built
-"""
-SUM = """
-    import numpy as np
-    from tierwise import ext
-    out = np.empty(3, np.float32)
-    ext.weighted_sum([np.arange(3, dtype=np.float32)] * 2, np.array([1, 2]), out)
-    print(ext.KERNELS, out.tolist())
-"""
-
-
-def test_environment_forces_the_twin():
-    done = run(SUM, TIERWISE_KERNELS="numpy")
-    assert done.stdout == "numpy [0.0, 3.0, 6.0]\n"
-    assert done.stderr == ""
-
-
-@needs_compiled
-@pytest.mark.parametrize("environment", [{}, {"TIERWISE_KERNELS": "cython"}])
-def test_compiled_kernels_are_used_where_they_are(environment):
-    done = run(SUM, **environment)
-    assert done.stdout == "cython [0.0, 3.0, 6.0]\n"
-    assert done.stderr == ""
-
-
-@pytest.mark.parametrize("value", ["fortran", "", "Cython"])
-def test_environment_with_another_value(value):
-    done = run("import tierwise.ext", TIERWISE_KERNELS=value)
-    assert done.stderr.endswith(
-        f"ValueError: TIERWISE_KERNELS is {value!r}, expected 'cython' or 'numpy', or no such variable\n"
-    )
-
-
-def test_environment_demands_kernels_that_are_missing():
-    done = run(HIDE + "    import tierwise.ext", TIERWISE_KERNELS="cython")
-    last = done.stderr.splitlines()[-1]
-    assert last.startswith("ImportError: TIERWISE_KERNELS is 'cython', but the compiled kernels cannot be loaded: ")
-    assert "install a C compiler and run `pip install" in last
-
-
-def test_missing_kernels_are_told_once_and_at_first_use():
-    done = run(HIDE + "    import tierwise.ext\n    print('imported', file=sys.stderr)" + SUM * 2)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == "numpy [0.0, 3.0, 6.0]\n" * 2
-    before, after = done.stderr.split("imported\n")
-    assert before == ""
-    assert after.count("KernelsMissingWarning: The compiled kernels cannot be loaded (") == 1
-    assert "so NumPy does their work: the results are the same, but summing updates takes" in after
-    assert "pip install --force-reinstall --no-binary tierwise tierwise" in after
-    assert "TIERWISE_KERNELS=numpy" in after
-    assert after.startswith("<string>:")  # the caller's line, not ours
-
-
-def test_missing_kernels_forced_on_purpose_are_not_worth_a_word():
-    done = run(HIDE + SUM, TIERWISE_KERNELS="numpy")
-    assert done.stdout == "numpy [0.0, 3.0, 6.0]\n"
-    assert done.stderr == ""
