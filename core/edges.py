@@ -139,7 +139,10 @@ class Store(Protocol):
         ...
 
     async def put(self, data: bytes | memoryview) -> BlobHash:
-        """Keep a blob and return its address; one that is there already stays as it is."""
+        """Keep a blob and return its address; one that is there already stays as it is.
+
+        It is there for good when the next `append` returns, at the latest.
+        """
         ...
 
     async def get(self, blob: BlobHash) -> memoryview:
