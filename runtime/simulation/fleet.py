@@ -21,12 +21,11 @@ from tierwise.core.events import Purpose
 from tierwise.core.hardware import HardwareProfile
 from tierwise.core.ids import BlobHash, DeviceId, GroupId
 from tierwise.core.insistence import AgentSettings
-from tierwise.core.learning import FitStopped, Learner, LocalData, StopToken
+from tierwise.core.learning import LocalData
 from tierwise.core.task import Task
-from tierwise.core.tiers import Tier
-from tierwise.core.work import Job, perform
-from tierwise.runtime.exceptions import told_to_coordinator
+from tierwise.core.work import Job
 from tierwise.runtime.simulation.faults import FaultPlan, FaultyLinks, Way
+from tierwise.runtime.simulation.workers import BegunJob, JobFailed, Workers
 from tierwise.runtime.transports.memory import newly_followed
 
 RELIABLE = AgentSettings(retry_s=None, poll_s=None)
@@ -49,10 +48,16 @@ class _Device:
     up: bool = True
     """Whether its program runs."""
     following: tuple[GroupId, ...] = ()
-    work: object | None = None
-    """Stands for the job that it does; another one each time that a job is begun."""
+    work: BegunJob | None = None
+    """The job that it does."""
     ticks: set[float] = field(default_factory=set)
     """When a tick is on the heap already."""
+
+    def stop_work(self) -> None:
+        """Do no job any more."""
+        if self.work is not None:
+            self.work.drop()
+            self.work = None
 
 
 class SimulatedFleet:
@@ -66,10 +71,8 @@ class SimulatedFleet:
         By id.
     task
         What their data is for.
-    make_learner
-        Gives the learner of a tier; one serves all devices, since learners are pure.
-    stop
-        Ends the training when told to.
+    workers
+        Who do the devices' jobs.
     settings
         How the devices insist; they need to where a coordinator may die with what it was told.
     faults
@@ -85,21 +88,19 @@ class SimulatedFleet:
         self,
         devices: Mapping[DeviceId, DeviceSpec],
         task: Task,
-        make_learner: Callable[[Tier], Learner],
-        stop: StopToken,
+        workers: Workers,
         settings: AgentSettings = RELIABLE,
         faults: FaultPlan | None = None,
     ) -> None:
         self.kept: dict[DeviceId, BlobHash] = {}
         self._make_machine = partial(a.AgentMachine, schema_hash=task.schema_hash, settings=settings)
         self._devices = {
-            name: _Device(self._make_machine(name, profile=spec.profile), spec.profile, spec.data.divided(task.scale))
+            name: _Device(self._make_machine(name, profile=spec.profile), spec.profile, spec.data)
             for name, spec in sorted(devices.items())
         }
         self._faults = faults
         self._links = None if faults is None else FaultyLinks(faults)
-        self._make_learner = make_learner
-        self._stop = stop
+        self._workers = workers
         self._retained: dict[GroupId, bytes] = {}
         self._arrivals: asyncio.Queue[Arrived | ConnectionLost] = asyncio.Queue()
         self._attended = False
@@ -223,7 +224,8 @@ class SimulatedFleet:
 
     def _crash(self, name: DeviceId) -> None:
         device = self._devices[name]
-        device.up, device.work, device.following = False, None, ()
+        device.stop_work()
+        device.up, device.following = False, ()
 
     def _restart(self, name: DeviceId) -> None:
         device = self._devices[name]
@@ -244,7 +246,7 @@ class SimulatedFleet:
                 case do.StartJob():
                     self._start_job(name, device, action.job)
                 case do.StopJob():
-                    device.work = None
+                    device.stop_work()
                 case do.KeepTarget():
                     self.kept[name] = action.model  # the coordinator's result has the model itself
                 case do.Leave():
@@ -273,30 +275,27 @@ class SimulatedFleet:
             self._arrivals.put_nowait(arrived)
 
     def _start_job(self, name: DeviceId, device: _Device, job: Job) -> None:
-        work = device.work = object()
         fits = job.purpose is Purpose.FIT
         duration_s = job.tier.cost.compute_s(
             device.profile,
             fit_samples=job.budget.samples(len(device.data.train)) if fits else 0,
             evaluate_samples=len(device.data.holdout),
         )
+        due_at = self._now() + duration_s
+        work = device.work = self._workers.begin(name, job, due_at)
 
         def finish() -> None:
             if device.work is not work:
                 return  # it was stopped
             device.work = None
-            self._act(name, device, self._perform(device, job))
+            done = work.take()
+            if isinstance(done, JobFailed):
+                actions = device.machine.job_failed(job.cohort, done.reason, self._now())
+            else:
+                actions = device.machine.job_done(job.cohort, done, self._now())
+            self._act(name, device, actions)
 
-        self._schedule(self._now() + duration_s, finish)
-
-    def _perform(self, device: _Device, job: Job) -> tuple[do.Action, ...]:
-        try:
-            done = perform(job, self._make_learner(job.tier), device.data, self._stop)
-        except FitStopped:
-            raise
-        except Exception as error:  # as on a real device, a learner's mistake is told to the coordinator
-            return device.machine.job_failed(job.cohort, told_to_coordinator(error), self._now())
-        return device.machine.job_done(job.cohort, done, self._now())
+        self._schedule(due_at, finish)
 
     def _schedule_tick(self, name: DeviceId, device: _Device) -> None:
         due_at = device.machine.due_at

@@ -24,6 +24,7 @@ from tierwise.runtime.policies import Policies
 from tierwise.runtime.result import FederationResult
 from tierwise.runtime.simulation.clock import SimulationStalledError, VirtualTimeLoop
 from tierwise.runtime.simulation.fleet import DeviceSpec, SimulatedFleet
+from tierwise.runtime.simulation.workers import InThread
 from tierwise.runtime.stores.memory import MemoryStore
 
 T = TypeVar("T")
@@ -93,11 +94,13 @@ def simulate(
     store = store or MemoryStore()
     stop = stop or StopToken()
 
+    data = {name: spec.data.divided(settings.task.scale) for name, spec in devices.items()}
+    workers = InThread(data, Learners(plugins, settings.task), stop)
     reached = FederationState()
 
     async def main() -> Simulation:
         nonlocal reached
-        fleet = SimulatedFleet(devices, settings.task, Learners(plugins, settings.task), stop)
+        fleet = SimulatedFleet(devices, settings.task, workers)
         coordinator = Coordinator(
             settings,
             transport=fleet,

@@ -1,6 +1,5 @@
 """Runs a small federation through a plan of faults, on virtual time, and keeps all that it ever wrote."""
 
-import functools
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -8,14 +7,13 @@ from dataclasses import dataclass, field
 import anyio
 from anyio.abc import TaskGroup
 
-from tests.runtime.helpers import MOMENTUM, TASK, coordinator, data, make_learner, name_of, plugins, policies, settings
+from tests.runtime.helpers import MOMENTUM, TASK, coordinator, data, in_thread, name_of, plugins, policies, settings
 from tierwise.core import events as e
 from tierwise.core.agent import AgentStage
 from tierwise.core.errors import FederationError
 from tierwise.core.hardware import HardwareProfile
 from tierwise.core.ids import BlobHash, DeviceId
 from tierwise.core.insistence import AgentSettings
-from tierwise.core.learning import StopToken
 from tierwise.core.settings import FederationSettings
 from tierwise.core.state import FederationState
 from tierwise.plugins.manager import Plugins
@@ -158,8 +156,7 @@ class _Run:
         self.witness = store
         self.store = MortalStore(self.witness, setup.plan)
         specs = {name_of(number): DeviceSpec(profile(number), data(number)) for number in range(setup.devices)}
-        learners = functools.partial(make_learner, plugins())
-        self.fleet = SimulatedFleet(specs, TASK, learners, StopToken(), setup.insist, setup.plan)
+        self.fleet = SimulatedFleet(specs, TASK, in_thread(specs), setup.insist, setup.plan)
         self.coordinator: Coordinator | None = None
         self.crashes = 0
 
