@@ -14,7 +14,14 @@ FOLDER = Path(__file__).parents[1] / "benchmarks"
 SCRIPTS = sorted(
     path.name for path in FOLDER.glob("*.py") if "arguments(" in path.read_text() and path.stem != "report"
 )
-NEEDS_BROKER = {"agent_footprint.py", "coordinator_memory.py", "durability.py", "mqtt_fleet.py", "mqtt_round.py"}
+NEEDS_BROKER = {
+    "agent_footprint.py",
+    "budget.py",
+    "coordinator_memory.py",
+    "durability.py",
+    "mqtt_fleet.py",
+    "mqtt_round.py",
+}
 
 
 def test_the_scripts_are_found():
