@@ -6,5 +6,16 @@ compiled kernels, and unset takes those if they are there. Results are the same.
 
 from tierwise.ext._choice import KERNELS, KernelsMissingWarning
 from tierwise.ext.averaging import weighted_sum
+from tierwise.ext.distances import add_pairwise_sq_distances, add_sq_norms
+from tierwise.ext.order_statistics import coordinate_median, mean_around_median, trimmed_mean
 
-__all__ = ["KERNELS", "KernelsMissingWarning", "weighted_sum"]
+__all__ = [
+    "KERNELS",
+    "KernelsMissingWarning",
+    "add_pairwise_sq_distances",
+    "add_sq_norms",
+    "coordinate_median",
+    "mean_around_median",
+    "trimmed_mean",
+    "weighted_sum",
+]
