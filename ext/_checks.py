@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 FLOAT32: Final = np.dtype(np.float32)
+FLOAT64: Final = np.dtype(np.float64)
 INT64: Final = np.dtype(np.int64)
 
 Arrays = tuple[NDArray[Any], ...]
@@ -110,6 +111,20 @@ def as_many(name: str, buffers: Arrays, count: int, of: str) -> None:
         raise ValueError(f"{name} has {len(buffers)} items, expected {count}, one for each of {of}")
 
 
+def sums_of(buffers: tuple[NDArray[np.float32], ...], out: NDArray[np.float64], *, ndim: int) -> None:
+    """Check that there are buffers of one shape, and `out` has a float64 for each of them, or for each pair."""
+    require_some(buffers)
+    for k, buffer in enumerate(buffers):
+        if fault := _fault(f"buffers[{k}]", buffer, FLOAT32):
+            raise fault
+        if buffer.size != buffers[0].size:
+            raise ValueError(f"buffers[{k}] has {buffer.size} items, expected {buffers[0].size}, as many as buffers[0]")
+    if fault := _fault("out", out, FLOAT64, shape=(len(buffers),) * ndim):
+        raise fault
+    if not out.flags.writeable:
+        raise ValueError("out is read-only, expected an array that the sums can be added to")
+
+
 def within(name: str, value: int, least: int, most: int) -> int:
     """Check an integer against its bounds, and return it."""
     value = operator.index(value)
@@ -118,14 +133,18 @@ def within(name: str, value: int, least: int, most: int) -> int:
     return value
 
 
-def _fault(name: str, array: object, dtype: np.dtype[Any]) -> TypeError | ValueError | None:
-    """Return what is wrong with one array, if anything is, apart from its length."""
+def _fault(
+    name: str, array: object, dtype: np.dtype[Any], shape: tuple[int, ...] | None = None
+) -> TypeError | ValueError | None:
+    """Return what is wrong with one array, if anything is: of any length, or of a shape."""
     if not isinstance(array, np.ndarray):
         return TypeError(f"{name} is of type {type(array).__name__}, expected a NumPy array of {dtype}")
     if array.dtype != dtype:
         # `str` of a swapped dtype is its byte order and kind: '>f4'
         return TypeError(f"{name} has dtype {array.dtype}, expected {dtype}")
-    if array.ndim != 1:
+    if shape is not None and array.shape != shape:
+        return ValueError(f"{name} has shape {array.shape}, expected {shape}")
+    if shape is None and array.ndim != 1:
         return ValueError(f"{name} has shape {array.shape}, expected one dimension")
     if not array.flags.c_contiguous:
         return ValueError(f"{name} has strides {array.strides}, expected contiguous items: {dtype.itemsize} bytes")
