@@ -40,33 +40,30 @@ def draw(found: Mapping[str, Result], path: Path) -> None:
     import altair as alt
 
     data = alt.Data(values=[asdict(bar) for bar in bars(found)])
-    text = {"labelColor": FAINT, "titleColor": FAINT, "labelLimit": 520}
-    rows = alt.Y("label:N", sort=None, title=None, axis=alt.Axis(ticks=False, domain=False, **text))
-    scale = alt.X(
+    text = {"labelColor": FAINT, "titleColor": FAINT, "titleFontWeight": "normal", "labelLimit": 520}
+    base = alt.Chart(data).encode(
+        y=alt.Y("label:N", sort=None, title=None, axis=alt.Axis(ticks=False, domain=False, **text))
+    )
+    gain = alt.X(
         "gain:Q",
-        scale=alt.Scale(type="log", nice=True),
-        title="times as good as the baseline (logarithmic; the tick is the goal)",
-        axis=alt.Axis(format="~g", gridColor="#9aa3ad55", tickCount=8, **text),
+        scale=alt.Scale(type="log"),
+        title="times as good as the baseline, logarithmic; the mark is the goal",
+        axis=alt.Axis(format="~g", gridColor=f"{FAINT}44", values=[10**power for power in range(-4, 5)], **text),
     )
     colour = alt.Color(
         "state:N",
         scale=alt.Scale(domain=list(COLOURS), range=list(COLOURS.values())),
         legend=alt.Legend(title=None, orient="top", labelColor=FAINT),
     )
-    base = alt.Chart(data).encode(y=rows)
+    goals = base.transform_filter("datum.goal !== null")
     layers = alt.layer(
-        base.mark_bar(height=9).encode(x=scale, x2=alt.datum(1), color=colour),
-        base.transform_filter("datum.goal !== null")
-        .mark_tick(color="#1b1f24", thickness=2, size=14)
-        .encode(x="goal:Q"),
-        base.mark_rule(color=FAINT).encode(x=alt.datum(1)),
-    ).properties(width=420, height=alt.Step(17))
-    header = alt.Header(labelAngle=0, labelAlign="left", labelAnchor="start", labelFontWeight="bold", labelOrient="top")
-    header.labelColor = FAINT
-    chart = layers.facet(row=alt.Row("benchmark:N", title=None, header=header), spacing=6).resolve_scale(
-        y="independent", x="shared"
-    )
-    chart.configure_view(stroke=None).save(str(path))
+        base.mark_bar(height=9).encode(x=gain, x2=alt.datum(1), color=colour),
+        goals.mark_tick(color=FAINT, thickness=3, size=14).encode(x="goal:Q"),
+        alt.Chart(data).mark_rule(color=FAINT).encode(x=alt.datum(1)),
+    ).properties(width=420, height=alt.Step(16))
+    header = alt.Header(labelAngle=0, labelAlign="left", labelColor=FAINT, labelFontWeight="bold")
+    parts = layers.facet(row=alt.Row("benchmark:N", title=None, header=header), spacing=8)
+    parts.resolve_scale(y="independent").configure_view(stroke=None).save(str(path))
 
 
 def _chosen(result: Result) -> list[Row]:
@@ -87,6 +84,6 @@ def _goal(row: Row) -> float | None:
 
 def _bar(name: str, row: Row) -> Bar:
     assert row.gain is not None  # `_chosen` has left out the others
-    label = f"{row.metric} : {row.baseline}"
+    label = f"{row.metric} / {row.baseline}"
     state = {True: "goal met", False: "goal missed", None: "no goal"}[row.met]
     return Bar(name, label if len(label) <= LETTERS else label[: LETTERS - 1] + "…", row.gain, state, _goal(row))
