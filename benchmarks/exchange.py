@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from report import Row, arguments, compared, report
+from report import Row, arguments, compared, report, skip
 
 from tierwise.core import events as e
 from tierwise.core.hardware import HardwareProfile
@@ -166,6 +166,7 @@ def rows(found: list[dict[str, Learned]]) -> Iterator[Row]:
                 baseline_value=baseline,
                 ratio=ratio,
                 at_least=None if name == "everybody" else 1.0,
+                better="more",
             )
     times = [one["downward"].simulated_s / one["alone"].simulated_s for one in found]
     yield compared(
@@ -180,11 +181,15 @@ def rows(found: list[dict[str, Learned]]) -> Iterator[Row]:
 
 def main() -> None:
     """Run it, and say how the seeds differ."""
-    options = arguments("Measure what the exchange `distill` and the option `downward` give.").parse_args()
+    parser = arguments("Measure what the exchange `distill` and the option `downward` give.")
+    parser.add_argument("--seeds", type=int, metavar="N", default=3, help="how many: each is a run of its own")
+    options = parser.parse_args()
+    if not PATH.exists():
+        skip(f"this needs {PATH}: name the directory of {PATH.name} in TIERWISE_DATA")
     with np.load(PATH) as data:
         train, test = images(data, "train"), images(data, "test")
     found = []
-    for seed in range(1 if options.quick else 3):
+    for seed in range(1 if options.quick else options.seeds):
         found.append(learn(seed, train, test))
         for name, one in found[-1].items():
             tiers = ", ".join(f"{value:.3f}" for value in one.of_tiers)

@@ -28,7 +28,7 @@ from typing import Any, Final
 from broker import Mosquitto, mosquitto, round_trips
 from packs import installed
 from programs import Program, enrol, events, times
-from report import Row, arguments, compared, report
+from report import Row, arguments, below, compared, report
 
 DEVICES: Final = 4
 GOAL_S: Final = 0.05
@@ -180,13 +180,7 @@ def rows(rounds: int) -> Iterator[Row]:
             ("from round to round, median", statistics.median(one.to_next), None),
         ):
             row = compared(f"{variant}: {name}", 1e3 * seconds, "ms", baseline=baseline, baseline_value=1e3 * limit_s)
-            if goal is None:
-                yield row
-            else:
-                yield Row(
-                    row.metric, row.value, row.unit, row.baseline, row.baseline_value, row.ratio,
-                    goal=f"< {1e3 * goal:g} ms", met=seconds < goal,
-                )  # fmt: skip
+            yield row if goal is None else below(row, 1e3 * goal)
         yield Row(f"{variant}: longest fit of a round, median", 1e3 * statistics.median(one.fits), "ms")
     yield Row("the broker alone, 95th percentile", 1e3 * _percentile(trips), "ms")
     yield Row("load of the machine at the end", os.getloadavg()[0], "processes")
