@@ -20,7 +20,7 @@ from tierwise.core import inputs as i
 from tierwise.core import messages as m
 from tierwise.core.bus import EventBus
 from tierwise.core.deciding import Rejected
-from tierwise.core.edges import Arrived, Compute, ConnectionLost, CoordinatorTransport, Store
+from tierwise.core.edges import Arrived, Compute, ConnectionLost, CoordinatorTransport, LetterTransport, Store
 from tierwise.core.errors import FederationError
 from tierwise.core.events import Record
 from tierwise.core.federation import Federation
@@ -84,7 +84,7 @@ class Coordinator:
     settings
         What the federation is.
     transport
-        Its end of the network.
+        Its end of the network; or of the memory that it shares with the devices.
     policies
         Who decides what, by name.
     plugins
@@ -109,7 +109,7 @@ class Coordinator:
         self,
         settings: FederationSettings,
         *,
-        transport: CoordinatorTransport,
+        transport: CoordinatorTransport | LetterTransport,
         policies: Policies | None = None,
         plugins: Plugins | None = None,
         store: Store | None = None,
