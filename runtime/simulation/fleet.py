@@ -28,7 +28,7 @@ from tierwise.core.learning import FitStopped, Learner, LocalData, StopToken
 from tierwise.core.messages import CoordinatorMessage
 from tierwise.core.task import Task
 from tierwise.core.tiers import Tier
-from tierwise.core.work import Job, perform
+from tierwise.core.work import Job, ModelReader, content_name, origin_name, perform
 from tierwise.runtime.exceptions import told_to_coordinator
 from tierwise.runtime.simulation.clock import VirtualTimeLoop
 from tierwise.runtime.simulation.faults import FaultPlan, FaultyLinks, Way
@@ -83,6 +83,9 @@ class SimulatedFleet:
         How the devices insist; they need to where a coordinator may die with what it was told.
     faults
         What goes wrong; None for nothing.
+    vouches
+        Whether the coordinator's store is a `tierwise.core.edges.HoldingStore`: then an update stays in memory from the
+        training to the sum, is named for what it was made from, and nobody hashes it.
 
     Attributes
     ----------
@@ -98,6 +101,8 @@ class SimulatedFleet:
         stop: StopToken,
         settings: AgentSettings = RELIABLE,
         faults: FaultPlan | None = None,
+        *,
+        vouches: bool = False,
     ) -> None:
         self.kept: dict[DeviceId, BlobHash] = {}
         self._make_machine = partial(a.AgentMachine, schema_hash=task.schema_hash, settings=settings)
@@ -115,6 +120,8 @@ class SimulatedFleet:
         self._faults = faults
         self._links = None if faults is None else FaultyLinks(faults)
         self._make_learner = make_learner
+        self._vouches = vouches
+        self._read = ModelReader()
         self._stop = stop
         self._retained: dict[GroupId, Letter] = {}
         self._arrivals: asyncio.Queue[Arrived | ConnectionLost] = asyncio.Queue()
@@ -280,7 +287,7 @@ class SimulatedFleet:
                 self._deliver(device, self._retained[group], self._now())
 
     def _send(self, device: _Device, action: do.Send) -> None:
-        letter = Letter(action.message, action.body)
+        letter = Letter(action.message, action.body, vouched=self._vouches)
         travel_s = letter.size / device.uplink_bytes_per_s
         for arrives_at in self._arrivals_at(device, Way.UP, self._now() + travel_s):
             self._schedule(arrives_at, self._reach, device.name, letter)
@@ -311,7 +318,9 @@ class SimulatedFleet:
 
     def _perform(self, device: _Device, job: Job) -> tuple[do.Action, ...]:
         try:
-            done = perform(job, self._make_learner(job.tier), device.data, self._stop)
+            name = origin_name if self._vouches else content_name
+            learner = self._make_learner(job.tier)
+            done = perform(job, learner, device.data, self._stop, read=self._read, name=name)
         except FitStopped:
             raise
         except Exception as error:  # as on a real device, a learner's mistake is told to the coordinator

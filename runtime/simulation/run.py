@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import anyio
 
 from tierwise.core import events as e
-from tierwise.core.edges import Store
+from tierwise.core.edges import HoldingStore, Store
 from tierwise.core.events import Record
 from tierwise.core.ids import DeviceId
 from tierwise.core.learning import StopToken
@@ -97,7 +97,9 @@ def simulate(
 
     async def main() -> Simulation:
         nonlocal reached
-        fleet = SimulatedFleet(devices, settings.task, Learners(plugins, settings.task), stop)
+        learners = Learners(plugins, settings.task)
+        vouches = isinstance(store, HoldingStore)
+        fleet = SimulatedFleet(devices, settings.task, learners, stop, vouches=vouches)
         coordinator = Coordinator(
             settings,
             transport=fleet,
