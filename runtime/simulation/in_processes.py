@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
-from multiprocessing.shared_memory import SharedMemory
 from typing import Final
 
 from tierwise.core.errors import FederationError
@@ -73,7 +72,7 @@ def in_processes(
     processes: list[OwnProcess] = []
     try:
         flags = memory.make(count * _ROOM * MOST)
-        setup = Setup(plugins, task, share(data, memory), flags.name)
+        setup = Setup(plugins, task, share(data, memory), flags)
         del data  # it may be a copy of the user's
         processes = start(count, serve, setup)
         yield InProcesses(processes, memory, flags, Learners(plugins, task), stop)
@@ -103,7 +102,7 @@ class InProcesses:
     memory
         Where models and updates are.
     flags
-        Has a byte for each ticket.
+        Names the segment with a byte for each ticket.
     learners
         As the processes should have them.
     stop
@@ -114,11 +113,12 @@ class InProcesses:
         self,
         processes: Sequence[OwnProcess],
         memory: OwnMemory,
-        flags: SharedMemory,
+        flags: str,
         learners: Learners,
         stop: StopToken,
     ) -> None:
         self._workers = [_Worker(own) for own in processes]
+        self._memory = memory
         self._flags = flags
         self._learners = learners
         self._stop = stop
@@ -157,7 +157,7 @@ class InProcesses:
         """Let a job go."""
         begun.dropped = True
         if begun.ticket is not None:
-            self._flags.buf[begun.ticket] = 1  # the rest is done when its process has answered
+            self._memory.whole(self._flags)[begun.ticket] = 1  # the rest is done when its process has answered
         elif begun.outcome is not None:
             self._ahead_bytes -= begun.size_bytes
         else:
@@ -252,7 +252,7 @@ class InProcesses:
             self._waiting.learn(begun.kind, answer.seconds)
         self._rooms.take_back(answer.ticket)
         self._models.release(begun.job)
-        self._flags.buf[answer.ticket] = 0
+        self._memory.whole(self._flags)[answer.ticket] = 0
         self._tickets.append(answer.ticket)
 
     def _outcome(self, begun: Begun, order: o.Order, told: o.Outcome) -> Outcome:
