@@ -85,6 +85,8 @@ class JobDone:
     trained: Trained | None = None
 
 
+UpdateNamer = Callable[[Job, bytes | bytearray], BlobHash]
+"""Names the frame of an update that a job gave."""
 MODELS: Final = 8
 """Models that are kept by who reads many."""
 
@@ -144,7 +146,7 @@ def perform(
     stop: StopToken,
     *,
     read: Callable[[Job], Weights] = read_model,
-    name: Callable[[Job, bytes | bytearray], BlobHash] = content_name,
+    name: UpdateNamer = content_name,
 ) -> JobDone:
     """Do a job: a pure function of its arguments.
 

@@ -24,14 +24,13 @@ from tierwise.core.events import Purpose
 from tierwise.core.hardware import HardwareProfile
 from tierwise.core.ids import BlobHash, DeviceId, GroupId
 from tierwise.core.insistence import AgentSettings
-from tierwise.core.learning import FitStopped, Learner, LocalData, StopToken
+from tierwise.core.learning import LocalData
 from tierwise.core.messages import CoordinatorMessage
 from tierwise.core.task import Task
-from tierwise.core.tiers import Tier
-from tierwise.core.work import Job, ModelReader, content_name, origin_name, perform
-from tierwise.runtime.exceptions import told_to_coordinator
+from tierwise.core.work import Job
 from tierwise.runtime.simulation.clock import VirtualTimeLoop
 from tierwise.runtime.simulation.faults import FaultPlan, FaultyLinks, Way
+from tierwise.runtime.simulation.workers import BegunJob, JobFailed, Workers
 from tierwise.runtime.transports.memory import newly_followed
 
 Ts = TypeVarTuple("Ts")
@@ -58,10 +57,16 @@ class _Device:
     up: bool = True
     """Whether its program runs."""
     following: tuple[GroupId, ...] = ()
-    work: object | None = None
-    """Stands for the job that it does; another one each time that a job is begun."""
+    work: BegunJob | None = None
+    """The job that it does."""
     ticks_at: float = math.inf
     """When its next tick is on the heap; a later one that is there too no longer counts."""
+
+    def stop_work(self) -> None:
+        """Do no job any more."""
+        if self.work is not None:
+            self.work.drop()
+            self.work = None
 
 
 class SimulatedFleet:
@@ -75,17 +80,15 @@ class SimulatedFleet:
         By id.
     task
         What their data is for.
-    make_learner
-        Gives the learner of a tier; one serves all devices, since learners are pure.
-    stop
-        Ends the training when told to.
+    workers
+        Who do the devices' jobs.
     settings
         How the devices insist; they need to where a coordinator may die with what it was told.
     faults
         What goes wrong; None for nothing.
     vouches
-        Whether the coordinator's store is a `tierwise.core.edges.HoldingStore`: then an update stays in memory from the
-        training to the sum, is named for what it was made from, and nobody hashes it.
+        Whether the workers name updates for what they were made from, for a store that takes them as they are (a
+        `tierwise.core.edges.HoldingStore`): then nobody reads an update again between the training and the sum.
 
     Attributes
     ----------
@@ -97,8 +100,7 @@ class SimulatedFleet:
         self,
         devices: Mapping[DeviceId, DeviceSpec],
         task: Task,
-        make_learner: Callable[[Tier], Learner],
-        stop: StopToken,
+        workers: Workers,
         settings: AgentSettings = RELIABLE,
         faults: FaultPlan | None = None,
         *,
@@ -111,7 +113,7 @@ class SimulatedFleet:
                 name,
                 self._make_machine(name, profile=spec.profile),
                 spec.profile,
-                spec.data.divided(task.scale),
+                spec.data,
                 uplink_bytes_per_s=spec.profile.value("uplink_bytes_per_s"),
                 downlink_bytes_per_s=spec.profile.value("downlink_bytes_per_s"),
             )
@@ -119,10 +121,8 @@ class SimulatedFleet:
         }
         self._faults = faults
         self._links = None if faults is None else FaultyLinks(faults)
-        self._make_learner = make_learner
+        self._workers = workers
         self._vouches = vouches
-        self._read = ModelReader()
-        self._stop = stop
         self._retained: dict[GroupId, Letter] = {}
         self._arrivals: asyncio.Queue[Arrived | ConnectionLost] = asyncio.Queue()
         self._attended = False
@@ -253,7 +253,8 @@ class SimulatedFleet:
             self._act(device, device.machine.start(self._now()))
 
     def _crash(self, device: _Device) -> None:
-        device.up, device.work, device.following = False, None, ()
+        device.stop_work()
+        device.up, device.following = False, ()
 
     def _restart(self, device: _Device) -> None:
         if not device.up:
@@ -273,7 +274,7 @@ class SimulatedFleet:
                 case do.StartJob():
                     self._start_job(device, action.job)
                 case do.StopJob():
-                    device.work = None
+                    device.stop_work()
                 case do.KeepTarget():
                     self.kept[device.name] = action.model  # the coordinator's result has the model itself
                 case do.Leave():
@@ -302,30 +303,26 @@ class SimulatedFleet:
             self._arrivals.put_nowait(arrived)
 
     def _start_job(self, device: _Device, job: Job) -> None:
-        work = device.work = object()
         fits = job.purpose is Purpose.FIT
         duration_s = job.tier.cost.compute_s(
             device.profile,
             fit_samples=job.budget.samples(len(device.data.train)) if fits else 0,
             evaluate_samples=len(device.data.holdout),
         )
-        self._schedule(self._now() + duration_s, self._finish, device, job, work)
+        due_at = self._now() + duration_s
+        device.work = self._workers.begin(device.name, job, due_at)
+        self._schedule(due_at, self._finish, device, job, device.work)
 
-    def _finish(self, device: _Device, job: Job, work: object) -> None:
-        if device.work is work:  # else it was stopped
-            device.work = None
-            self._act(device, self._perform(device, job))
-
-    def _perform(self, device: _Device, job: Job) -> tuple[do.Action, ...]:
-        try:
-            name = origin_name if self._vouches else content_name
-            learner = self._make_learner(job.tier)
-            done = perform(job, learner, device.data, self._stop, read=self._read, name=name)
-        except FitStopped:
-            raise
-        except Exception as error:  # as on a real device, a learner's mistake is told to the coordinator
-            return device.machine.job_failed(job.cohort, told_to_coordinator(error), self._now())
-        return device.machine.job_done(job.cohort, done, self._now())
+    def _finish(self, device: _Device, job: Job, work: BegunJob) -> None:
+        if device.work is not work:
+            return  # it was stopped
+        device.work = None
+        done = work.take()
+        now = self._now()
+        if isinstance(done, JobFailed):
+            self._act(device, device.machine.job_failed(job.cohort, done.reason, now))
+        else:
+            self._act(device, device.machine.job_done(job.cohort, done, now))
 
     def _schedule_tick(self, device: _Device) -> None:
         due_at = device.machine.due_at
