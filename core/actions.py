@@ -12,7 +12,7 @@ class Send:
     """Send a message with its body."""
 
     message: m.DeviceMessage
-    body: bytes = b""
+    body: bytes | bytearray = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,16 +104,13 @@ class AgentMachine:
     @property
     def due_at(self) -> float | None:
         """When `tick` has something to do; None for never."""
-        dues = []
+        due_at = self._agenda.due_at
         if self._settings.retry_s is not None:
-            dues += [insistence.due_at for insistence in self._insisting()]
-        if self._agenda.due_at is not None:
-            dues.append(self._agenda.due_at)
-        if self._farewell is not None and self._farewell.until is not None:
-            dues.append(self._farewell.until)
-        if (poll_at := self._poll_at) is not None:
-            dues.append(poll_at)
-        return min(dues, default=None)
+            for insistence in self._insisting():
+                due_at = _sooner(due_at, insistence.due_at)
+        if self._farewell is not None:
+            due_at = _sooner(due_at, self._farewell.until)
+        return due_at if self._settings.poll_s is None else _sooner(due_at, self._poll_at)
 
     def start(self, now: float) -> tuple[Action, ...]:
         """Say hello: at the start, and after every reconnection."""
@@ -273,7 +270,7 @@ class AgentMachine:
 
     def _invited(self, message: m.RoundAnnounced) -> bool:
         member = self.assignment is not None and message.group == self.assignment.group
-        chosen = message.participants is None or self.device in message.participants
+        chosen = message.participants is None or self.device in message.chosen
         return (member and chosen) or self.device in message.guests
 
     def _task(self, message: m.RoundAnnounced, body: memoryview, tier: Tier, now: float) -> Task:
@@ -288,9 +285,9 @@ class AgentMachine:
             local=self._local.get(message.group),
         )
         most = message.budget.max_samples  # as the coordinator reckons, who does not know how many samples we have
-        predicted = tier.cost.predict(self._profile, fit_samples=most, evaluate_samples=most)
+        compute_s = tier.cost.compute_s(self._profile, fit_samples=most, evaluate_samples=most)
         until = now + message.deadline_in_s
-        return Task(job, message.group, until, needs_s=predicted.compute_s + predicted.upload_s)
+        return Task(job, message.group, until, needs_s=compute_s + tier.cost.upload_s(self._profile))
 
     def _note_receipt(self, message: m.Receipt, now: float) -> tuple[Action, ...]:
         if not self._replies.receive(message.cohort):
@@ -373,6 +370,8 @@ class AgentMachine:
 
     def _go_on(self, now: float) -> tuple[Action, ...]:
         """Say of which rounds nothing will come, and begin the next job."""
+        if not self._agenda.waits:
+            return ()
         declined = [self._decline(task, _TOO_LITTLE_TIME) for task in self._agenda.give_up(now)]
         return (*declined, *self._agenda.begin(now))
 
@@ -380,3 +379,9 @@ class AgentMachine:
         sent = Send(m.TaskRefused(cohort=task.job.cohort, reason=reason))
         self._replies.decline(task.group, task.job.cohort, sent)
         return sent
+
+
+def _sooner(one: float | None, other: float | None) -> float | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return min(one, other)

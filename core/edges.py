@@ -193,6 +193,15 @@ class Store(Protocol):
         ...
 
 
+@runtime_checkable
+class HoldingStore(Store, Protocol):
+    """A store that also holds what is in memory already, as it is."""
+
+    def hold(self, data: memoryview, blob: BlobHash) -> None:
+        """Keep a blob under a name that its maker vouches for; nobody writes to it any more."""
+        ...
+
+
 class Compute(Protocol):
     """Where work that takes long is done: worker threads, or right here."""
 

@@ -43,7 +43,7 @@ def common_version(theirs: tuple[int, int], ours: tuple[int, int] = SPOKEN) -> i
     return newest if newest >= max(theirs[0], ours[0]) else None
 
 
-def seal(message: Message, body: bytes | memoryview = b"", *, version: int = PROTOCOL_VERSION) -> bytes:
+def seal(message: Message, body: bytes | bytearray | memoryview = b"", *, version: int = PROTOCOL_VERSION) -> bytes:
     """Return the envelope of a message, which copies the body once.
 
     Parameters
@@ -75,7 +75,8 @@ class Letter:
     message, body, version
         As for `seal`. Nobody writes to the body any more.
     vouched
-        Whether the body is what its sender made, untouched, and its name is right: then nobody has to hash it.
+        Whether the body is what its sender made of finite values, untouched, in the right layout and under a name that
+        is its own: then nobody has to read it again to find that out.
     """
 
     __slots__ = ("_size", "body", "message", "version", "vouched")
@@ -83,7 +84,7 @@ class Letter:
     def __init__(
         self,
         message: Message,
-        body: bytes | memoryview = b"",
+        body: bytes | bytearray | memoryview = b"",
         *,
         version: int = PROTOCOL_VERSION,
         vouched: bool = False,

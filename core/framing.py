@@ -42,6 +42,14 @@ def to_bytes(weights: Weights) -> bytes:
     return b"".join(frame(weights))
 
 
+def blank(layout: Layout) -> tuple[bytearray, Weights]:
+    """Return a frame whose values are all 0, and the weights in it, writable: what is written there needs no copy."""
+    header = _header(layout)
+    data = bytearray(len(header) + 4 * layout.size)
+    data[: len(header)] = header
+    return data, Weights(layout, np.frombuffer(data, np.float32, offset=len(header)))
+
+
 def arrays_to_bytes(arrays: Mapping[str, Buffer]) -> bytes:
     """Return named arrays of shape ``(n,)`` and float32 as a whole frame, which copies each once."""
     layout = Layout.of({name: array.shape for name, array in arrays.items()})

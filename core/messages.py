@@ -5,6 +5,8 @@ A message is a header (one of these classes) and, where the class says so, a bod
 transport's knowledge, not the message's.
 """
 
+from functools import cached_property
+
 import msgspec
 
 from tierwise.core.events import Purpose, Refusal
@@ -129,7 +131,7 @@ class Assigned(CoordinatorMessage, frozen=True, kw_only=True, tag="assigned"):
     also: tuple[Assignment, ...] = ()
 
 
-class RoundAnnounced(CoordinatorMessage, frozen=True, kw_only=True, tag="round"):
+class RoundAnnounced(CoordinatorMessage, frozen=True, kw_only=True, tag="round", dict=True):
     """A round is open for a group; the body is the group's model, whose hash is ``model``.
 
     ``participants`` is None for the whole group. ``guests`` of stronger groups take part, too: they train the model
@@ -147,6 +149,11 @@ class RoundAnnounced(CoordinatorMessage, frozen=True, kw_only=True, tag="round")
     deadline_in_s: float
     order: int = 0
     guests: tuple[DeviceId, ...] = ()
+
+    @cached_property
+    def chosen(self) -> frozenset[DeviceId]:
+        """The participants, where they are not the whole group."""
+        return frozenset(self.participants or ())
 
 
 class Receipt(CoordinatorMessage, frozen=True, kw_only=True, tag="receipt"):

@@ -44,6 +44,10 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
         flops = self.fit_flops_per_sample * fit_samples + self.evaluate_flops_per_sample * evaluate_samples
         return _duration_s(flops, profile.value("cpu_flops"))
 
+    def upload_s(self, profile: HardwareProfile) -> float:
+        """Predict how long a device sends in a round, in seconds."""
+        return _duration_s(self.bytes, profile.value("uplink_bytes_per_s"))
+
     def predict(self, profile: HardwareProfile, *, fit_samples: int, evaluate_samples: int) -> "Prediction":
         """Predict what a round costs a device that trains on so many samples and evaluates so many."""
         compute_s = self.compute_s(profile, fit_samples=fit_samples, evaluate_samples=evaluate_samples)
@@ -51,7 +55,7 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
         return Prediction(
             download_s=_duration_s(self.bytes, profile.value("downlink_bytes_per_s")),
             compute_s=compute_s,
-            upload_s=_duration_s(self.bytes, profile.value("uplink_bytes_per_s")),
+            upload_s=self.upload_s(profile),
             memory_bytes=self.memory_bytes,
             traffic_bytes=2 * self.bytes,
             energy_j=None if power is None else (power.value * compute_s if power.value else 0.0),

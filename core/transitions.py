@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from tierwise.core import events as e
+from tierwise.core.hardware import POWER
 from tierwise.core.ids import BlobHash, CohortId, DeviceId, GroupId, ModelVersion
 from tierwise.core.state import CohortState, DeviceState, FederationState, GroupState, Phase, Postponement, Stage
 from tierwise.core.stopping import RoundRecord
@@ -19,6 +20,12 @@ from tierwise.core.tiers import Cost
 def transition(state: FederationState, event: e.Event, at: float) -> None:
     """Change ``state`` by ``event``, which was decided at ``at`` (federation time, seconds)."""
     _TRANSITIONS[type(event)](state, event, at)
+    if isinstance(event, _OF_READINESS):
+        device = state.devices.get(event.device)
+        if device is not None and device.ready:
+            state.ready.add(event.device)
+        else:
+            state.ready.discard(event.device)
 
 
 # -- the federation and its devices
@@ -277,7 +284,8 @@ def _energy_j(
     known = []
     for one in sent:
         device = state.devices.get(one.device)  # it may have been removed since
-        if isinstance(one, e.UpdateAccepted) and device is not None and device.profile is not None:
+        measured = device is not None and device.profile is not None and POWER in device.profile.quantities
+        if isinstance(one, e.UpdateAccepted) and measured:
             fitted = state.opened.rounds.budget.samples(one.samples)
             evaluated = max((metric.count for metric in one.metrics.values()), default=0)
             known.append(cost.predict(device.profile, fit_samples=fitted, evaluate_samples=evaluated).energy_j)
@@ -366,6 +374,15 @@ def _cohort(state: FederationState, cohort: CohortId) -> CohortState:
     return found
 
 
+_OF_READINESS: Final = (
+    e.HardwareReported,
+    e.DeviceLost,
+    e.DeviceReturned,
+    e.DeviceRemoved,
+    e.DeviceQuarantined,
+    e.DeviceReleased,
+)
+"""What changes whether a device is `DeviceState.ready`."""
 # Each function takes the event of its row; the table is what the type checker cannot see.
 _TRANSITIONS: Final[dict[type[e.Event], Callable[[FederationState, Any, float], None]]] = {
     e.FederationOpened: _open,

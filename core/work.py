@@ -4,19 +4,21 @@ Pure computing: whoever runs the agent's machine calls `perform` wherever it may
 """
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
 from tierwise.core.errors import DeviceError
 from tierwise.core.events import Purpose
-from tierwise.core.framing import to_bytes, unframe
+from tierwise.core.framing import blank, unframe
 from tierwise.core.ids import BlobHash, CohortId
 from tierwise.core.learning import FitBudget, Learner, LocalData, StopToken
 from tierwise.core.metrics import Metrics
 from tierwise.core.standardising import MEAN, describe
 from tierwise.core.tiers import Tier
-from tierwise.core.weights import Role, Weights
+from tierwise.core.weights import Role, Weights, all_finite
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +56,14 @@ class Trained:
     Attributes
     ----------
     body, blob
-        The delta's frame, and its hash.
+        The delta's frame, and its name: as a rule its hash.
     samples
         The update's weight.
     local
         The *local* tensors as trained; None if the tier has none.
     """
 
-    body: bytes
+    body: bytes | bytearray
     blob: BlobHash
     samples: int
     local: Weights | None
@@ -83,8 +85,77 @@ class JobDone:
     trained: Trained | None = None
 
 
-def perform(job: Job, learner: Learner, data: LocalData, stop: StopToken) -> JobDone:
+UpdateNamer = Callable[[Job, bytes | bytearray], BlobHash]
+"""Names the frame of an update that a job gave."""
+MODELS: Final = 8
+"""Models that are kept by who reads many."""
+
+
+class ModelReader:
+    """Reads the models that jobs start from; one that several jobs have in common, the same memory, is read once."""
+
+    def __init__(self) -> None:
+        self._read: dict[BlobHash, tuple[memoryview, Weights]] = {}
+
+    def __call__(self, job: Job) -> Weights:
+        """Return the model of a job, read-only.
+
+        Raises
+        ------
+        DeviceError
+            If it does not have its hash.
+        ProtocolError, LayoutError
+            If it is no frame, or not of the tier's layout.
+        """
+        frame, model = self._read.get(job.base, (None, None))
+        if frame is not job.model or model is None:
+            model = read_model(job)
+            self._read[job.base] = job.model, model
+            if len(self._read) > MODELS:
+                del self._read[next(iter(self._read))]
+        return model
+
+
+def read_model(job: Job) -> Weights:
+    """Return the model of a job; see `ModelReader`."""
+    if hashlib.sha256(job.model).hexdigest() != job.base:
+        raise DeviceError(f"the model that came for cohort {job.cohort} does not have the hash {job.base[:12]!r}")
+    model = unframe(job.model)
+    job.tier.layout.require(model.layout, "the model that came")
+    return model
+
+
+def content_name(_job: Job, body: bytes | bytearray) -> BlobHash:
+    """Name an update for its bytes: their hexadecimal sha256."""
+    return BlobHash(hashlib.sha256(body).hexdigest())
+
+
+def origin_name(job: Job, _body: bytes | bytearray) -> BlobHash:
+    """Name an update for what it was made from, which costs the same however large it is.
+
+    A job is a pure function, and its seed is its device's alone in this round: no other update has this name. It tells
+    nothing of the bytes, so it is for updates that nobody can damage: those that never leave memory.
+    """
+    return BlobHash(hashlib.sha256(f"update\x1f{job.cohort}\x1f{job.base}\x1f{job.seed}".encode()).hexdigest())
+
+
+def perform(
+    job: Job,
+    learner: Learner,
+    data: LocalData,
+    stop: StopToken,
+    *,
+    read: Callable[[Job], Weights] = read_model,
+    name: UpdateNamer = content_name,
+) -> JobDone:
     """Do a job: a pure function of its arguments.
+
+    Parameters
+    ----------
+    read
+        Gives the model of the job.
+    name
+        Names the frame of the update.
 
     Raises
     ------
@@ -95,10 +166,7 @@ def perform(job: Job, learner: Learner, data: LocalData, stop: StopToken) -> Job
     FitStopped
         If ``stop`` was told to.
     """
-    if hashlib.sha256(job.model).hexdigest() != job.base:
-        raise DeviceError(f"the model that came for cohort {job.cohort} does not have the hash {job.base[:12]!r}")
-    base = unframe(job.model)
-    job.tier.layout.require(base.layout, "the model that came")
+    base = read(job)
     if job.purpose is Purpose.DESCRIBE:
         return JobDone(describe(data.train))
     start = base if job.local is None else base.replaced(job.local)
@@ -108,14 +176,15 @@ def perform(job: Job, learner: Learner, data: LocalData, stop: StopToken) -> Job
     fit = learner.fit(start, data.train, seed=job.seed, budget=job.budget, stop=stop)
     job.tier.layout.require(fit.weights.layout, "the trained model")
     after = fit.weights.part(Role.AGGREGATE)
+    body, delta = blank(after.layout)
     with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is seen in the next line
-        delta = Weights(after.layout, after.buffer - base.part(Role.AGGREGATE).buffer)
-    if not (np.isfinite(delta.buffer).all() and np.isfinite(fit.weights.buffer).all()):
+        np.subtract(after.buffer, base.part(Role.AGGREGATE).buffer, out=delta.buffer)
+    # A difference is finite only if both are; so only what is in no difference is looked at by itself.
+    if not all_finite(delta.buffer) or not (after is fit.weights or all_finite(fit.weights.buffer)):
         raise DeviceError(f"training gave values that are not finite: {_remedies(job.tier, data)}")
-    body = to_bytes(delta)
-    blob = BlobHash(hashlib.sha256(body).hexdigest())
     local = fit.weights.part(Role.LOCAL)
-    return JobDone(metrics, Trained(body, blob, fit.samples, local if local.layout.tensors else None))
+    trained = Trained(body, name(job, body), fit.samples, local if local.layout.tensors else None)
+    return JobDone(metrics, trained)
 
 
 def _remedies(tier: Tier, data: LocalData) -> str:

@@ -86,6 +86,9 @@ class SimulatedFleet:
         How the devices insist; they need to where a coordinator may die with what it was told.
     faults
         What goes wrong; None for nothing.
+    vouches
+        Whether the workers name updates for what they were made from, for a store that takes them as they are (a
+        `tierwise.core.edges.HoldingStore`): then nobody reads an update again between the training and the sum.
 
     Attributes
     ----------
@@ -100,6 +103,8 @@ class SimulatedFleet:
         workers: Workers,
         settings: AgentSettings = RELIABLE,
         faults: FaultPlan | None = None,
+        *,
+        vouches: bool = False,
     ) -> None:
         self.kept: dict[DeviceId, BlobHash] = {}
         self._make_machine = partial(a.AgentMachine, schema_hash=task.schema_hash, settings=settings)
@@ -117,6 +122,7 @@ class SimulatedFleet:
         self._faults = faults
         self._links = None if faults is None else FaultyLinks(faults)
         self._workers = workers
+        self._vouches = vouches
         self._retained: dict[GroupId, Letter] = {}
         self._arrivals: asyncio.Queue[Arrived | ConnectionLost] = asyncio.Queue()
         self._attended = False
@@ -282,7 +288,7 @@ class SimulatedFleet:
                 self._deliver(device, self._retained[group], self._now())
 
     def _send(self, device: _Device, action: do.Send) -> None:
-        letter = Letter(action.message, action.body)
+        letter = Letter(action.message, action.body, vouched=self._vouches)
         travel_s = letter.size / device.uplink_bytes_per_s
         for arrives_at in self._arrivals_at(device, Way.UP, self._now() + travel_s):
             self._schedule(arrives_at, self._reach, device.name, letter)
@@ -304,18 +310,19 @@ class SimulatedFleet:
             evaluate_samples=len(device.data.holdout),
         )
         due_at = self._now() + duration_s
-        work = device.work = self._workers.begin(device.name, job, due_at)
-        self._schedule(due_at, self._finish, device, job, work)
+        device.work = self._workers.begin(device.name, job, due_at)
+        self._schedule(due_at, self._finish, device, job, device.work)
 
     def _finish(self, device: _Device, job: Job, work: BegunJob) -> None:
-        if device.work is work:  # else it was stopped
-            device.work = None
-            done = work.take()
-            if isinstance(done, JobFailed):
-                actions = device.machine.job_failed(job.cohort, done.reason, self._now())
-            else:
-                actions = device.machine.job_done(job.cohort, done, self._now())
-            self._act(device, actions)
+        if device.work is not work:
+            return  # it was stopped
+        device.work = None
+        done = work.take()
+        now = self._now()
+        if isinstance(done, JobFailed):
+            self._act(device, device.machine.job_failed(job.cohort, done.reason, now))
+        else:
+            self._act(device, device.machine.job_done(job.cohort, done, now))
 
     def _schedule_tick(self, device: _Device) -> None:
         due_at = device.machine.due_at

@@ -7,6 +7,7 @@ from tierwise.core.errors import ConfigurationError
 from tierwise.core.ids import DeviceId
 from tierwise.core.learning import StopToken
 from tierwise.core.task import Task
+from tierwise.core.work import UpdateNamer, content_name
 from tierwise.plugins.manager import Plugins
 from tierwise.runtime.learners import Learners
 from tierwise.runtime.processes import processors
@@ -17,7 +18,12 @@ from tierwise.runtime.simulation.workers import InThread, Workers
 
 @contextmanager
 def hire(
-    workers: int | None, devices: Mapping[DeviceId, DeviceSpec], task: Task, plugins: Plugins, stop: StopToken
+    workers: int | None,
+    devices: Mapping[DeviceId, DeviceSpec],
+    task: Task,
+    plugins: Plugins,
+    stop: StopToken,
+    name: UpdateNamer = content_name,
 ) -> Iterator[Workers]:
     """Have workers as long as the context lasts.
 
@@ -29,6 +35,8 @@ def hire(
         Whose jobs they do, and what learners are made from.
     stop
         Ends them when told to.
+    name
+        Names updates.
 
     Raises
     ------
@@ -44,8 +52,8 @@ def hire(
     count = min(processors() if workers is None else workers, len(devices))
     data = {name: spec.data.divided(task.scale) for name, spec in devices.items()}
     if count <= 1:
-        yield InThread(data, Learners(plugins, task), stop)
+        yield InThread(data, Learners(plugins, task), stop, name)
         return
-    with in_processes(count, data, task, plugins, stop) as hired:
+    with in_processes(count, data, task, plugins, stop, name) as hired:
         del data  # the processes have it in shared memory
         yield hired

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
-from multiprocessing.shared_memory import SharedMemory
 from typing import Final
 
 from tierwise.core.errors import FederationError
@@ -20,7 +19,7 @@ from tierwise.core.ids import DeviceId, TierName
 from tierwise.core.learning import FitStopped, LocalData, StopToken
 from tierwise.core.task import Task
 from tierwise.core.tiers import Tier
-from tierwise.core.work import Job, JobDone
+from tierwise.core.work import Job, JobDone, UpdateNamer, content_name
 from tierwise.plugins.manager import Plugins
 from tierwise.runtime.exceptions import told_to_coordinator
 from tierwise.runtime.learners import Learners
@@ -49,7 +48,12 @@ _LOOK_S: Final = 0.001
 
 @contextmanager
 def in_processes(
-    count: int, data: Mapping[DeviceId, LocalData], task: Task, plugins: Plugins, stop: StopToken
+    count: int,
+    data: Mapping[DeviceId, LocalData],
+    task: Task,
+    plugins: Plugins,
+    stop: StopToken,
+    name: UpdateNamer = content_name,
 ) -> Iterator["InProcesses"]:
     """Start processes that do jobs, and end them, whatever they are doing, with the context.
 
@@ -63,6 +67,8 @@ def in_processes(
         What learners are made from, in each process anew.
     stop
         Ends the wait for results when told to.
+    name
+        Names updates.
 
     Raises
     ------
@@ -73,7 +79,7 @@ def in_processes(
     processes: list[OwnProcess] = []
     try:
         flags = memory.make(count * _ROOM * MOST)
-        setup = Setup(plugins, task, share(data, memory), flags.name)
+        setup = Setup(plugins, task, share(data, memory), flags, name)
         del data  # it may be a copy of the user's
         processes = start(count, serve, setup)
         yield InProcesses(processes, memory, flags, Learners(plugins, task), stop)
@@ -103,7 +109,7 @@ class InProcesses:
     memory
         Where models and updates are.
     flags
-        Has a byte for each ticket.
+        Names the segment with a byte for each ticket.
     learners
         As the processes should have them.
     stop
@@ -114,11 +120,12 @@ class InProcesses:
         self,
         processes: Sequence[OwnProcess],
         memory: OwnMemory,
-        flags: SharedMemory,
+        flags: str,
         learners: Learners,
         stop: StopToken,
     ) -> None:
         self._workers = [_Worker(own) for own in processes]
+        self._memory = memory
         self._flags = flags
         self._learners = learners
         self._stop = stop
@@ -157,7 +164,7 @@ class InProcesses:
         """Let a job go."""
         begun.dropped = True
         if begun.ticket is not None:
-            self._flags.buf[begun.ticket] = 1  # the rest is done when its process has answered
+            self._memory.whole(self._flags)[begun.ticket] = 1  # the rest is done when its process has answered
         elif begun.outcome is not None:
             self._ahead_bytes -= begun.size_bytes
         else:
@@ -252,7 +259,7 @@ class InProcesses:
             self._waiting.learn(begun.kind, answer.seconds)
         self._rooms.take_back(answer.ticket)
         self._models.release(begun.job)
-        self._flags.buf[answer.ticket] = 0
+        self._memory.whole(self._flags)[answer.ticket] = 0
         self._tickets.append(answer.ticket)
 
     def _outcome(self, begun: Begun, order: o.Order, told: o.Outcome) -> Outcome:

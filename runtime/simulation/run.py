@@ -8,12 +8,13 @@ from typing import Any, TypeVar
 import anyio
 
 from tierwise.core import events as e
-from tierwise.core.edges import Store
+from tierwise.core.edges import HoldingStore, Store
 from tierwise.core.events import Record
 from tierwise.core.ids import DeviceId
 from tierwise.core.learning import StopToken
 from tierwise.core.settings import FederationSettings
 from tierwise.core.state import FederationState, Stage
+from tierwise.core.work import content_name, origin_name
 from tierwise.plugins.manager import Plugins
 from tierwise.runtime.compute import InlineCompute
 from tierwise.runtime.coordinator import Coordinator
@@ -106,11 +107,13 @@ def simulate(
     store = store or MemoryStore()
     stop = stop or StopToken()
 
+    vouches = isinstance(store, HoldingStore)
+    name = origin_name if vouches else content_name
     reached = FederationState()
 
     async def main(hired: Workers) -> Simulation:
         nonlocal reached
-        fleet = SimulatedFleet(devices, settings.task, hired)
+        fleet = SimulatedFleet(devices, settings.task, hired, vouches=vouches)
         coordinator = Coordinator(
             settings,
             transport=fleet,
@@ -132,7 +135,7 @@ def simulate(
         return Simulation(result, await store.records(), coordinator.federation.latest_at)
 
     try:
-        with one_thread(), hire(workers, devices, settings.task, plugins, stop) as hired:
+        with one_thread(), hire(workers, devices, settings.task, plugins, stop, name) as hired:
             return run_virtually(main(hired))
     except SimulationStalledError as error:
         raise SimulationStalledError(f"the simulation can never go on: {_missing(reached)}") from error

@@ -17,7 +17,7 @@ from tierwise.core.ids import TierName
 from tierwise.core.learning import FitStopped, Learner, StopToken
 from tierwise.core.task import Task
 from tierwise.core.tiers import Tier
-from tierwise.core.work import Job, JobDone
+from tierwise.core.work import Job, JobDone, ModelReader, UpdateNamer
 from tierwise.plugins.manager import Plugins
 from tierwise.runtime.exceptions import told, told_to_coordinator
 from tierwise.runtime.learners import Learners
@@ -53,12 +53,15 @@ class Setup:
         What learners are made from.
     data, flags
         The names of the segments with the devices' data, and with a byte for each ticket.
+    name
+        Names updates.
     """
 
     plugins: Plugins
     task: Task
     data: str
     flags: str
+    name: UpdateNamer
 
 
 class _Wanted(StopToken):
@@ -93,6 +96,8 @@ class _Worker:
         self._flags = self._memory.whole(setup.flags)
         self._tiers: dict[TierName, Tier] = {}
         self._make_learner = Learners(setup.plugins, setup.task)
+        self._read = ModelReader()
+        self._name = setup.name
         self._answers: list[bytes] = []
 
     def run(self) -> None:
@@ -125,7 +130,8 @@ class _Worker:
             made = self._learner(self._tiers[ask.tier])
             if isinstance(made, Unmade):
                 return made
-            return self._told(attempt(self._job(ask, order), lambda _: made, self._data[order.device], wanted), order)
+            job, data = self._job(ask, order), self._data[order.device]
+            return self._told(attempt(job, lambda _: made, data, wanted, self._read, self._name), order)
         except FitStopped:
             return Stopped()
         except Exception as error:

@@ -42,11 +42,12 @@ def share(data: Mapping[DeviceId, LocalData], memory: OwnMemory) -> str:
         index[device] = parts
     head = msgspec.msgpack.encode(index)
     base = _aligned(_LENGTH.size + len(head))
-    segment = memory.make(base + end)
-    segment.buf[: _LENGTH.size + len(head)] = _LENGTH.pack(len(head)) + head
+    name = memory.make(base + end)
+    segment = memory.whole(name)
+    segment[: _LENGTH.size + len(head)] = _LENGTH.pack(len(head)) + head
     for device, local in data.items():
-        _copy(_arrays_of(local), index[device], segment.buf[base:])
-    return segment.name
+        _copy(_arrays_of(local), index[device], segment[base:])
+    return name
 
 
 class SharedData:
@@ -73,8 +74,7 @@ def _copy(arrays: Iterable[NDArray[Any]], places: Iterable[_Array], segment: mem
 
 
 def _view(place: _Array, segment: memoryview) -> NDArray[Any]:
-    order = "F" if place.fortran else "C"
-    return np.ndarray(place.shape, place.dtype, segment, place.start, order=order)  # type: ignore[call-overload,no-any-return]
+    return np.ndarray(place.shape, place.dtype, segment, place.start, order="F" if place.fortran else "C")
 
 
 def _is_fortran(array: NDArray[Any]) -> bool:

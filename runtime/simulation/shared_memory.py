@@ -32,8 +32,8 @@ class OwnMemory:
         self._segments: dict[str, SharedMemory] = {}
         self._free: defaultdict[int, list[Place]] = defaultdict(list)
 
-    def make(self, size: int) -> SharedMemory:
-        """Make a segment.
+    def make(self, size: int) -> str:
+        """Make a segment, and return its name.
 
         Raises
         ------
@@ -52,15 +52,20 @@ class OwnMemory:
                 "Simulate with workers = 1, which needs none, or allow more of it (a container: docker run --shm-size)",
                 key="workers",
             ) from error
-        return segment
+        return segment.name
+
+    def whole(self, name: str) -> memoryview:
+        """Return a segment; views of it have to be gone when it is removed."""
+        return _buffer(self._segments[name])
 
     def lend(self, size: int) -> Place:
         """Return a place for so many bytes that nobody else has; what is in it is left from others."""
         grains = max(-(-size // _GRAIN), 1) * _GRAIN
         free = self._free[grains]
         if not free:
-            segment = self.make(max(grains, _SEGMENT // grains * grains))
-            free += (Place(segment.name, start, grains) for start in range(0, segment.size - grains + 1, grains))
+            size = max(grains, _SEGMENT // grains * grains)
+            name = self.make(size)
+            free += (Place(name, start, grains) for start in range(0, size, grains))
         return free.pop()
 
     def take_back(self, place: Place) -> None:
@@ -69,12 +74,12 @@ class OwnMemory:
 
     def write(self, place: Place, data: bytes | memoryview) -> Place:
         """Fill a place, and return the part of it that was filled."""
-        self._segments[place.segment].buf[place.start : place.start + len(data)] = data
+        self.whole(place.segment)[place.start : place.start + len(data)] = data
         return Place(place.segment, place.start, len(data))
 
     def read(self, place: Place, size: int) -> bytes:
         """Return a copy of a place's first bytes."""
-        return bytes(self._segments[place.segment].buf[place.start : place.start + size])
+        return bytes(self.whole(place.segment)[place.start : place.start + size])
 
     def remove(self) -> None:
         """Remove all segments; nobody uses them any more."""
@@ -98,11 +103,16 @@ class OthersMemory:
         if name not in self._segments:
             with _untracked():
                 self._segments[name] = SharedMemory(name)
-        return self._segments[name].buf
+        return _buffer(self._segments[name])
 
     def view(self, place: Place) -> memoryview:
         """Return a place, to read or write there."""
         return self.whole(place.segment)[place.start : place.start + place.size]
+
+
+def _buffer(segment: SharedMemory) -> memoryview:
+    assert segment.buf is not None  # it is open
+    return segment.buf
 
 
 def _reserve(segment: SharedMemory) -> None:
