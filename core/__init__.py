@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from tierwise.core.aggregation import Need, OptimizerState, Reducer, ServerOptimizer
+    from tierwise.core.aggregation import Need, OptimizerState, Reducer, ServerOptimizer, SurveyingReducer
     from tierwise.core.bus import EventBus, SubscriberFailed, Subscription
     from tierwise.core.edges import AgentTransport, Compute, CoordinatorTransport, Store
     from tierwise.core.errors import TierwiseError
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tierwise.core.weights import Layout, Role, TensorSpec, Weights
 
 _HOMES: Final = {
-    "aggregation": ("Need", "OptimizerState", "Reducer", "ServerOptimizer"),
+    "aggregation": ("Need", "OptimizerState", "Reducer", "ServerOptimizer", "SurveyingReducer"),
     "bus": ("EventBus", "SubscriberFailed", "Subscription"),
     "edges": ("AgentTransport", "Compute", "CoordinatorTransport", "Store"),
     "errors": ("TierwiseError",),
@@ -94,6 +94,7 @@ __all__ = [
     "Store",
     "SubscriberFailed",
     "Subscription",
+    "SurveyingReducer",
     "Task",
     "TensorSpec",
     "Tier",

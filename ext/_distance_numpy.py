@@ -9,8 +9,8 @@ The law of summation, from the first coordinate on:
    each of the first 2, then the first: still in float32;
 4. stretches are added in float64, in their order, to what is in `out`.
 
-A difference is rounded once and counts twice, its square is rounded once, and added 8 times: all is positive, so a sum is
-within 11 * 2**-24, less than 7e-7, of its own size, whatever the number of coordinates. That of equal buffers is 0.
+A difference is rounded once and counts twice, its square is rounded once, and added 8 times: all is positive, so a sum
+is within 11 * 2**-24, less than 7e-7, of its own size, whatever the number of coordinates. Of equal buffers it is 0.
 """
 
 from collections.abc import Iterator

@@ -54,18 +54,14 @@ class Plan:
 def plan(count: int, low: int, high: int) -> Plan:
     """Plan to find the ranks ``low`` and ``high`` (from 0) among ``count`` rows, of which there may be `LARGEST`."""
     half = (count + 1) // 2
-    groups: list[int] = []
     steps: list[_Pair] = []
-    halves = []
-    for start, stop in ((0, half), (half, count)):
-        sizes = _split(stop - start)
-        groups += sizes
-        halves.append(_sort(start, sizes, steps))
-    low_pairs, low_is_least = _pairs(*halves, low)
-    high_pairs, high_is_least = _pairs(*halves, high)
+    sizes, others = _split(half), _split(count - half)
+    first, second = _sort(0, sizes, steps), _sort(half, others, steps)
+    low_pairs, low_is_least = _pairs(first, second, low)
+    high_pairs, high_is_least = _pairs(first, second, high)
     kept = _pruned(steps, {row for pair in (*low_pairs, *high_pairs) for row in pair})
     return Plan(
-        groups=np.array(groups, np.uint16),
+        groups=np.array([*sizes, *others], np.uint16),
         steps=np.array(kept, np.uint16).reshape(-1, 3),
         low=np.array(low_pairs, np.uint16),
         low_is_least=low_is_least,
@@ -116,7 +112,7 @@ def _merge(first: Sequence[int], second: Sequence[int], steps: list[_Pair]) -> S
 
 
 def _pairs(first: Sequence[int], second: Sequence[int], rank: int) -> tuple[list[_Pair], bool]:
-    """Return the pairs that tell a rank of two sorted runs, from the end that it is nearer to, and whether from above."""
+    """Return the pairs that tell a rank of two sorted runs, from the nearer end, and whether that is above."""
     from_above = rank >= (len(first) + len(second)) / 2
     if from_above:
         first, second = first[::-1], second[::-1]

@@ -76,7 +76,9 @@ def _blocks(buffers: tuple[Floats, ...], out: Floats) -> Iterator[slice]:
         yield slice(start, start + length)
 
 
-def _ranked(buffers: tuple[Floats, ...], block: slice, low: int, high: int) -> tuple[NDArray[np.float32], Floats, Floats]:
+def _ranked(
+    buffers: tuple[Floats, ...], block: slice, low: int, high: int
+) -> tuple[NDArray[np.float32], Floats, Floats]:
     """Return a block of all buffers, and of each coordinate the values of two ranks."""
     values = np.stack([buffer[block] for buffer in buffers])
     ordered = np.partition(values, sorted({low, high}), axis=0)

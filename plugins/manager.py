@@ -15,7 +15,7 @@ from typing import Any, Final, cast
 import msgspec
 import pluggy
 
-from tierwise.core.aggregation import Reducer, ServerOptimizer
+from tierwise.core.aggregation import AnyReducer, ServerOptimizer
 from tierwise.core.errors import (
     PluginClashError,
     PluginFailedError,
@@ -243,9 +243,9 @@ class Plugins:
         """Make a selector."""
         return cast("Selector", self._make(Kind.SELECTOR, name, options, where))
 
-    def reducer(self, name: str, options: OptionValues | None = None, *, where: str = "") -> Reducer:
+    def reducer(self, name: str, options: OptionValues | None = None, *, where: str = "") -> AnyReducer:
         """Make a reducer."""
-        return cast("Reducer", self._make(Kind.REDUCER, name, options, where))
+        return cast("AnyReducer", self._make(Kind.REDUCER, name, options, where))
 
     def server_optimizer(self, name: str, options: OptionValues | None = None, *, where: str = "") -> ServerOptimizer:
         """Make a server optimizer."""

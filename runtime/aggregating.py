@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from tierwise.core.aggregation import OptimizerState, Reducer, ServerOptimizer
+from tierwise.core.aggregation import AnyReducer, OptimizerState, ServerOptimizer, SurveyingReducer
 from tierwise.core.errors import PluginFailedError
 from tierwise.core.weights import Buffer, Role, Weights
 from tierwise.runtime.pages import is_mapped, let_go
@@ -15,7 +15,8 @@ BLOCK: Final = 1 << 20
 BLOCKS: Final = 1 << 23
 """Elements of the blocks of all updates together: 32 MiB."""
 SMALLEST: Final = 1 << 12
-"""Elements of a block at the least: below that, calling the reducer takes longer than what it does."""
+"""Elements of a block at the least: below that, calling the reducer takes longer than what it does. All blocks but the
+last have a multiple of it, so that a survey that adds up stretches of an update adds up the same whatever the block."""
 FEW: Final = BLOCKS // BLOCK
 """Updates up to which mapped files are read where they are. A system may bring 2 MB of a file for each byte that is
 read, so of more of them the blocks are copied, one file after the other, and memory stays the same however many there
@@ -23,7 +24,7 @@ are. That takes twice as long; receiving them took a hundred times as long."""
 
 
 def aggregate(
-    reducer: Reducer,
+    reducer: AnyReducer,
     optimizer: ServerOptimizer,
     model: Weights,
     state: OptimizerState,
@@ -57,10 +58,12 @@ def aggregate(
     old = _read_only(model.part(Role.AGGREGATE).buffer)
     reduced = np.empty(before.size, np.float32)
     counts = np.asarray(samples, np.int64)
-    length = min(BLOCK, max(SMALLEST, BLOCKS // max(len(updates), 1)))
+    length = min(BLOCK, max(SMALLEST, BLOCKS // max(len(updates), 1) // SMALLEST * SMALLEST))
     read = _Blocks(updates, frames, length)
-    for start in range(0, before.size, length):
-        block = slice(start, min(start + length, before.size))
+    blocks = [slice(start, min(start + length, before.size)) for start in range(0, before.size, length)]
+    if isinstance(reducer, SurveyingReducer):
+        reducer = reducer.survey((read(block) for block in blocks), counts)
+    for block in blocks:
         reducer.reduce(read(block), counts, reduced[block])
     after, next_state = optimizer.step(state, old, _read_only(reduced))
     _check_arrays(before.size, {"the model": after, **{f"its state {name!r}": a for name, a in next_state.items()}})

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from tierwise.core.aggregation import Reducer, ServerOptimizer
+from tierwise.core.aggregation import AnyReducer, ServerOptimizer
 from tierwise.core.errors import ConfigurationError
 from tierwise.core.events import PluginUsed
 from tierwise.core.exchange import NO_EXCHANGE, Exchange
@@ -61,7 +61,7 @@ class Team:
     grouping: GroupingPolicy
     tiers: TierProvider
     selector: Selector
-    reducer: Reducer
+    reducer: AnyReducer
     server_optimizer: ServerOptimizer
     exchange: Exchange | None
     stop: StopRule

@@ -101,7 +101,7 @@ def test_every_element_is_in_one_block(monkeypatch):
     assert after["z"].tolist() == [1] * 6
 
 
-@pytest.mark.parametrize(("count", "length"), [(2, 4), (3, 4), (4, 3), (6, 2), (50, 2)])
+@pytest.mark.parametrize(("count", "length"), [(2, 4), (3, 4), (4, 2), (6, 2), (50, 2)])
 def test_many_updates_are_reduced_in_smaller_blocks(monkeypatch, count, length):
     monkeypatch.setattr(aggregating, "BLOCK", 4)
     monkeypatch.setattr(aggregating, "BLOCKS", 12)
