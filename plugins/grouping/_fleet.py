@@ -67,7 +67,7 @@ class Comparable:
         devices = rows.get_column("device")
         values = np.column_stack([rows.get_column(name).to_numpy() for name in quantities]).astype(np.float64)
         there = np.isfinite(values)
-        complete: NDArray[np.bool_] = there.all(axis=1)
+        complete = np.asarray(there.all(axis=1))
         if complete.all():
             return cls(devices, values, {})
         unplaced: dict[DeviceId, str] = {}

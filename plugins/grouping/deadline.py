@@ -48,7 +48,7 @@ class DeadlinePolicy:
         table = by_id(fleet)
         bearers, devices = Bearers.of(table), table.get_column("device")
         carried = np.column_stack([bearers.carry(tier.cost, limits) for tier in offers])
-        misfits: NDArray[np.bool_] = ~carried.any(axis=1)
+        misfits = np.asarray(~carried.any(axis=1))
         if self._options.misfits == "smallest":
             carried[misfits, 0] = True
 
