@@ -191,8 +191,11 @@ def _percentile(values: list[float]) -> float:
 
 
 def main() -> None:
-    options = arguments("Measure what a round over MQTT costs beyond its training.").parse_args()
-    report("A round of four agents over MQTT, 10,000 parameters", rows(12 if options.quick else 200), options.json)
+    parser = arguments("Measure what a round over MQTT costs beyond its training.")
+    parser.add_argument("--rounds", type=int, metavar="N", default=200, help="of each of the two federations")
+    options = parser.parse_args()
+    rounds = 12 if options.quick else options.rounds
+    report("A round of four agents over MQTT, 10,000 parameters", rows(rounds), options.json)
 
 
 if __name__ == "__main__":

@@ -122,7 +122,8 @@ class Runners:
                 writing.logged = not isinstance(given, i.PluginFailed)
 
     async def _form_groups(self, order: c.FormGroups, _writing: Writing) -> i.Answer:
-        return i.GroupsProposed(order=order.key, grouping=await self._compute.run(partial(self._group, order.fleet)))
+        grouping = await self._compute.run(lambda: _without_reasons(self._group(order.fleet)))
+        return i.GroupsProposed(order=order.key, grouping=grouping)
 
     async def _place_devices(self, order: c.PlaceDevices, _writing: Writing) -> i.Answer:
         grouping = await self._compute.run(partial(self._group, order.fleet))
@@ -255,6 +256,13 @@ def _checked(given: i.Answer) -> i.Answer:
     NumPy's own scalars, which a plugin easily returns, become Python's.
     """
     return msgspec.msgpack.decode(msgspec.msgpack.encode(given, enc_hook=_plain), type=type(given))
+
+
+def _without_reasons(answer: Any) -> Any:
+    """Return of a grouping what the machine goes by, as a log can hold it: no sentence is put together in vain."""
+    if not isinstance(answer, Grouping):
+        return answer  # is refused, as that of any other plugin
+    return Grouping(groups=answer.groups, unplaced=dict(answer.unplaced))
 
 
 def _plain(value: object) -> object:
