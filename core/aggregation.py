@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,24 @@ class Reducer(Protocol):
             The updates' weights, each at least 1, in the same order.
         out
             Where the result goes; shape ``(n,)``, float32, its content undefined before.
+        """
+        ...
+
+
+@runtime_checkable
+class Weighing(Protocol):
+    """What a `Reducer` also has whose result is a weighted sum of the updates.
+
+    Then nobody has to decode them first: codecs can sum what devices sent as it is (`tierwise.core.coding.SumsCoded`).
+    """
+
+    def weights(self, samples: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
+        """Return weights and a divisor, such that `reduce` gives ``sum over k of weights[k] / divisor * updates[k]``.
+
+        Parameters
+        ----------
+        samples
+            As for `Reducer.reduce`.
         """
         ...
 

@@ -1,22 +1,29 @@
-"""A device's work in one round: evaluate the model that came, train it, and make the update.
+"""A device's work in one round: evaluate the model that came, train it, and code the update.
 
 Pure computing: whoever runs the agent's machine calls `perform` wherever it may take long.
 """
 
 import hashlib
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
+from tierwise.core.coded_framing import CodedUpdates
+from tierwise.core.coding import Codec
 from tierwise.core.errors import DeviceError
 from tierwise.core.events import Purpose
-from tierwise.core.framing import to_bytes, unframe
+from tierwise.core.framing import unframe
 from tierwise.core.ids import BlobHash, CohortId
 from tierwise.core.learning import FitBudget, Learner, LocalData, StopToken
 from tierwise.core.metrics import Metrics
+from tierwise.core.seeds import derive_seed
 from tierwise.core.standardising import MEAN, describe
 from tierwise.core.tiers import Tier
-from tierwise.core.weights import Role, Weights
+from tierwise.core.weights import Buffer, Role, Weights
+
+_BLOCK: Final = 1 << 16
+"""Values that are decoded at a time, to see what was lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +42,8 @@ class Job:
         Of this device in this round.
     local
         The tensors of role *local* that this device trained before; None in its first round with the tier.
+    lost
+        What the coding of its earlier updates lost (`tierwise.core.feedback`), shape ``(n,)``; None for nothing.
     """
 
     cohort: CohortId
@@ -45,6 +54,7 @@ class Job:
     budget: FitBudget
     seed: int
     local: Weights | None = None
+    lost: Buffer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +64,20 @@ class Trained:
     Attributes
     ----------
     body, blob
-        The delta's frame, and its hash.
+        The frame of the coded delta, and its hash.
     samples
         The update's weight.
     local
         The *local* tensors as trained; None if the tier has none.
+    lost
+        What the coding has lost when the update is received, shape ``(n,)``; None if nothing is kept of it.
     """
 
     body: bytes
     blob: BlobHash
     samples: int
     local: Weights | None
+    lost: Buffer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +96,19 @@ class JobDone:
     trained: Trained | None = None
 
 
-def perform(job: Job, learner: Learner, data: LocalData, stop: StopToken) -> JobDone:
+def perform(job: Job, learner: Learner, codec: Codec, data: LocalData, stop: StopToken) -> JobDone:
     """Do a job: a pure function of its arguments.
+
+    Parameters
+    ----------
+    job
+        What to do.
+    learner, codec
+        Those that its tier names.
+    data
+        The device's.
+    stop
+        Told to stop, it ends the training.
 
     Raises
     ------
@@ -109,13 +133,29 @@ def perform(job: Job, learner: Learner, data: LocalData, stop: StopToken) -> Job
     job.tier.layout.require(fit.weights.layout, "the trained model")
     after = fit.weights.part(Role.AGGREGATE)
     with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is seen in the next line
-        delta = Weights(after.layout, after.buffer - base.part(Role.AGGREGATE).buffer)
-    if not (np.isfinite(delta.buffer).all() and np.isfinite(fit.weights.buffer).all()):
+        delta = after.buffer - base.part(Role.AGGREGATE).buffer
+        if job.lost is not None:
+            delta += job.lost
+    if not (np.isfinite(delta).all() and np.isfinite(fit.weights.buffer).all()):
         raise DeviceError(f"training gave values that are not finite: {_remedies(job.tier, data)}")
-    body = to_bytes(delta)
+    coding = CodedUpdates(codec, job.tier.codec.name, after.layout)
+    body, lost = _coded(delta, coding, derive_seed(job.seed, "codec"))
     blob = BlobHash(hashlib.sha256(body).hexdigest())
     local = fit.weights.part(Role.LOCAL)
-    return JobDone(metrics, Trained(body, blob, fit.samples, local if local.layout.tensors else None))
+    return JobDone(metrics, Trained(body, blob, fit.samples, local if local.layout.tensors else None, lost))
+
+
+def _coded(delta: Buffer, coding: CodedUpdates, seed: int) -> tuple[bytes, Buffer | None]:
+    """Return a delta's frame, and what the coding lost of it: the delta's own buffer, where that is wanted."""
+    values = delta.view()
+    values.flags.writeable = False
+    arrays = coding.codec.encode(values, seed)
+    body = coding.frame(arrays)
+    if not coding.codec.feedback:
+        return body, None
+    for block, kept in coding.blocks(coding.read(body, "the update"), _BLOCK):  # as the coordinator will
+        delta[block] -= kept
+    return body, delta
 
 
 def _remedies(tier: Tier, data: LocalData) -> str:

@@ -14,6 +14,7 @@ from tierwise.core.federation import Federation
 from tierwise.core.ids import CohortId, DeviceId
 from tierwise.core.updates import check_update
 from tierwise.runtime.announcing import assignment_of, assignments_as_guest
+from tierwise.runtime.codecs import Codecs
 from tierwise.runtime.pages import let_go
 from tierwise.runtime.post import Post
 from tierwise.runtime.spool import Spool
@@ -49,7 +50,7 @@ class Reception:
         Judges inputs; what it rejects, it makes known.
     notify
         Makes known what does not even become an input.
-    post, store, spool, compute
+    post, store, spool, compute, codecs
         The coordinator's.
     """
 
@@ -62,6 +63,7 @@ class Reception:
         store: Store,
         spool: Spool,
         compute: Compute,
+        codecs: Codecs,
     ) -> None:
         self._federation = federation
         self._judge = judge
@@ -70,6 +72,7 @@ class Reception:
         self._store = store
         self._spool = spool
         self._compute = compute
+        self._codecs = codecs
 
     async def take(self, arrived: Arrived | ConnectionLost, at: float) -> None:
         """Handle one thing that came; a device's mistakes become notices and refusals, never errors.
@@ -194,13 +197,14 @@ class Reception:
         group = self._federation.state.group_of_cohort(message.cohort)
         tier = None if group is None else self._federation.state.groups[group].tier
         assert tier is not None, "there is an open cohort, or the machine would have foreseen its refusal"
+        coding = self._codecs.of(tier)
         max_norm = self._federation.state.opened.updates.max_norm
         check = partial(
             check_update,
             body,
             device=device,
             blob=message.blob,
-            layout=tier.layout,
+            coding=coding,
             max_norm=max_norm,
             between=partial(let_go, body),
         )

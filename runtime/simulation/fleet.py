@@ -15,6 +15,7 @@ from functools import partial
 
 from tierwise.core import actions as do
 from tierwise.core import agent as a
+from tierwise.core.coding import Codec
 from tierwise.core.edges import Arrived, ConnectionLost
 from tierwise.core.envelope import open_from_coordinator, seal
 from tierwise.core.events import Purpose
@@ -23,7 +24,7 @@ from tierwise.core.ids import BlobHash, DeviceId, GroupId
 from tierwise.core.insistence import AgentSettings
 from tierwise.core.learning import FitStopped, Learner, LocalData, StopToken
 from tierwise.core.task import Task
-from tierwise.core.tiers import Tier
+from tierwise.core.tiers import CodecChoice, Tier
 from tierwise.core.work import Job, perform
 from tierwise.runtime.exceptions import told_to_coordinator
 from tierwise.runtime.simulation.faults import FaultPlan, FaultyLinks, Way
@@ -66,8 +67,8 @@ class SimulatedFleet:
         By id.
     task
         What their data is for.
-    make_learner
-        Gives the learner of a tier; one serves all devices, since learners are pure.
+    make_learner, make_codec
+        Give the learner and the codec of a tier; one serves all devices, since they are pure.
     stop
         Ends the training when told to.
     settings
@@ -86,6 +87,7 @@ class SimulatedFleet:
         devices: Mapping[DeviceId, DeviceSpec],
         task: Task,
         make_learner: Callable[[Tier], Learner],
+        make_codec: Callable[[CodecChoice], Codec],
         stop: StopToken,
         settings: AgentSettings = RELIABLE,
         faults: FaultPlan | None = None,
@@ -99,6 +101,7 @@ class SimulatedFleet:
         self._faults = faults
         self._links = None if faults is None else FaultyLinks(faults)
         self._make_learner = make_learner
+        self._make_codec = make_codec
         self._stop = stop
         self._retained: dict[GroupId, bytes] = {}
         self._arrivals: asyncio.Queue[Arrived | ConnectionLost] = asyncio.Queue()
@@ -291,7 +294,8 @@ class SimulatedFleet:
 
     def _perform(self, device: _Device, job: Job) -> tuple[do.Action, ...]:
         try:
-            done = perform(job, self._make_learner(job.tier), device.data, self._stop)
+            codec = self._make_codec(job.tier.codec)
+            done = perform(job, self._make_learner(job.tier), codec, device.data, self._stop)
         except FitStopped:
             raise
         except Exception as error:  # as on a real device, a learner's mistake is told to the coordinator

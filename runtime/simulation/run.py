@@ -15,6 +15,7 @@ from tierwise.core.learning import StopToken
 from tierwise.core.settings import FederationSettings
 from tierwise.core.state import FederationState, Stage
 from tierwise.plugins.manager import Plugins
+from tierwise.runtime.codecs import Codecs
 from tierwise.runtime.compute import InlineCompute
 from tierwise.runtime.coordinator import Coordinator
 from tierwise.runtime.exceptions import unwrapped
@@ -97,7 +98,7 @@ def simulate(
 
     async def main() -> Simulation:
         nonlocal reached
-        fleet = SimulatedFleet(devices, settings.task, Learners(plugins, settings.task), stop)
+        fleet = SimulatedFleet(devices, settings.task, Learners(plugins, settings.task), Codecs(plugins), stop)
         coordinator = Coordinator(
             settings,
             transport=fleet,

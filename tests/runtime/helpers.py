@@ -22,6 +22,7 @@ from tierwise.plugins.descriptors import AggregatorDescriptor, Kind, PluginDescr
 from tierwise.plugins.hookspecs import HOOKS, hookimpl
 from tierwise.plugins.manager import Plugins
 from tierwise.runtime.agent import Agent
+from tierwise.runtime.codecs import Codecs
 from tierwise.runtime.compute import InlineCompute
 from tierwise.runtime.coordinator import Coordinator
 from tierwise.runtime.policies import AggregatorChoice, Choice, Policies
@@ -122,7 +123,7 @@ def specs(devices: int = 9) -> dict[DeviceId, DeviceSpec]:
 def simulated(devices: Mapping[DeviceId, DeviceSpec], insist: AgentSettings = RELIABLE) -> SimulatedFleet:
     """Return a fleet to be run on virtual time."""
     learners = functools.partial(make_learner, plugins())
-    return SimulatedFleet(devices, TASK, learners, StopToken(), insist)
+    return SimulatedFleet(devices, TASK, learners, Codecs(plugins()), StopToken(), insist)
 
 
 def make_learner(known: Plugins, tier):

@@ -19,6 +19,7 @@ from tierwise.core.learning import StopToken
 from tierwise.core.settings import FederationSettings
 from tierwise.core.state import FederationState
 from tierwise.plugins.manager import Plugins
+from tierwise.runtime.codecs import Codecs
 from tierwise.runtime.coordinator import Coordinator
 from tierwise.runtime.exceptions import unwrapped
 from tierwise.runtime.policies import AggregatorChoice
@@ -159,7 +160,7 @@ class _Run:
         self.store = MortalStore(self.witness, setup.plan)
         specs = {name_of(number): DeviceSpec(profile(number), data(number)) for number in range(setup.devices)}
         learners = functools.partial(make_learner, plugins())
-        self.fleet = SimulatedFleet(specs, TASK, learners, StopToken(), setup.insist, setup.plan)
+        self.fleet = SimulatedFleet(specs, TASK, learners, Codecs(plugins()), StopToken(), setup.insist, setup.plan)
         self.coordinator: Coordinator | None = None
         self.crashes = 0
 
