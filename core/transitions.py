@@ -265,6 +265,8 @@ def _close_round(state: FederationState, event: e.RoundClosed, at: float) -> Non
     group.model = event.model
     group.optimizer_state = event.optimizer_state
     group.abandoned_in_a_row = 0
+    group.made_by = event.cohort
+    group.left_out = tuple(sorted(set(cohort.opened.participants).difference(cohort.survivors or ())))
     group.cohort = None
     group.peers = _models(state) if state.exchanges else {}
     group.phase = Phase.EXCHANGING if len(group.peers) > 1 else _after_exchange(state)
