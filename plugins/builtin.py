@@ -279,6 +279,13 @@ def tierwise_codecs() -> Iterable[PluginDescriptor]:
         options="tierwise.plugins.codecs.int8:Int8Options",
         summary="Sends each value as one of 255 steps, rounded at random, in 1 byte (QSGD).",
     )
+    yield PluginDescriptor(
+        kind=Kind.CODEC,
+        name="top-k",
+        target="tierwise.plugins.codecs.top_k:TopKCodec",
+        options="tierwise.plugins.codecs.top_k:TopKOptions",
+        summary="Sends the values of largest magnitude alone, with their places, in 8 bytes each.",
+    )
 
 
 @hookimpl

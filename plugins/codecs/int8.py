@@ -12,6 +12,8 @@ from tierwise.core.weights import Buffer
 SCALES: Final = "scales"
 VALUES: Final = "values"
 _STEPS: Final = 127
+_LARGEST_SCALE: Final = np.nextafter(np.finfo(np.float32).max / np.float32(_STEPS), np.float32(0))
+"""Of which 127 steps are finite."""
 _BLOCK: Final = 32 * GRAIN
 """Values that are worked on at a time, which stay in a core's cache."""
 
@@ -61,7 +63,7 @@ class Int8Codec:
             block = update[start : start + _BLOCK]
             first = start // GRAIN
             peaks = np.maximum.reduceat(np.abs(block), np.arange(0, block.size, GRAIN))
-            scales[first : first + peaks.size] = peaks / np.float32(_STEPS)
+            scales[first : first + peaks.size] = np.minimum(peaks / np.float32(_STEPS), _LARGEST_SCALE)
             each = _each(scales[first : first + peaks.size], block.size)
             steps = np.divide(block, each, out=np.zeros_like(block), where=each > 0)
             steps += random.random(block.size, np.float32)
@@ -83,7 +85,8 @@ class Int8Codec:
     def decode(self, arrays: Arrays, block: slice, out: Buffer) -> None:
         """Multiply the steps of a block with their scales."""
         scales = arrays[SCALES][block.start // GRAIN : -(-block.stop // GRAIN)]
-        np.multiply(arrays[VALUES][block], _each(scales, out.size), out=out)
+        with np.errstate(over="ignore"):  # whoever decodes sees whether the values are finite
+            np.multiply(arrays[VALUES][block], _each(scales, out.size), out=out)
 
 
 def _each(scales: Buffer, size: int) -> NDArray[np.float32]:

@@ -10,7 +10,7 @@ from tierwise.runtime.simulation.run import simulate
 
 from .helpers import facts, plugins, policies, run_with_agents, settings, specs, targets_of
 
-CODED = ("float16", "bfloat16", "int8")
+CODED = ("float16", "bfloat16", "int8", "top-k")
 
 
 def run(codec, options=None, **changed):
