@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-import safetensors.numpy
+import safetensors
 
 from tierwise.core import updates
 from tierwise.core.coded_framing import CodedUpdates
@@ -63,14 +63,15 @@ def test_what_is_written_is_as_long_as_was_said_and_is_read_again(name):
 
 @pytest.mark.parametrize("name", CODINGS)
 def test_the_safetensors_library_reads_it(name):
-    if name == "bfloat16":
-        pytest.skip("NumPy has no bfloat16")
-    read = safetensors.numpy.load(body(name))
+    read = dict(safetensors.deserialize(body(name)))
     if name == "float32":
-        assert {key: array.shape for key, array in read.items()} == {"b": (3,), "w": (50, 43)}
+        assert {key: array["shape"] for key, array in read.items()} == {"b": [3], "w": [50, 43]}
     else:
         coded = CODINGS[name].codec.encode(DELTA, 1)
-        assert {key: array.tolist() for key, array in read.items()} == {k: a.tolist() for k, a in coded.items()}
+        assert {key: bytes(array["data"]) for key, array in read.items()} == {k: a.tobytes() for k, a in coded.items()}
+        assert {key: array["dtype"] for key, array in read.items()} == {
+            key: form.dtype.value for key, form in CODINGS[name].form.items()
+        }
 
 
 def test_of_float32_the_frame_is_that_of_the_weights():
@@ -139,7 +140,7 @@ def test_what_is_no_update_of_this_codec_is_refused(data, fault):
     with pytest.raises(ProtocolError) as caught:
         INT8.read(data, "it")
     assert fault in str(caught.value)
-    with pytest.raises(MalformedUpdateError, match="^the update of device 'kitchen' cannot be used: "):
+    with pytest.raises(MalformedUpdateError, match=r"^the update of device 'kitchen' cannot be used: "):
         check(data, "int8")
 
 
