@@ -6,5 +6,26 @@ compiled kernels, and unset takes those if they are there. Results are the same.
 
 from tierwise.ext._choice import KERNELS, KernelsMissingWarning
 from tierwise.ext.averaging import weighted_sum
+from tierwise.ext.coded_sums import (
+    INT8_BLOCK,
+    weighted_sum_bfloat16,
+    weighted_sum_float16,
+    weighted_sum_int8,
+    weighted_sum_sparse,
+)
+from tierwise.ext.coding import decode_bfloat16, decode_int8, encode_bfloat16, encode_int8
 
-__all__ = ["KERNELS", "KernelsMissingWarning", "weighted_sum"]
+__all__ = [
+    "INT8_BLOCK",
+    "KERNELS",
+    "KernelsMissingWarning",
+    "decode_bfloat16",
+    "decode_int8",
+    "encode_bfloat16",
+    "encode_int8",
+    "weighted_sum",
+    "weighted_sum_bfloat16",
+    "weighted_sum_float16",
+    "weighted_sum_int8",
+    "weighted_sum_sparse",
+]

@@ -15,62 +15,43 @@ Nothing is checked here: ``_checks.py`` has seen every argument before.
 from cpython.buffer cimport PyBUF_SIMPLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 
-# The loops over coordinates are C because Cython cannot say `restrict`, and without it the compiler does not
-# vectorise them. One loop for each number of buffers, once storing and once adding to what is there.
 cdef extern from *:
     """
     #include <float.h>
 
-    #if defined(__FAST_MATH__) || (FLT_EVAL_METHOD != 0 && FLT_EVAL_METHOD != 16)
+    #if FLT_EVAL_METHOD != 0 && FLT_EVAL_METHOD != 16
     #error "the kernel promises IEEE float32 arithmetic, which this compiler's settings do not give"
     #endif
 
-    #if defined(_MSC_VER)
-    #define TW_RESTRICT __restrict
-    #else
-    #define TW_RESTRICT restrict
-    #endif
+    #define TW_LOOPS "_average_loops.h"
+    #include "_levels.h"
 
-    #define TW_P(k) (c##k * x##k[i])
-    #define TW_1 TW_P(0)
-    #define TW_2 (TW_P(0) + TW_P(1))
-    #define TW_3 (TW_2 + TW_P(2))
-    #define TW_4 (TW_2 + (TW_P(2) + TW_P(3)))
-    #define TW_5 (TW_4 + TW_P(4))
-    #define TW_6 (TW_4 + (TW_P(4) + TW_P(5)))
-    #define TW_7 (TW_4 + ((TW_P(4) + TW_P(5)) + TW_P(6)))
-    #define TW_8 (TW_4 + ((TW_P(4) + TW_P(5)) + (TW_P(6) + TW_P(7))))
-    #define TW_CASE(r)                                                      \\
-        case r:                                                             \\
-            if (first) for (i = 0; i < n; i++) acc[i] = TW_##r;             \\
-            else       for (i = 0; i < n; i++) acc[i] = acc[i] + TW_##r;    \\
-            break;
-    #define TW_LAST(k) (k < count ? k : 0)
-    #define TW_LOAD(k)                                                      \\
-        const float *TW_RESTRICT x##k = buffers[TW_LAST(k)] + start;        \\
-        const float c##k = coefficients[TW_LAST(k)];
+    static void (*tw_add_eight)(float *, const float *const *, const float *, Py_ssize_t, Py_ssize_t, Py_ssize_t, int);
+    static void (*tw_add)(float *, const float *, Py_ssize_t);
 
-    /* acc[0:n] = or += the pairwise sum of `count` (1 to 8) products over coordinates start to start + n. */
-    static void tw_add_eight(float *TW_RESTRICT acc, const float *const *buffers, const float *coefficients,
-                             Py_ssize_t count, Py_ssize_t start, Py_ssize_t n, int first)
+    static void tw_choose(int level)
     {
-        Py_ssize_t i;
-        TW_LOAD(0) TW_LOAD(1) TW_LOAD(2) TW_LOAD(3) TW_LOAD(4) TW_LOAD(5) TW_LOAD(6) TW_LOAD(7)
-        switch (count) {
-            TW_CASE(1) TW_CASE(2) TW_CASE(3) TW_CASE(4) TW_CASE(5) TW_CASE(6) TW_CASE(7) TW_CASE(8)
-        }
-    }
-
-    /* left[0:n] += right[0:n] */
-    static void tw_add(float *TW_RESTRICT left, const float *TW_RESTRICT right, Py_ssize_t n)
-    {
-        Py_ssize_t i;
-        for (i = 0; i < n; i++) left[i] = left[i] + right[i];
+        TW_CHOOSE(level, tw_add_eight);
+        TW_CHOOSE(level, tw_add);
     }
     """
+    int tw_levels() noexcept
+    void tw_choose(int level) noexcept
     void tw_add_eight(float *acc, const float *const *buffers, const float *coefficients,
                       Py_ssize_t count, Py_ssize_t start, Py_ssize_t n, int first) noexcept nogil
     void tw_add(float *left, const float *right, Py_ssize_t n) noexcept nogil
+
+LEVELS = tw_levels()
+
+
+def use_level(int level):
+    """Run the loops of a level from 0, plain, to LEVELS - 1, the widest vectors, from now on. Tests call this."""
+    if not 0 <= level < LEVELS:
+        raise ValueError(f"level is {level}, expected 0 to {LEVELS - 1}")
+    tw_choose(level)
+
+
+use_level(LEVELS - 1)
 
 # 16 KiB of each of eight buffers and of the result: within any second-level cache, and long enough for the
 # hardware's prefetcher to get going.
