@@ -1,5 +1,6 @@
 """Updates of 16-bit floats, rounded to the nearest, at a tie to the even one."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -8,13 +9,10 @@ from numpy.typing import NDArray
 
 from tierwise.core.coding import ArrayForm, Arrays, Dtype, Form
 from tierwise.core.weights import Buffer
+from tierwise.ext import decode_bfloat16, encode_bfloat16, weighted_sum_bfloat16, weighted_sum_float16
+from tierwise.plugins.codecs._limits import LARGEST_BFLOAT16, LARGEST_FLOAT16, limited
 
 VALUES: Final = "values"
-_LARGEST_HALF: Final = np.float32(65504)
-_LARGEST_BFLOAT: Final = 0x7F7F
-"""The bits of the largest finite bfloat16."""
-_BLOCK: Final = 1 << 15
-"""Values that are worked on at a time, which stay in a core's cache."""
 
 
 class HalfOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -49,11 +47,7 @@ class Float16Codec:
 
     def encode(self, update: Buffer, seed: int) -> Arrays:  # noqa: ARG002  (nothing is drawn)
         """Round each value."""
-        halves = np.empty(update.size, np.float16)
-        for start in range(0, update.size, _BLOCK):
-            block = slice(start, start + _BLOCK)
-            halves[block] = np.clip(update[block], -_LARGEST_HALF, _LARGEST_HALF)
-        return {VALUES: halves}
+        return {VALUES: limited(update, LARGEST_FLOAT16).astype(np.float16)}
 
     def fault(self, arrays: Arrays, size: int) -> str | None:  # noqa: ARG002  (it has what its form says)
         """Return None: whatever values are finite can be."""
@@ -62,6 +56,12 @@ class Float16Codec:
     def decode(self, arrays: Arrays, block: slice, out: Buffer) -> None:
         """Widen a block."""
         out[:] = arrays[VALUES][block]
+
+    def weighted_sum(
+        self, updates: Sequence[Arrays], weights: NDArray[np.int64], block: slice, out: Buffer, *, divisor: int
+    ) -> None:
+        """Sum what the values of a block stand for, by the law of `tierwise.ext.weighted_sum`."""
+        weighted_sum_float16([arrays[VALUES][block] for arrays in updates], weights, out, divisor=divisor)
 
 
 class Bfloat16Codec:
@@ -81,11 +81,7 @@ class Bfloat16Codec:
 
     def encode(self, update: Buffer, seed: int) -> Arrays:  # noqa: ARG002  (nothing is drawn)
         """Round each value; what would become infinite becomes the largest there is."""
-        halves = np.empty(update.size, np.uint16)
-        for start in range(0, update.size, _BLOCK):
-            block = slice(start, start + _BLOCK)
-            halves[block] = _rounded(update[block].view(np.uint32))
-        return {VALUES: halves}
+        return {VALUES: encode_bfloat16(limited(update, LARGEST_BFLOAT16))}
 
     def fault(self, arrays: Arrays, size: int) -> str | None:  # noqa: ARG002  (it has what its form says)
         """Return None: whatever values are finite can be."""
@@ -93,12 +89,10 @@ class Bfloat16Codec:
 
     def decode(self, arrays: Arrays, block: slice, out: Buffer) -> None:
         """Widen a block."""
-        bits = out.view(np.uint32)
-        bits[:] = arrays[VALUES][block]
-        bits <<= 16
+        decode_bfloat16(arrays[VALUES][block], out)
 
-
-def _rounded(bits: NDArray[np.uint32]) -> NDArray[np.uint16]:
-    upper = (bits + (0x7FFF + (bits >> 16 & 1))) >> 16
-    rounded: NDArray[np.uint16] = (upper & 0x8000 | np.minimum(upper & 0x7FFF, _LARGEST_BFLOAT)).astype(np.uint16)
-    return rounded
+    def weighted_sum(
+        self, updates: Sequence[Arrays], weights: NDArray[np.int64], block: slice, out: Buffer, *, divisor: int
+    ) -> None:
+        """Sum what the values of a block stand for, by the law of `tierwise.ext.weighted_sum`."""
+        weighted_sum_bfloat16([arrays[VALUES][block] for arrays in updates], weights, out, divisor=divisor)

@@ -1,5 +1,6 @@
 """Updates of 8-bit integers, rounded at random."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -8,14 +9,15 @@ from numpy.typing import NDArray
 
 from tierwise.core.coding import GRAIN, ArrayForm, Arrays, Dtype, Form
 from tierwise.core.weights import Buffer
+from tierwise.ext import INT8_BLOCK, decode_int8, encode_int8, weighted_sum_int8
+from tierwise.plugins.codecs._limits import LARGEST_BFLOAT16, limited
 
 SCALES: Final = "scales"
 VALUES: Final = "values"
 _STEPS: Final = 127
-_LARGEST_SCALE: Final = np.nextafter(np.finfo(np.float32).max / np.float32(_STEPS), np.float32(0))
-"""Of which 127 steps are finite."""
 _BLOCK: Final = 32 * GRAIN
-"""Values that are worked on at a time, which stay in a core's cache."""
+"""Values that are looked at together."""
+assert GRAIN == INT8_BLOCK, "a block of values begins with a scale"
 
 
 class Int8Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -56,19 +58,7 @@ class Int8Codec:
 
     def encode(self, update: Buffer, seed: int) -> Arrays:
         """Round each value at random."""
-        random = np.random.Generator(np.random.SFC64(seed))
-        values = np.empty(update.size, np.int8)
-        scales = np.empty(-(-update.size // GRAIN), np.float32)
-        for start in range(0, update.size, _BLOCK):
-            block = update[start : start + _BLOCK]
-            first = start // GRAIN
-            peaks = np.maximum.reduceat(np.abs(block), np.arange(0, block.size, GRAIN))
-            scales[first : first + peaks.size] = np.minimum(peaks / np.float32(_STEPS), _LARGEST_SCALE)
-            each = _each(scales[first : first + peaks.size], block.size)
-            steps = np.divide(block, each, out=np.zeros_like(block), where=each > 0)
-            steps += random.random(block.size, np.float32)
-            np.floor(steps, out=steps)
-            values[start : start + _BLOCK] = np.clip(steps, -_STEPS, _STEPS)
+        values, scales = encode_int8(limited(update, LARGEST_BFLOAT16), seed=seed)
         return {SCALES: scales, VALUES: values}
 
     def fault(self, arrays: Arrays, size: int) -> str | None:
@@ -84,10 +74,16 @@ class Int8Codec:
 
     def decode(self, arrays: Arrays, block: slice, out: Buffer) -> None:
         """Multiply the steps of a block with their scales."""
-        scales = arrays[SCALES][block.start // GRAIN : -(-block.stop // GRAIN)]
-        with np.errstate(over="ignore"):  # whoever decodes sees whether the values are finite
-            np.multiply(arrays[VALUES][block], _each(scales, out.size), out=out)
+        decode_int8(arrays[VALUES][block], arrays[SCALES][_scales(block)], out)
+
+    def weighted_sum(
+        self, updates: Sequence[Arrays], weights: NDArray[np.int64], block: slice, out: Buffer, *, divisor: int
+    ) -> None:
+        """Sum the steps of a block times their scales, by the law of `tierwise.ext.weighted_sum`."""
+        values = [arrays[VALUES][block] for arrays in updates]
+        scales = [arrays[SCALES][_scales(block)] for arrays in updates]
+        weighted_sum_int8(values, scales, weights, out, divisor=divisor)
 
 
-def _each(scales: Buffer, size: int) -> NDArray[np.float32]:
-    return np.repeat(scales, GRAIN)[:size]
+def _scales(block: slice) -> slice:
+    return slice(block.start // GRAIN, -(-block.stop // GRAIN))

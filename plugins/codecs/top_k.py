@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from tierwise.core.coding import ArrayForm, Arrays, Dtype, Form
 from tierwise.core.errors import ConfigurationError
 from tierwise.core.weights import Buffer
+from tierwise.ext import weighted_sum_sparse
 
 INDICES: Final = "indices"
 VALUES: Final = "values"
 _MOST: Final = 2**32 - 1
+"""Values that the places of 32 bits are enough for."""
 _BLOCK: Final = 1 << 15
 """Indices that are looked at together."""
 
@@ -96,21 +98,12 @@ class TopKCodec:
         out[indices] = values
 
     def weighted_sum(
-        self,
-        updates: Sequence[Arrays],
-        weights: NDArray[np.int64],
-        block: slice,
-        out: Buffer,
-        *,
-        divisor: int,
+        self, updates: Sequence[Arrays], weights: NDArray[np.int64], block: slice, out: Buffer, *, divisor: int
     ) -> None:
         """Add the values of a block in their places, one update after the other."""
-        coefficients = (weights.astype(np.float64) / float(divisor)).astype(np.float32)
-        out[:] = 0
-        for arrays, coefficient in zip(updates, coefficients, strict=True):
-            indices, values = _within(arrays, block)
-            with np.errstate(over="ignore"):  # the model is checked after it
-                out[indices] += coefficient * values
+        indices = [arrays[INDICES] for arrays in updates]
+        values = [arrays[VALUES] for arrays in updates]
+        weighted_sum_sparse(indices, values, weights, out, divisor=divisor, start=block.start)
 
 
 def _within(arrays: Arrays, block: slice) -> tuple[NDArray[np.intp], Buffer]:
