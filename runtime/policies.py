@@ -147,7 +147,7 @@ def assemble(policies: Policies, plugins: Plugins) -> Team:
         names[Kind.EXCHANGE] = policies.exchange.name
     team = Team(
         grouping=plugins.grouping_policy(policies.grouping.name, policies.grouping.options, where="grouping"),
-        tiers=_tiers(policies, plugins),
+        tiers=tiers_of(policies, plugins),
         selector=plugins.selector(policies.selection.name, policies.selection.options, where="selection"),
         reducer=plugins.reducer(aggregator.reducer, aggregation.reducer, where="aggregation.reducer"),
         server_optimizer=plugins.server_optimizer(
@@ -161,7 +161,8 @@ def assemble(policies: Policies, plugins: Plugins) -> Team:
     return replace(team, used=tuple(dict.fromkeys([*whole, *noted])))
 
 
-def _tiers(policies: Policies, plugins: Plugins) -> TierProvider:
+def tiers_of(policies: Policies, plugins: Plugins) -> TierProvider:
+    """Make the tier provider, as the policies' codec and the task's standardisation have its tiers; raises likewise."""
     provider = StandardisedTiers(plugins.tier_provider(policies.tiers.name, policies.tiers.options, where="tiers"))
     chosen = policies.codec
     codec = plugins.codec(chosen.name, chosen.options, where="codec")

@@ -3,9 +3,11 @@
 import dataclasses
 import hashlib
 
+import msgspec
 import numpy as np
 import pytest
 
+from tierwise.core.coded_framing import CodedUpdates
 from tierwise.core.errors import DeviceError, LayoutError
 from tierwise.core.events import Purpose
 from tierwise.core.framing import to_bytes, unframe
@@ -13,9 +15,10 @@ from tierwise.core.ids import BlobHash, CohortId, TierName
 from tierwise.core.learning import Dataset, Fit, FitBudget, FitStopped, LocalData, StopToken
 from tierwise.core.metrics import Metric
 from tierwise.core.standardising import MEAN
-from tierwise.core.tiers import Cost, Tier
+from tierwise.core.tiers import CodecChoice, Cost, Tier
 from tierwise.core.weights import Layout, Role, TensorSpec, Weights
 from tierwise.core.work import Job, perform
+from tierwise.plugins.codecs.halves import Float16Codec, HalfOptions
 from tierwise.plugins.codecs.plain import Float32Codec
 
 LAYOUT = Layout(
@@ -182,3 +185,58 @@ def test_a_learner_that_returns_another_layout_gives_no_update():
 
     with pytest.raises(LayoutError, match=r"^the trained model"):
         perform(job(), Stranger(), PLAIN, DATA, StopToken())
+
+
+class Halves(Float16Codec):
+    """Halves, of which the first value is 0 each time."""
+
+    def encode(self, update, seed):
+        halves = super().encode(update, seed)["values"]
+        halves[0] = 0
+        return {"values": halves}
+
+
+def coded(given, codec):
+    tier = msgspec.structs.replace(TIER, codec=CodecChoice(name="halves"))
+    done = perform(dataclasses.replace(given, tier=tier), Adder(), codec, DATA, StopToken()).trained
+    (values,) = CodedUpdates(codec, "halves", LAYOUT.aggregated).read(done.body, "it").values()
+    return done, values.tolist()
+
+
+def test_an_update_is_coded_and_what_that_lost_comes_back_with_the_next_one():
+    codec = Halves(HalfOptions())
+    first, values = coded(job(), codec)
+    assert values == [0, 1, 1]
+    assert first.blob == hashlib.sha256(first.body).hexdigest()
+    assert first.lost.tolist() == [1, 0, 0]
+    given = dataclasses.replace(job(), lost=np.array([1, 2, -1], np.float32))
+    second, values = coded(given, codec)
+    assert values == [0, 3, 0]
+    assert second.lost.tolist() == [2, 0, 0]
+    assert given.lost.tolist() == [1, 2, -1]
+
+
+def test_without_feedback_nothing_is_kept():
+    done, values = coded(job(), Halves(HalfOptions(error_feedback=False)))
+    assert values == [0, 1, 1]
+    assert done.lost is None
+
+
+def test_what_is_drawn_goes_by_the_jobs_seed():
+    class Drawing(Float16Codec):
+        def encode(self, update, seed):
+            return {"values": np.random.default_rng(seed).random(update.size).astype(np.float16)}
+
+    first, again, other = (
+        coded(dataclasses.replace(job(), seed=seed), Drawing(HalfOptions()))[0].body for seed in (1, 1, 2)
+    )
+    assert first == again != other
+
+
+def test_a_codec_that_does_not_keep_to_its_form_is_told():
+    class Short(Float16Codec):
+        def encode(self, update, seed):
+            return {"values": np.zeros(2, np.float16)}
+
+    with pytest.raises(LayoutError, match="codec 'halves' gave an array 'values' of shape"):
+        coded(job(), Short(HalfOptions()))
