@@ -6,7 +6,7 @@ import numpy as np
 
 from tierwise.core.weights import Buffer
 
-LARGEST_BFLOAT16: Final = np.array(0x7F7F0000, np.uint32).view(np.float32)[()]
+LARGEST_BFLOAT16: Final = np.float32((2 - 2**-7) * 2.0**127)
 LARGEST_FLOAT16: Final = np.float32(65504)
 
 
