@@ -5,9 +5,9 @@ compiled kernels, and unset takes those if they are there. Results are the same.
 """
 
 from tierwise.ext._choice import KERNELS, KernelsMissingWarning
+from tierwise.ext._coded_numpy import INT8_BLOCK
 from tierwise.ext.averaging import weighted_sum
 from tierwise.ext.coded_sums import (
-    INT8_BLOCK,
     weighted_sum_bfloat16,
     weighted_sum_float16,
     weighted_sum_int8,

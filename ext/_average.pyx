@@ -59,6 +59,7 @@ cdef enum:
     BLOCK = 4096
     EIGHT = 8
     PANEL = 64
+    LINE = 64  # bytes
 
 
 cdef void _sum_block(
@@ -105,7 +106,7 @@ def weighted_sum(tuple buffers, const float[::1] coefficients, float[::1] out):
 
     The GIL is released during the arithmetic; the tuple keeps the memory alive meanwhile.
     """
-    cdef Py_ssize_t n_buffers = len(buffers), size = out.shape[0], levels = 0, k, start
+    cdef Py_ssize_t n_buffers = len(buffers), size = out.shape[0], levels = 0, k, start, end
     cdef const float **pointers = NULL
     cdef float *scratch = NULL
     cdef float *result
@@ -129,10 +130,11 @@ def weighted_sum(tuple buffers, const float[::1] coefficients, float[::1] out):
             PyBuffer_Release(&view)
         with nogil:
             start = 0
+            # Large arrays lie alike, at some bytes beyond a page: from where one is on a cache line, all are.
+            end = min(BLOCK - (<Py_ssize_t>pointers[0] % LINE) // <Py_ssize_t>sizeof(float), size)
             while start < size:
-                _sum_block(pointers, factors, n_buffers, start, min(<Py_ssize_t>BLOCK, size - start),
-                           result + start, scratch)
-                start += BLOCK
+                _sum_block(pointers, factors, n_buffers, start, end - start, result + start, scratch)
+                start, end = end, min(end + BLOCK, size)
     finally:
         PyMem_Free(pointers)
         PyMem_Free(scratch)

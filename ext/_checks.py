@@ -6,6 +6,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from tierwise.ext._choice import kernels
+
+_arrays = kernels("arrays")
+
 FLOAT32: Final = np.dtype(np.float32)
 INT64: Final = np.dtype(np.int64)
 
@@ -41,15 +45,16 @@ def quotients_of(weights: NDArray[np.int64], divisor: int, count: int) -> NDArra
         raise fault
     if len(weights) != count:
         raise ValueError(f"weights has {len(weights)} items, expected {count}, one for each buffer")
-    return (weights.astype(np.float64) / float(divisor)).astype(np.float32)
+    return np.divide(weights, float(divisor)).astype(np.float32)
 
 
 def alike(buffers: Arrays, out: NDArray[np.float32], *, name: str = "buffers", dtype: np.dtype[Any] = FLOAT32) -> None:
     """Check that there are buffers to reduce, and somewhere of the same shape to write the result to."""
     require_some(buffers, name)
-    writable(out)
-    each(name, buffers, dtype, out.size, "out")
-    apart(name, buffers, out)
+    if not (_arrays.alike(buffers, dtype, out) and out.dtype is FLOAT32):
+        writable(out)
+        each(name, buffers, dtype, out.size, "out")
+        apart(name, buffers, out)
 
 
 def require_some(buffers: tuple[object, ...], name: str = "buffers") -> None:

@@ -47,7 +47,8 @@ def weighted_sum_int8(values: tuple[Steps, ...], scales: tuple[Floats, ...], coe
     """Set `out` to ``sum_k coefficients[k] * scales[k] * values[k]`` by the law of this module."""
 
     def product(k: int, block: slice) -> Floats:
-        return _each(scales[k], block) * coefficients[k] * values[k][block].astype(np.float32)
+        factors: Floats = _each(scales[k], block) * coefficients[k]
+        return factors * values[k][block].astype(np.float32)
 
     sum_products(product, len(values), out)
 
