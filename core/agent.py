@@ -25,6 +25,7 @@ from tierwise.core.actions import Action, Follow, KeepTarget, Leave, Send
 from tierwise.core.agenda import Agenda, Task
 from tierwise.core.envelope import SPOKEN
 from tierwise.core.events import Refusal
+from tierwise.core.feedback import Feedback
 from tierwise.core.hardware import HardwareProfile
 from tierwise.core.ids import BlobHash, CohortId, DeviceId, GroupId, cohort_id, round_number
 from tierwise.core.insistence import AgentSettings, Insistence
@@ -89,6 +90,7 @@ class AgentMachine:
         self._latest: dict[GroupId, int] = {}
         """The latest round of each group that was announced."""
         self._local: dict[GroupId, Weights] = {}
+        self._feedback = Feedback(device)
         self._target: tuple[GroupId, BlobHash] | None = None
         """The target model that was kept last, and whose it is."""
         self._farewell: _Farewell | None = None
@@ -185,6 +187,7 @@ class AgentMachine:
             trained = done.trained
             if trained.local is not None:
                 self._local[task.group] = trained.local
+            self._feedback.send(task.group, cohort, trained.lost)
             message = m.UpdateSent(
                 cohort=cohort, base=job.base, blob=trained.blob, samples=trained.samples, metrics=done.metrics
             )
@@ -207,6 +210,7 @@ class AgentMachine:
             # done come again, under the same names.
             self._latest.clear()
             self._replies.forget()
+            self._feedback.forget()
             self._highest_order = message.order
         set_aside, self._set_aside = self._set_aside, {}
         match message:
@@ -241,7 +245,10 @@ class AgentMachine:
         left = None if self.assignment is None else self.assignment.group
         self.assignment, self._also = assignment, also
         self._agenda.own = self._replies.own = assignment.group
-        stopped = () if left is None or left == assignment.group else self._agenda.drop(left)
+        stopped: tuple[Action, ...] = ()
+        if left is not None and left != assignment.group:
+            stopped = self._agenda.drop(left)
+            self._feedback.drop(left)
         return (*stopped, *self._follow(), *self._go_on(now))
 
     def _join_round(self, message: m.RoundAnnounced, body: memoryview, now: float) -> tuple[Action, ...]:
@@ -257,6 +264,7 @@ class AgentMachine:
         if number < self._latest.get(message.group, number):
             return ()  # over long since: the transport repeated it
         self._latest[message.group] = number
+        self._feedback.settle(message)
         if self._replies.answered(message.group, message.cohort):
             return self._replies.again(message.group, message.cohort)
         if self._agenda.prolong(message.cohort, now + message.deadline_in_s):
@@ -283,6 +291,7 @@ class AgentMachine:
             budget=message.budget,
             seed=derive_seed(message.seed, self.device),
             local=self._local.get(message.group),
+            lost=self._feedback.of(message.group),
         )
         most = message.budget.max_samples  # as the coordinator reckons, who does not know how many samples we have
         compute_s = tier.cost.compute_s(self._profile, fit_samples=most, evaluate_samples=most)
@@ -292,6 +301,7 @@ class AgentMachine:
     def _note_receipt(self, message: m.Receipt, now: float) -> tuple[Action, ...]:
         if not self._replies.receive(message.cohort):
             return ()
+        self._feedback.receive(message)
         next_one = self._replies.go_on(now)
         if message.refusal is Refusal.UNKNOWN_DEVICE:  # the coordinator lost its memory: introduce ourselves again
             self.stage = AgentStage.JOINING

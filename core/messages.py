@@ -137,6 +137,9 @@ class RoundAnnounced(CoordinatorMessage, frozen=True, kw_only=True, tag="round",
     ``participants`` is None for the whole group. ``guests`` of stronger groups take part, too: they train the model
     when their own group's work leaves them the time, and refuse the task at once when it does not. ``deadline_in_s``
     counts from the sending, by the coordinator's clock, which alone decides. ``order`` as in `Assigned`.
+
+    Where updates are coded, ``made_by`` is the cohort whose updates made the model, None before the first; and
+    ``left_out`` are those of its participants whose updates did not come into it.
     """
 
     group: GroupId
@@ -149,6 +152,8 @@ class RoundAnnounced(CoordinatorMessage, frozen=True, kw_only=True, tag="round",
     deadline_in_s: float
     order: int = 0
     guests: tuple[DeviceId, ...] = ()
+    made_by: CohortId | None = None
+    left_out: tuple[DeviceId, ...] = ()
 
     @cached_property
     def chosen(self) -> frozenset[DeviceId]:

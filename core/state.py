@@ -151,6 +151,10 @@ class GroupState:
     postponed: Postponement | None = None
     """The selector's latest answer about the next round, if it found too few."""
     cohort: CohortState | None = None
+    made_by: CohortId | None = None
+    """The cohort whose updates made the model."""
+    left_out: tuple[DeviceId, ...] = ()
+    """Its participants whose updates are not in it."""
     history: list[RoundRecord] = field(default_factory=list)
     abandoned_in_a_row: int = 0
     abandoned_because: str = ""

@@ -1,4 +1,4 @@
-"""A device's work in one round: evaluate the model that came, train it, and make the update.
+"""A device's work in one round: evaluate the model that came, train it, and code the update.
 
 Pure computing: whoever runs the agent's machine calls `perform` wherever it may take long.
 """
@@ -10,15 +10,21 @@ from typing import Final
 
 import numpy as np
 
+from tierwise.core.coded_framing import CodedUpdates
+from tierwise.core.coding import Codec
 from tierwise.core.errors import DeviceError
 from tierwise.core.events import Purpose
 from tierwise.core.framing import blank, unframe
 from tierwise.core.ids import BlobHash, CohortId
 from tierwise.core.learning import FitBudget, Learner, LocalData, StopToken
 from tierwise.core.metrics import Metrics
+from tierwise.core.seeds import derive_seed
 from tierwise.core.standardising import MEAN, describe
 from tierwise.core.tiers import Tier
-from tierwise.core.weights import Role, Weights, all_finite
+from tierwise.core.weights import Buffer, Role, Weights, all_finite
+
+_BLOCK: Final = 1 << 16
+"""Values that are decoded at a time, to see what was lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,8 @@ class Job:
         Of this device in this round.
     local
         The tensors of role *local* that this device trained before; None in its first round with the tier.
+    lost
+        What the coding of its earlier updates lost (`tierwise.core.feedback`), shape ``(n,)``; None for nothing.
     """
 
     cohort: CohortId
@@ -47,6 +55,7 @@ class Job:
     budget: FitBudget
     seed: int
     local: Weights | None = None
+    lost: Buffer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +65,20 @@ class Trained:
     Attributes
     ----------
     body, blob
-        The delta's frame, and its name: as a rule its hash.
+        The frame of the coded delta, and its name: as a rule its hash.
     samples
         The update's weight.
     local
         The *local* tensors as trained; None if the tier has none.
+    lost
+        What the coding has lost when the update is received, shape ``(n,)``; None if nothing is kept of it.
     """
 
     body: bytes | bytearray
     blob: BlobHash
     samples: int
     local: Weights | None
+    lost: Buffer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +154,7 @@ def origin_name(job: Job, _body: bytes | bytearray) -> BlobHash:
 def perform(
     job: Job,
     learner: Learner,
+    codec: Codec,
     data: LocalData,
     stop: StopToken,
     *,
@@ -152,6 +165,14 @@ def perform(
 
     Parameters
     ----------
+    job
+        What to do.
+    learner, codec
+        Those that its tier names.
+    data
+        The device's.
+    stop
+        Told to stop, it ends the training.
     read
         Gives the model of the job.
     name
@@ -176,15 +197,38 @@ def perform(
     fit = learner.fit(start, data.train, seed=job.seed, budget=job.budget, stop=stop)
     job.tier.layout.require(fit.weights.layout, "the trained model")
     after = fit.weights.part(Role.AGGREGATE)
-    body, delta = blank(after.layout)
+    uncoded, delta = blank(after.layout)
     with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is seen in the next line
         np.subtract(after.buffer, base.part(Role.AGGREGATE).buffer, out=delta.buffer)
+        if job.lost is not None:
+            delta.buffer += job.lost
     # A difference is finite only if both are; so only what is in no difference is looked at by itself.
     if not all_finite(delta.buffer) or not (after is fit.weights or all_finite(fit.weights.buffer)):
         raise DeviceError(f"training gave values that are not finite: {_remedies(job.tier, data)}")
+    coding = CodedUpdates(codec, job.tier.codec.name, after.layout)
+    body, lost = _coded(delta.buffer, uncoded, coding, derive_seed(job.seed, "codec"))
     local = fit.weights.part(Role.LOCAL)
-    trained = Trained(body, name(job, body), fit.samples, local if local.layout.tensors else None)
-    return JobDone(metrics, trained)
+    return JobDone(metrics, Trained(body, name(job, body), fit.samples, local if local.layout.tensors else None, lost))
+
+
+def _coded(
+    delta: Buffer, uncoded: bytearray, coding: CodedUpdates, seed: int
+) -> tuple[bytes | bytearray, Buffer | None]:
+    """Return a delta's frame, and what the coding lost of it: the delta's own buffer, where that is wanted.
+
+    ``uncoded`` is the frame that the delta stands in: the one to be sent if the codec leaves it as it is.
+    """
+    values = delta.view()
+    values.flags.writeable = False
+    arrays = coding.codec.encode(values, seed)
+    if next(iter(arrays.values())) is values:
+        return uncoded, None
+    body = coding.frame(arrays)
+    if not coding.codec.feedback:
+        return body, None
+    for block, kept in coding.blocks(coding.read(body, "the update"), _BLOCK):  # as the coordinator will
+        delta[block] -= kept
+    return body, delta
 
 
 def _remedies(tier: Tier, data: LocalData) -> str:

@@ -16,6 +16,7 @@ import msgspec
 import pluggy
 
 from tierwise.core.aggregation import AnyReducer, ServerOptimizer
+from tierwise.core.coding import Codec
 from tierwise.core.errors import (
     PluginClashError,
     PluginFailedError,
@@ -254,6 +255,10 @@ class Plugins:
     def exchange(self, name: str, options: OptionValues | None = None, *, where: str = "") -> Exchange:
         """Make an exchange."""
         return cast("Exchange", self._make(Kind.EXCHANGE, name, options, where))
+
+    def codec(self, name: str, options: OptionValues | None = None, *, where: str = "") -> Codec:
+        """Make a codec."""
+        return cast("Codec", self._make(Kind.CODEC, name, options, where))
 
     def stop_rule(self, name: str, options: OptionValues | None = None, *, where: str = "") -> StopRule:
         """Make a stop rule."""

@@ -30,6 +30,7 @@ from tierwise.core.ids import DeviceId
 from tierwise.core.settings import FederationSettings
 from tierwise.plugins.manager import Plugins
 from tierwise.runtime.announcing import Announcer
+from tierwise.runtime.codecs import Codecs
 from tierwise.runtime.compute import ThreadCompute
 from tierwise.runtime.exceptions import unwrapped
 from tierwise.runtime.federation_clock import FederationClock
@@ -154,9 +155,9 @@ class Coordinator:
         self._in_hand: set[_InHand] = set()
         """What has come and is not judged yet: as many as the lanes take."""
         self._spool = Spool(self._store, self.federation)
-        learners = Learners(plugins, settings.task)
+        learners, codecs = Learners(plugins, settings.task), Codecs(plugins)
         self._runners = Runners(
-            settings, self._team, learners, own_data, self._store, self._spool, compute, self._judge
+            settings, self._team, learners, codecs, own_data, self._store, self._spool, compute, self._judge
         )
         self._reception = Reception(
             self.federation,
@@ -168,6 +169,7 @@ class Coordinator:
             self._store,
             self._spool,
             compute,
+            codecs,
         )
         self._performed: set[str] = set()
         self._clock = FederationClock()

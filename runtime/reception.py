@@ -15,6 +15,7 @@ from tierwise.core.federation import Federation
 from tierwise.core.ids import BlobHash, CohortId, DeviceId
 from tierwise.core.updates import check_update
 from tierwise.runtime.announcing import assignment_of, assignments_as_guest
+from tierwise.runtime.codecs import Codecs
 from tierwise.runtime.pages import let_go
 from tierwise.runtime.post import Post
 from tierwise.runtime.spool import Spool
@@ -69,7 +70,7 @@ class Reception:
         Runs what has to wait.
     notify
         Makes known what does not even become an input.
-    post, store, spool, compute
+    post, store, spool, compute, codecs
         The coordinator's.
     """
 
@@ -84,6 +85,7 @@ class Reception:
         store: Store,
         spool: Spool,
         compute: Compute,
+        codecs: Codecs,
     ) -> None:
         self._federation = federation
         self._judge = judge
@@ -94,6 +96,7 @@ class Reception:
         self._store = store
         self._spool = spool
         self._compute = compute
+        self._codecs = codecs
 
     async def take(self, arrived: Arrived | ConnectionLost, at: float) -> None:
         """Handle one thing that came; a device's mistakes become notices and refusals, never errors.
@@ -275,7 +278,7 @@ class Reception:
             body,
             device=device,
             blob=None if vouched else message.blob,
-            layout=tier.layout,
+            coding=self._codecs.of(tier),
             max_norm=self._federation.state.opened.updates.max_norm,
             between=partial(let_go, body),
         )

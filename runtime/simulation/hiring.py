@@ -9,6 +9,7 @@ from tierwise.core.learning import StopToken
 from tierwise.core.task import Task
 from tierwise.core.work import UpdateNamer, content_name
 from tierwise.plugins.manager import Plugins
+from tierwise.runtime.codecs import Codecs
 from tierwise.runtime.learners import Learners
 from tierwise.runtime.processes import processors
 from tierwise.runtime.simulation.fleet import DeviceSpec
@@ -52,7 +53,7 @@ def hire(
     count = min(processors() if workers is None else workers, len(devices))
     data = {name: spec.data.divided(task.scale) for name, spec in devices.items()}
     if count <= 1:
-        yield InThread(data, Learners(plugins, task), stop, name)
+        yield InThread(data, Learners(plugins, task), Codecs(plugins), stop, name)
         return
     with in_processes(count, data, task, plugins, stop, name) as hired:
         del data  # the processes have it in shared memory

@@ -64,16 +64,19 @@ class LentRooms:
         """Lend what a job needs, and say so."""
         job = begun.job
         rooms = self._rooms[ticket] = []
-        local = body = trained_local = None
+        local = lost = body = trained_local = still_lost = None
         if job.local is not None:
             frame = to_bytes(job.local)
             local = self._memory.write(self._lend(rooms, len(frame)), frame)
+        if job.lost is not None:
+            lost = self._memory.write(self._lend(rooms, job.lost.nbytes), job.lost.view(np.uint8).data)
         if job.purpose is Purpose.FIT:
-            # An update, and what stays on the device, are parts of the model that came: their frames are no larger.
-            body = self._lend(rooms, len(job.model))
+            # What stays on the device is a part of the model that came: its frame is no larger.
+            body = self._lend(rooms, max(job.tier.cost.update_bytes, len(job.model)))
+            still_lost = self._lend(rooms, 4 * job.tier.layout.aggregated.size)
             if any(tensor.role is Role.LOCAL for tensor in job.tier.layout.tensors):
                 trained_local = self._lend(rooms, len(job.model))
-        return Order(ticket, begun.device, job.seed, ask, local, body, trained_local)
+        return Order(ticket, begun.device, job.seed, ask, local, lost, body, trained_local, still_lost)
 
     def read(self, order: Order, result: Result) -> JobDone:
         """Return what a job gave, with copies of what is in its memory."""
@@ -85,7 +88,11 @@ class LentRooms:
         if result.local_size:
             assert order.trained_local is not None
             local = unframe(self._memory.read(order.trained_local, result.local_size))
-        return JobDone(result.metrics, Trained(body, result.blob, result.samples, local))
+        lost = None
+        if result.lost_size:
+            assert order.still_lost is not None
+            lost = np.frombuffer(self._memory.read(order.still_lost, result.lost_size), np.float32)
+        return JobDone(result.metrics, Trained(body, result.blob, result.samples, local, lost))
 
     def take_back(self, ticket: int) -> None:
         """Let others have what a job had."""

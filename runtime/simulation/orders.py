@@ -43,8 +43,11 @@ class Order(msgspec.Struct, frozen=True, array_like=True):
         Which one of the batch's.
     local
         The frame of the device's *local* tensors, if it has some.
-    body, trained_local
-        Where the update's frame goes, and that of the *local* tensors as trained; None where there will be none.
+    lost
+        What coding has lost of earlier updates, if that is kept.
+    body, trained_local, still_lost
+        Where the update's frame goes, that of the *local* tensors as trained, and what coding has lost then; None where
+        there will be none.
     """
 
     ticket: int
@@ -52,8 +55,10 @@ class Order(msgspec.Struct, frozen=True, array_like=True):
     seed: int
     ask: int
     local: Place | None
+    lost: Place | None
     body: Place | None
     trained_local: Place | None
+    still_lost: Place | None
 
 
 class Batch(msgspec.Struct, frozen=True, array_like=True):
@@ -72,6 +77,7 @@ class Result(msgspec.Struct, frozen=True, tag=True, array_like=True):
     samples: int
     body_size: int
     local_size: int
+    lost_size: int
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True, array_like=True):

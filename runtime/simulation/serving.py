@@ -11,6 +11,7 @@ from multiprocessing.connection import Connection
 from typing import Final
 
 import msgspec
+import numpy as np
 
 from tierwise.core.framing import to_bytes, unframe
 from tierwise.core.ids import TierName
@@ -19,6 +20,7 @@ from tierwise.core.task import Task
 from tierwise.core.tiers import Tier
 from tierwise.core.work import Job, JobDone, ModelReader, UpdateNamer
 from tierwise.plugins.manager import Plugins
+from tierwise.runtime.codecs import Codecs
 from tierwise.runtime.exceptions import told, told_to_coordinator
 from tierwise.runtime.learners import Learners
 from tierwise.runtime.simulation.orders import (
@@ -96,6 +98,7 @@ class _Worker:
         self._flags = self._memory.whole(setup.flags)
         self._tiers: dict[TierName, Tier] = {}
         self._make_learner = Learners(setup.plugins, setup.task)
+        self._make_codec = Codecs(setup.plugins)
         self._read = ModelReader()
         self._name = setup.name
         self._answers: list[bytes] = []
@@ -131,7 +134,9 @@ class _Worker:
             if isinstance(made, Unmade):
                 return made
             job, data = self._job(ask, order), self._data[order.device]
-            return self._told(attempt(job, lambda _: made, data, wanted, self._read, self._name), order)
+            return self._told(
+                attempt(job, lambda _: made, self._make_codec, data, wanted, self._read, self._name), order
+            )
         except FitStopped:
             return Stopped()
         except Exception as error:
@@ -153,6 +158,7 @@ class _Worker:
             budget=ask.budget,
             seed=order.seed,
             local=None if order.local is None else unframe(self._memory.view(order.local)),
+            lost=None if order.lost is None else np.frombuffer(self._memory.view(order.lost).toreadonly(), np.float32),
         )
 
     def _told(self, done: JobDone | JobFailed, order: Order) -> Outcome:
@@ -160,7 +166,7 @@ class _Worker:
             return Failed(done.reason)
         trained = done.trained
         if trained is None:
-            return Result(done.metrics, None, 0, 0, 0)
+            return Result(done.metrics, None, 0, 0, 0, 0)
         assert order.body is not None
         self._memory.view(order.body)[: len(trained.body)] = trained.body
         local_size = 0
@@ -169,7 +175,12 @@ class _Worker:
             local = to_bytes(trained.local)
             self._memory.view(order.trained_local)[: len(local)] = local
             local_size = len(local)
-        return Result(done.metrics, trained.blob, trained.samples, len(trained.body), local_size)
+        lost_size = 0
+        if trained.lost is not None:
+            assert order.still_lost is not None
+            lost_size = trained.lost.nbytes
+            self._memory.view(order.still_lost)[:lost_size] = trained.lost.view(np.uint8).data
+        return Result(done.metrics, trained.blob, trained.samples, len(trained.body), local_size, lost_size)
 
 
 def _encode(answer: Answer) -> bytes:
