@@ -12,6 +12,7 @@ from typing import Final, Literal
 NAMES: Final = (
     "arrays",
     "average",
+    "coded",
     "distance",
     "order",
 )
