@@ -71,7 +71,7 @@ def test_the_trimmed_mean_is_that_of_the_sorted_values(count):
 @pytest.mark.usefixtures("_every_way")
 @pytest.mark.parametrize("count", COUNTS)
 def test_the_mean_around_the_median_is_that_of_the_nearest(count):
-    buffers = [row for row in np.random.default_rng(count).normal(size=(count, 150)).astype(np.float32)]
+    buffers = list(np.random.default_rng(count).normal(size=(count, 150)).astype(np.float32))
     values = np.stack(buffers).astype(np.float64)
     far = np.abs(values - np.median(values, axis=0))
     nearest = np.take_along_axis(values, np.argsort(far, axis=0), axis=0)
@@ -110,7 +110,7 @@ def test_equal_buffers_reduce_to_themselves_exactly(function, options):
 @pytest.mark.parametrize(("function", "options"), FUNCTIONS)
 @pytest.mark.parametrize("count", [9, 40, LARGEST + 1])
 def test_the_order_of_the_buffers_changes_no_more_than_a_rounding(function, options, count):
-    buffers = [row for row in np.random.default_rng(1).normal(size=(count, 200)).astype(np.float32)]
+    buffers = list(np.random.default_rng(1).normal(size=(count, 200)).astype(np.float32))
     shuffled = [buffers[k] for k in np.random.default_rng(2).permutation(count)]
     found, again = reduced(function, buffers, **options), reduced(function, shuffled, **options)
     assert np.abs(found - again).max() <= (0 if function is ext.coordinate_median else 2.0**-23)
