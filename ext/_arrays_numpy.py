@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 def alike(buffers: tuple[NDArray[Any], ...], dtype: np.dtype[Any], out: NDArray[Any]) -> bool:
     """Tell whether all are plain arrays: of one dimension and size, contiguous, aligned, the buffers apart from `out`.
 
-    True only if they are, the buffers are of `dtype`, and `out` can be written to. False may also mean that somebody has to look closer: at a subclass, or at a dtype that is
-    equal but another object.
+    True only if they are, the buffers are of `dtype`, and `out` can be written to. False may also mean that somebody
+    has to look closer: at a subclass, or at a dtype that is equal but another object.
 
     Parameters
     ----------

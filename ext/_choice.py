@@ -9,7 +9,7 @@ import warnings
 from types import ModuleType
 from typing import Final, Literal
 
-NAMES: Final = ("arrays", "average")
+NAMES: Final = ("arrays", "average", "coded")
 REMEDY: Final = (
     "To mend it, install a C compiler and run "
     "`pip install --force-reinstall --no-binary tierwise tierwise`; "

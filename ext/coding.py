@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tierwise.ext import _checks
-from tierwise.ext import _coded_numpy as _coded
-from tierwise.ext._choice import warn_if_missing
+from tierwise.ext._choice import kernels, warn_if_missing
 from tierwise.ext._coded_numpy import INT8_BLOCK
+
+_coded = kernels("coded")
 
 UINT16: Final = np.dtype(np.uint16)
 INT8: Final = np.dtype(np.int8)

@@ -1,17 +1,45 @@
 """Sums of coded updates, and coding: one set of cases for the compiled kernels, at each level, and their twin."""
 
+import importlib
+import importlib.util
 from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tierwise import ext
-from tierwise.ext import INT8_BLOCK, _average_numpy
+from tierwise.ext import INT8_BLOCK, _average_numpy, _choice, _coded_numpy, coded_sums, coding
 
-SIZES = [0, 1, 17, INT8_BLOCK - 1, INT8_BLOCK, INT8_BLOCK + 1, 4 * INT8_BLOCK, 17 * INT8_BLOCK + 5]
-COUNTS = [1, 2, 7, 8, 9, 64, 65, 130]
+HAVE_COMPILED = importlib.util.find_spec("tierwise.ext._coded") is not None
+needs_compiled = pytest.mark.skipif(
+    not HAVE_COMPILED,
+    reason="the compiled kernels are not built: install a C compiler, then `make test` builds them",
+)
+SIZES = [0, 1, INT8_BLOCK - 1, INT8_BLOCK, INT8_BLOCK + 1, 17 * INT8_BLOCK + 5]
+COUNTS = [1, 2, 7, 9, 64, 130]
+
+
+@pytest.fixture(
+    scope="module", autouse=True, params=["numpy", *(pytest.param(k, marks=needs_compiled) for k in range(3))]
+)
+def _implementation(request):
+    """All of this file runs with each of the implementations: the twin, and the kernels at every level."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_choice, "_not_loaded", None)
+        if request.param == "numpy":
+            module = _coded_numpy
+        else:
+            module = importlib.import_module("tierwise.ext._coded")
+            if request.param >= module.LEVELS:
+                pytest.skip(f"this machine has no vectors of level {request.param}")
+            module.use_level(request.param)
+        for public in (coded_sums, coding):
+            patch.setattr(public, "_coded", module)
+        yield
+        if module is not _coded_numpy:
+            module.use_level(module.LEVELS - 1)
 
 
 def floats(rng, n):
@@ -206,7 +234,32 @@ def test_int8_of_a_value_that_is_not_finite(bad, at):
         ext.encode_int8(values, seed=0)
 
 
+@given(
+    st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1, max_size=40),
+    st.integers(0, (1 << 64) - 1),
+    st.sampled_from([0, 1, 1000, 16_000]),
+)
+def test_int8_has_the_bits_of_the_specification(given_values, seed, before):
+    values = np.concatenate([np.linspace(-1, 1, before), given_values]).astype(np.float32)
+    steps, scales = ext.encode_int8(values, seed=seed)
+    expected = np.empty_like(steps), np.empty_like(scales)
+    _coded_numpy.encode_int8(values, coding._key(seed), *expected)
+    assert steps.tolist() == expected[0].tolist()
+    assert bits(scales) == bits(expected[1])
+
+
+@given(st.lists(st.integers(0, (1 << 32) - 1), min_size=1, max_size=70))
+def test_bfloat16_has_the_bits_of_the_specification(patterns):
+    values = np.array(patterns, np.uint32).view(np.float32)
+    expected = np.empty(values.size, np.uint16)
+    _coded_numpy.encode_bfloat16(values, expected)
+    assert ext.encode_bfloat16(values).tolist() == expected.tolist()
+
+
 @given(st.integers(0, (1 << 32) - 1))
+@example(0x7F800001)  # a NaN whose fraction is in the lower half alone
+@example(0x00018000)  # halfway
+@example(0x00008000)
 def test_bfloat16_is_the_nearest(pattern):
     value = np.array([pattern], np.uint32).view(np.float32)
     coded = ext.encode_bfloat16(value)
