@@ -7,6 +7,7 @@ one header, so who knows which codec a group has knows it to the byte, and reads
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -20,7 +21,7 @@ from tierwise.core.weights import Buffer, Layout, Weights
 _UNCODED: Final = "float32"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CodedUpdates:
     """How a tier's updates are framed.
 
@@ -36,18 +37,26 @@ class CodedUpdates:
     name: str
     layout: Layout
 
-    @property
+    @cached_property
     def form(self) -> Form:
         """What an update's arrays look like."""
         return self.codec.form(self.layout.size)
 
-    @property
+    @cached_property
+    def plain(self) -> bool:
+        """Whether that is `plain <tierwise.core.coding.is_plain>`."""
+        return is_plain(self.form, self.layout.size)
+
+    @cached_property
     def update_bytes(self) -> int:
         """What each update takes."""
-        form = self.form
-        if is_plain(form, self.layout.size):
+        if self.plain:
             return frame_bytes(self.layout)
-        return len(_header(form, self.name)) + sum(array.bytes for array in form.values())
+        return len(self._header) + sum(array.bytes for array in self.form.values())
+
+    @cached_property
+    def _header(self) -> bytes:
+        return _header(self.form, self.name)
 
     def frame(self, arrays: Arrays) -> bytes:
         """Return what the codec made of an update as a whole frame, which copies each array once.
@@ -57,13 +66,12 @@ class CodedUpdates:
         LayoutError
             If the arrays are not of the codec's form.
         """
-        form = self.form
-        _require(form, arrays, self.name)
-        if is_plain(form, self.layout.size):
+        _require(self.form, arrays, self.name)
+        if self.plain:
             (values,) = arrays.values()
             return b"".join(frame(Weights(self.layout, values)))
-        parts = (np.ascontiguousarray(arrays[one]).view(np.uint8).data for one in _order(form))
-        return b"".join((_header(form, self.name), *parts))
+        parts = (np.ascontiguousarray(arrays[one]).view(np.uint8).data for one in _order(self.form))
+        return b"".join((self._header, *parts))
 
     def read(self, body: bytes | memoryview, subject: str) -> Arrays:
         """Read a frame.
@@ -88,18 +96,16 @@ class CodedUpdates:
             If it is a frame of weights, which the codec leaves as they are, of another layout.
         """
         form = self.form
-        if is_plain(form, self.layout.size):
+        if self.plain:
             weights = unframe(body)
             self.layout.require(weights.layout, subject)
             return {next(iter(form)): weights.buffer}
         view = memoryview(body).toreadonly().cast("B")
-        expected = _header(form, self.name)
-        if bytes(view[: len(expected)]) != expected:
+        if bytes(view[: len(self._header)]) != self._header:
             raise ProtocolError(_another(view, self.name))
-        size = len(expected) + sum(array.bytes for array in form.values())
-        if len(view) != size:
-            raise ProtocolError(f"it has {len(view)} bytes, an update in codec {self.name!r} has {size}")
-        arrays, start = {}, len(expected)
+        if len(view) != self.update_bytes:
+            raise ProtocolError(f"it has {len(view)} bytes, an update in codec {self.name!r} has {self.update_bytes}")
+        arrays, start = {}, len(self._header)
         for one in _order(form):
             stop = start + form[one].bytes
             arrays[one] = _aligned(np.frombuffer(view[start:stop], form[one].dtype.numpy))
@@ -117,7 +123,7 @@ class CodedUpdates:
             Values of a block; a multiple of `tierwise.core.coding.GRAIN`.
         """
         size = self.layout.size
-        plain = next(iter(arrays.values())) if is_plain(self.form, size) else None
+        plain = next(iter(arrays.values())) if self.plain else None
         room = np.empty(min(length, size) if plain is None else 0, np.float32)
         for start in range(0, size, length):
             block = slice(start, min(start + length, size))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from tierwise.core.coded_framing import CodedUpdates
-from tierwise.core.coding import Codec, is_plain
+from tierwise.core.coding import Codec
 from tierwise.core.hardware import HardwareEnvelope
 from tierwise.core.other_costs import OtherCosts
 from tierwise.core.task import Task
@@ -55,9 +55,8 @@ class CodedTiers:
         return replace(tier, codec=self._choice, cost=self._cost(tier))
 
     def _cost(self, tier: Tier) -> Cost:
-        layout = tier.layout.aggregated
-        if is_plain(self._codec.form(layout.size), layout.size):
+        updates = CodedUpdates(self._codec, self._choice.name, tier.layout.aggregated)
+        if updates.plain:
             return tier.cost
-        update_bytes = CodedUpdates(self._codec, self._choice.name, layout).update_bytes
-        kept_bytes = 4 * layout.size if self._codec.feedback else 0
-        return replace(tier.cost, upload_bytes=update_bytes, memory_bytes=tier.cost.memory_bytes + kept_bytes)
+        kept_bytes = 4 * updates.layout.size if self._codec.feedback else 0
+        return replace(tier.cost, upload_bytes=updates.update_bytes, memory_bytes=tier.cost.memory_bytes + kept_bytes)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tierwise.core.coded_framing import CodedUpdates
-from tierwise.core.coding import SumsCoded, is_plain
+from tierwise.core.coding import SumsCoded
 from tierwise.core.weights import Buffer
 from tierwise.runtime.pages import is_mapped, let_go
 
@@ -48,9 +48,8 @@ class UpdateBlocks:
             let_go(frame)  # nothing of it has to be in memory yet
         share = BLOCKS // max(len(frames), 1) // SMALLEST * SMALLEST
         self._length = min(BLOCK, max(SMALLEST, share))
-        plain = is_plain(coding.form, coding.layout.size)
         many = len(frames) > FEW and any(map(is_mapped, frames))
-        self._plain = [next(iter(arrays.values())) for arrays in self._updates] if plain and not many else None
+        self._plain = [next(iter(arrays.values())) for arrays in self._updates] if coding.plain and not many else None
         self._room: NDArray[np.float32] | None = None
 
     def slices(self) -> list[slice]:
@@ -74,8 +73,7 @@ class UpdateBlocks:
     @property
     def sums(self) -> bool:
         """Whether `weighted_sum` is there: updates that nobody coded need no way of their own."""
-        plain = is_plain(self._coding.form, self._coding.layout.size)
-        return not plain and isinstance(self._coding.codec, SumsCoded)
+        return not self._coding.plain and isinstance(self._coding.codec, SumsCoded)
 
     def weighted_sum(self, weights: NDArray[np.int64], block: slice, out: Buffer, *, divisor: int) -> None:
         """Set ``out`` to a block of ``sum over k of weights[k] / divisor * updates[k]``, if the codec `sums` itself.

@@ -4,12 +4,13 @@ import msgspec
 
 from tierwise.core.coded_framing import CodedUpdates
 from tierwise.core.coding import Codec
+from tierwise.core.ids import TierName
 from tierwise.core.tiers import CodecChoice, Tier
 from tierwise.plugins.manager import Plugins
 
 
 class Codecs:
-    """Makes the codec of each tier, once; since codecs are pure, one serves all.
+    """Makes each codec once; since codecs are pure, one serves all.
 
     Parameters
     ----------
@@ -20,6 +21,7 @@ class Codecs:
     def __init__(self, plugins: Plugins) -> None:
         self._plugins = plugins
         self._made: dict[bytes, Codec] = {}
+        self._updates: dict[TierName, CodedUpdates] = {}
 
     def __call__(self, choice: CodecChoice) -> Codec:
         """Return a codec.
@@ -36,4 +38,6 @@ class Codecs:
 
     def of(self, tier: Tier) -> CodedUpdates:
         """Return how a tier's updates are coded; raises as a call does."""
-        return CodedUpdates(self(tier.codec), tier.codec.name, tier.layout.aggregated)
+        if tier.name not in self._updates:
+            self._updates[tier.name] = CodedUpdates(self(tier.codec), tier.codec.name, tier.layout.aggregated)
+        return self._updates[tier.name]
