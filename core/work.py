@@ -179,12 +179,11 @@ def perform(
     body, delta = blank(after.layout)
     with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is seen in the next line
         np.subtract(after.buffer, base.part(Role.AGGREGATE).buffer, out=delta.buffer)
-    # A difference is finite only if both are; so only what is in no difference is looked at by itself.
-    if not all_finite(delta.buffer) or not (after is fit.weights or all_finite(fit.weights.buffer)):
-        raise DeviceError(f"training gave values that are not finite: {_remedies(job.tier, data)}")
-    local = fit.weights.part(Role.LOCAL)
-    trained = Trained(body, name(job, body), fit.samples, local if local.layout.tensors else None)
-    return JobDone(metrics, trained)
+        # A difference is finite only if both are; so only what is in no difference is looked at by itself.
+        if not all_finite(delta.buffer) or not (after is fit.weights or all_finite(fit.weights.buffer)):
+            raise DeviceError(f"training gave values that are not finite: {_remedies(job.tier, data)}")
+    local = fit.weights.part(Role.LOCAL) if job.tier.layout.part(Role.LOCAL).tensors else None
+    return JobDone(metrics, Trained(body, name(job, body), fit.samples, local))
 
 
 def _remedies(tier: Tier, data: LocalData) -> str:
