@@ -14,8 +14,8 @@ from tierwise.core import messages as m
 from tierwise.core.envelope import (
     HEADER_LIMIT,
     PROTOCOL_VERSION,
-    common_version,
     Letter,
+    common_version,
     open_from_coordinator,
     open_from_device,
     seal,
