@@ -25,8 +25,7 @@ def all_finite(values: Buffer) -> bool:
     """Tell whether there is neither an infinity nor a NaN among some values, shape ``(n,)``."""
     # A sum of squares shows both, and is one pass without an array of its own. Large values may overflow there.
     with np.errstate(over="ignore", invalid="ignore"):
-        square = float(np.dot(values, values))
-    return math.isfinite(square) or bool(np.isfinite(values).all())
+        return math.isfinite(np.dot(values, values)) or bool(np.isfinite(values).all())
 
 
 class Role(StrEnum):

@@ -202,13 +202,13 @@ def perform(
         np.subtract(after.buffer, base.part(Role.AGGREGATE).buffer, out=delta.buffer)
         if job.lost is not None:
             delta.buffer += job.lost
-    # A difference is finite only if both are; so only what is in no difference is looked at by itself.
-    if not all_finite(delta.buffer) or not (after is fit.weights or all_finite(fit.weights.buffer)):
-        raise DeviceError(f"training gave values that are not finite: {_remedies(job.tier, data)}")
+        # A difference is finite only if both are; so only what is in no difference is looked at by itself.
+        if not all_finite(delta.buffer) or not (after is fit.weights or all_finite(fit.weights.buffer)):
+            raise DeviceError(f"training gave values that are not finite: {_remedies(job.tier, data)}")
     coding = CodedUpdates(codec, job.tier.codec.name, after.layout)
     body, lost = _coded(delta.buffer, uncoded, coding, derive_seed(job.seed, "codec"))
-    local = fit.weights.part(Role.LOCAL)
-    return JobDone(metrics, Trained(body, name(job, body), fit.samples, local if local.layout.tensors else None, lost))
+    local = fit.weights.part(Role.LOCAL) if job.tier.layout.part(Role.LOCAL).tensors else None
+    return JobDone(metrics, Trained(body, name(job, body), fit.samples, local, lost))
 
 
 def _coded(

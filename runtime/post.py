@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from tierwise.core import messages as m
 from tierwise.core.edges import CoordinatorTransport, LetterTransport
 from tierwise.core.envelope import PROTOCOL_VERSION, Letter, seal
+from tierwise.core.events import Refusal
 from tierwise.core.ids import DeviceId, GroupId
 
 
@@ -31,6 +32,7 @@ class Post:
     """
 
     def __init__(self, transport: CoordinatorTransport | LetterTransport) -> None:
+        self._latest = Letter(m.Refused(refusal=Refusal.STALE, reason=""))
         # Asking what it takes costs more than posting does, so that is asked once.
         self._direct = transport if isinstance(transport, LetterTransport) else None
         self._transport = None if isinstance(transport, LetterTransport) else transport
@@ -46,7 +48,9 @@ class Post:
     ) -> None:
         """Post a message for one device."""
         if self._direct is not None:
-            self._direct.hand(device, Letter(message, body, version=version))
+            if message is not self._latest.message or body:
+                self._latest = Letter(message, body, version=version)
+            self._direct.hand(device, self._latest)  # the same letter, when many are told the same
         else:
             self._queue.put_nowait(_ToDevice(device, seal(message, body, version=version)))
 

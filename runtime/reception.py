@@ -97,6 +97,7 @@ class Reception:
         self._spool = spool
         self._compute = compute
         self._codecs = codecs
+        self._latest_receipt = m.Receipt(cohort=CohortId(""), refusal=None, reason="")
 
     async def take(self, arrived: Arrived | ConnectionLost, at: float) -> None:
         """Handle one thing that came; a device's mistakes become notices and refusals, never errors.
@@ -179,7 +180,7 @@ class Reception:
         if blob is not None:
             self._spool.settle(blob, logged=rejected is None)
         if rejected is None:
-            self._post.to_device(device, m.Receipt(cohort=cohort, refusal=None, reason=""))
+            self._post.to_device(device, self._receipt(cohort))
         else:
             self._start_soon(self._reply, device, cohort, rejected)
 
@@ -289,11 +290,17 @@ class Reception:
     async def _reply(self, device: DeviceId, cohort: CohortId, rejected: Rejected | None) -> None:
         """Send the receipt, and stop waiting for a participant whose contribution cannot be used."""
         if rejected is None or rejected.refusal is Refusal.DUPLICATE:  # it counts already: only the receipt was lost
-            self._post.to_device(device, m.Receipt(cohort=cohort, refusal=None, reason=""))
+            self._post.to_device(device, self._receipt(cohort))
             return
         if rejected.refusal in _UNUSABLE:
             await self._report_fault(device, cohort, rejected.refusal, rejected.reason)
         self._post.to_device(device, m.Receipt(cohort=cohort, refusal=rejected.refusal, reason=rejected.reason))
+
+    def _receipt(self, cohort: CohortId) -> m.Receipt:
+        """Return the word that a contribution counts: the same message for all of a cohort."""
+        if self._latest_receipt.cohort != cohort:
+            self._latest_receipt = m.Receipt(cohort=cohort, refusal=None, reason="")
+        return self._latest_receipt
 
     async def _report_fault(self, device: DeviceId, cohort: CohortId | None, refusal: Refusal, reason: str) -> None:
         found = self._federation.state.devices.get(device)

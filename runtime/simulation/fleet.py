@@ -10,7 +10,7 @@ import asyncio
 import heapq
 import itertools
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -162,15 +162,15 @@ class SimulatedFleet:
         """Let a letter travel to one device."""
         found = self._devices.get(device)
         if found is not None:
-            self._deliver(found, letter, self._now())
+            self._deliver(asyncio.get_running_loop().time(), found, letter)
 
     def hand_round(self, group: GroupId, letter: Letter) -> None:
         """Let a letter travel to all devices of a group, to each over its own link."""
         self._retained[group] = letter
-        now = self._now()
+        now = asyncio.get_running_loop().time()
         for device in self._devices.values():
             if group in device.following:
-                self._deliver(device, letter, now)
+                self._deliver(now, device, letter)
 
     # -- the heap
 
@@ -181,7 +181,7 @@ class SimulatedFleet:
         self._clock = loop
         self._schedule_faults()
         for device in self._devices.values():
-            self._act(device, device.machine.start(loop.time()))
+            self._act(loop.time(), device, device.machine.start(loop.time()))
         await loop.attend(self)
 
     def happen(self, until: float) -> bool:
@@ -199,20 +199,24 @@ class SimulatedFleet:
                 loop.jump_to(due_at)
                 now = due_at
             _, _, happening, given = heapq.heappop(heap)
-            happening(*given)
+            happening(now, *given)
         return True
 
-    def _schedule(self, due_at: float, happening: Callable[[*Ts], None], *given: *Ts) -> None:
+    def _schedule(self, due_at: float, happening: Callable[[float, *Ts], None], *given: *Ts) -> None:
         heapq.heappush(self._heap, (due_at, next(self._order), happening, given))
 
-    def _deliver(self, device: _Device, letter: Letter, now: float) -> None:
-        for arrives_at in self._arrivals_at(device, Way.DOWN, now + letter.size / device.downlink_bytes_per_s):
+    def _deliver(self, now: float, device: _Device, letter: Letter) -> None:
+        arrives_at = now + letter.size / device.downlink_bytes_per_s
+        if self._links is None:
             self._schedule(arrives_at, self._arrive, device, letter)
+        elif not self._links.cut(device.name, now):
+            for each in self._links.arrivals(device.name, Way.DOWN, arrives_at):
+                self._schedule(each, self._arrive, device, letter)
 
-    def _arrive(self, device: _Device, letter: Letter) -> None:
-        if device.up and not self._cut(device.name):
+    def _arrive(self, now: float, device: _Device, letter: Letter) -> None:
+        if device.up and not self._cut(device.name, now):
             message = cast("CoordinatorMessage", letter.message)
-            self._act(device, device.machine.receive(message, letter.body, self._now()))
+            self._act(now, device, device.machine.receive(message, letter.body, now))
 
     # -- faults
 
@@ -220,13 +224,8 @@ class SimulatedFleet:
     def _forgetful(self) -> bool:
         return self._faults is not None and self._faults.forgetful
 
-    def _cut(self, name: DeviceId) -> bool:
-        return self._links is not None and self._links.cut(name, self._now())
-
-    def _arrivals_at(self, device: _Device, way: Way, due_at: float) -> Iterable[float]:
-        if self._links is None:
-            return (due_at,)
-        return () if self._links.cut(device.name, self._now()) else self._links.arrivals(device.name, way, due_at)
+    def _cut(self, name: DeviceId, now: float) -> bool:
+        return self._links is not None and self._links.cut(name, now)
 
     def _schedule_faults(self) -> None:
         if self._faults is None:
@@ -245,56 +244,62 @@ class SimulatedFleet:
                 noticed_at = crash.at_s + crash.noticed_after_s
                 self._schedule(noticed_at, self._lose, crash.device, "its agent crashed")
 
-    def _lose(self, name: DeviceId, reason: str) -> None:
+    def _lose(self, _now: float, name: DeviceId, reason: str) -> None:
         self._report(ConnectionLost(name, reason))
 
-    def _reconnect(self, device: _Device) -> None:
+    def _reconnect(self, now: float, device: _Device) -> None:
         if device.up:
-            self._act(device, device.machine.start(self._now()))
+            self._act(now, device, device.machine.start(now))
 
-    def _crash(self, device: _Device) -> None:
+    def _crash(self, _now: float, device: _Device) -> None:
         device.stop_work()
         device.up, device.following = False, ()
 
-    def _restart(self, device: _Device) -> None:
+    def _restart(self, now: float, device: _Device) -> None:
         if not device.up:
             device.up = True
             device.machine = self._make_machine(device.name, profile=device.profile)
-            self._act(device, device.machine.start(self._now()))
+            self._act(now, device, device.machine.start(now))
 
     # -- what devices do
 
-    def _act(self, device: _Device, actions: tuple[do.Action, ...]) -> None:
+    def _act(self, now: float, device: _Device, actions: tuple[do.Action, ...]) -> None:
         for action in actions:
             match action:
                 case do.Send():
-                    self._send(device, action)
-                case do.Follow():
-                    self._follow(device, (action.group, *action.also))
+                    self._send(now, device, action)
                 case do.StartJob():
-                    self._start_job(device, action.job)
+                    self._start_job(now, device, action.job)
+                case do.Follow():
+                    self._follow(now, device, (action.group, *action.also))
                 case do.StopJob():
                     device.stop_work()
                 case do.KeepTarget():
                     self.kept[device.name] = action.model  # the coordinator's result has the model itself
                 case do.Leave():
                     pass  # the machine knows
-        self._schedule_tick(device)
+        due_at = device.machine.due_at
+        if due_at is not None and due_at < device.ticks_at:
+            device.ticks_at = due_at
+            self._schedule(due_at, self._tick, device, due_at)
 
-    def _follow(self, device: _Device, groups: tuple[GroupId, ...]) -> None:
+    def _follow(self, now: float, device: _Device, groups: tuple[GroupId, ...]) -> None:
         before, device.following = device.following, groups
         for group in newly_followed(before, groups):
             if group in self._retained:
-                self._deliver(device, self._retained[group], self._now())
+                self._deliver(now, device, self._retained[group])
 
-    def _send(self, device: _Device, action: do.Send) -> None:
+    def _send(self, now: float, device: _Device, action: do.Send) -> None:
         letter = Letter(action.message, action.body, vouched=self._vouches)
-        travel_s = letter.size / device.uplink_bytes_per_s
-        for arrives_at in self._arrivals_at(device, Way.UP, self._now() + travel_s):
+        arrives_at = now + letter.size / device.uplink_bytes_per_s
+        if self._links is None:
             self._schedule(arrives_at, self._reach, device.name, letter)
+        elif not self._links.cut(device.name, now):
+            for each in self._links.arrivals(device.name, Way.UP, arrives_at):
+                self._schedule(each, self._reach, device.name, letter)
 
-    def _reach(self, name: DeviceId, letter: Letter) -> None:
-        if not self._cut(name):
+    def _reach(self, now: float, name: DeviceId, letter: Letter) -> None:
+        if not self._cut(name, now):
             self._report(Arrived(name, letter))
 
     def _report(self, arrived: Arrived | ConnectionLost) -> None:
@@ -302,42 +307,31 @@ class SimulatedFleet:
             self._reported = True
             self._arrivals.put_nowait(arrived)
 
-    def _start_job(self, device: _Device, job: Job) -> None:
+    def _start_job(self, now: float, device: _Device, job: Job) -> None:
         fits = job.purpose is Purpose.FIT
         duration_s = job.tier.cost.compute_s(
             device.profile,
             fit_samples=job.budget.samples(len(device.data.train)) if fits else 0,
             evaluate_samples=len(device.data.holdout),
         )
-        due_at = self._now() + duration_s
-        device.work = self._workers.begin(device.name, job, due_at)
-        self._schedule(due_at, self._finish, device, job, device.work)
+        due_at = now + duration_s
+        work = device.work = self._workers.begin(device.name, job, due_at)
+        self._schedule(due_at, self._finish, device, job, work)
 
-    def _finish(self, device: _Device, job: Job, work: BegunJob) -> None:
+    def _finish(self, now: float, device: _Device, job: Job, work: BegunJob) -> None:
         if device.work is not work:
             return  # it was stopped
         device.work = None
         done = work.take()
-        now = self._now()
         if isinstance(done, JobFailed):
-            self._act(device, device.machine.job_failed(job.cohort, done.reason, now))
+            self._act(now, device, device.machine.job_failed(job.cohort, done.reason, now))
         else:
-            self._act(device, device.machine.job_done(job.cohort, done, now))
+            self._act(now, device, device.machine.job_done(job.cohort, done, now))
 
-    def _schedule_tick(self, device: _Device) -> None:
-        due_at = device.machine.due_at
-        if due_at is not None and due_at < device.ticks_at:
-            device.ticks_at = due_at
-            self._schedule(due_at, self._tick, device, due_at)
-
-    def _tick(self, device: _Device, at: float) -> None:
+    def _tick(self, now: float, device: _Device, at: float) -> None:
         if at != device.ticks_at:
             return
         device.ticks_at = math.inf
         if device.up:
             due_at = device.machine.due_at
-            self._act(device, () if due_at is None or due_at > at else device.machine.tick(self._now()))
-
-    @staticmethod
-    def _now() -> float:
-        return asyncio.get_running_loop().time()
+            self._act(now, device, () if due_at is None or due_at > at else device.machine.tick(now))

@@ -23,6 +23,7 @@ from tierwise.runtime.own_data import OwnData
 from tierwise.runtime.policies import Policies
 from tierwise.runtime.result import FederationResult
 from tierwise.runtime.simulation.clock import SimulationStalledError, VirtualTimeLoop
+from tierwise.runtime.simulation.collecting import rare_collections
 from tierwise.runtime.simulation.fleet import DeviceSpec, SimulatedFleet
 from tierwise.runtime.simulation.hiring import hire
 from tierwise.runtime.simulation.workers import Workers
@@ -135,7 +136,7 @@ def simulate(
         return Simulation(result, await store.records(), coordinator.federation.latest_at)
 
     try:
-        with one_thread(), hire(workers, devices, settings.task, plugins, stop, name) as hired:
+        with one_thread(), rare_collections(), hire(workers, devices, settings.task, plugins, stop, name) as hired:
             return run_virtually(main(hired))
     except SimulationStalledError as error:
         raise SimulationStalledError(f"the simulation can never go on: {_missing(reached)}") from error

@@ -17,7 +17,7 @@ from tierwise.core.metrics import Metric
 from tierwise.core.standardising import MEAN
 from tierwise.core.tiers import CodecChoice, Cost, Tier
 from tierwise.core.weights import Layout, Role, TensorSpec, Weights
-from tierwise.core.work import Job, perform
+from tierwise.core.work import MODELS, Job, ModelReader, origin_name, perform
 from tierwise.plugins.codecs.halves import Float16Codec, HalfOptions
 from tierwise.plugins.codecs.plain import Float32Codec
 
@@ -77,6 +77,39 @@ def test_an_update_is_what_training_changed_of_what_is_aggregated():
     assert delta.buffer.tolist() == [1, 1, 1]
     assert done.trained.blob == hashlib.sha256(done.trained.body).hexdigest() == delta.identity
     assert done.trained.samples == 4
+
+
+def test_an_update_can_be_named_for_what_it_was_made_from():
+    def name_of(given):
+        return perform(given, Adder(), PLAIN, DATA, StopToken(), name=origin_name).trained.blob
+
+    one = job()
+    others = [
+        dataclasses.replace(one, seed=2),
+        dataclasses.replace(one, cohort=CohortId("g1.r2")),
+        job(model=Weights(LAYOUT, MODEL.buffer + 1)),
+    ]
+    assert name_of(one) == name_of(job())
+    assert len({name_of(one), *map(name_of, others)}) == 4
+    assert len(name_of(one)) == 64
+
+
+def test_a_reader_reads_a_model_once_and_other_memory_anew():
+    read, one = ModelReader(), job()
+    assert read(one) is read(dataclasses.replace(one, seed=2)) == MODEL
+    again = job()
+    assert read(again) is not read(one)
+    damaged = memoryview(bytes([*again.model[:-1], 1]))
+    with pytest.raises(DeviceError, match="does not have the hash"):
+        read(dataclasses.replace(again, model=damaged))
+
+
+def test_a_reader_keeps_few_models():
+    read = ModelReader()
+    jobs = [job(model=Weights(LAYOUT, MODEL.buffer + number)) for number in range(MODELS + 1)]
+    models = [read(one) for one in jobs]
+    assert read(jobs[-1]) is models[-1]
+    assert read(jobs[0]) is not models[0]
 
 
 def test_the_metrics_are_of_the_model_that_came():
