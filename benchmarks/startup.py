@@ -4,9 +4,9 @@ Each is a process of its own, from its start to its end. Beside it, a Python tha
 one that imports the libraries without which the program can do nothing of the kind: click for the help of the program;
 click, NumPy, anyio and msgspec for a command, and for all that `tierwise.runtime` offers.
 
-On a machine that does other things, too, the time by the clock is longer than what the processor has spent on it, which is
-shown for the help of the program. Byte code and libraries are in the page cache. Every repetition runs them all, one after the other, and ratios are
-medians over repetitions.
+On a machine that does other things, too, the time by the clock is longer than what the processor has spent on it,
+which is shown for the help of the program. Byte code and libraries are in the page cache. Every repetition runs them
+all, one after the other, and ratios are medians over repetitions.
 """
 
 import os
