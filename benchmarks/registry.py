@@ -9,8 +9,8 @@ LIMIT_S: Final = 120.0
 """What a benchmark may take that is not named below; most take half of it."""
 LIMITS_S: Final = {"coordinator_memory": 240.0, "exchange": 240.0, "grouping": 240.0, "mqtt_fleet": 240.0}
 ARGUMENTS: Final = {
-    "coordinator_memory": ("--devices", "10", "50"),
-    "exchange": ("--seeds", "1"),
+    "coordinator_memory": ("--devices", "4", "16"),
+    "exchange": ("--seeds", "1", "--rounds", "8"),
     "mqtt_fleet": ("--rounds", "5"),
     "mqtt_round": ("--rounds", "100"),
 }

@@ -27,7 +27,9 @@ def named(names: list[str]) -> list[Benchmark]:
 def told(outcome: Outcome) -> str:
     """Say in a line what came of a benchmark."""
     if outcome.result is None:
-        return f"skipped: {outcome.skipped}" if outcome.failure is None else "FAILED"
+        return (
+            f"skipped: {outcome.skipped}" if outcome.failure is None else f"FAILED: {outcome.failure}".splitlines()[0]
+        )
     goals = [row.met for row in outcome.result.rows if row.met is not None]
     return f"{outcome.result.seconds:.0f} s, {len(outcome.result.rows)} figures, {sum(goals)} of {len(goals)} goals met"
 
