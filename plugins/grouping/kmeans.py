@@ -138,7 +138,7 @@ def _centres(points: NDArray[np.float64], k: int, seed: int) -> NDArray[np.float
     if k < 2:
         return np.asarray(points.mean(axis=0, keepdims=True))
     from sklearn.cluster import KMeans
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # scikit-learn brings it
+    from threadpoolctl import threadpool_limits  # scikit-learn brings it
 
     # With several threads, sums are added in the order in which they come ready, and so can differ in their last bits.
     with threadpool_limits(limits=1, user_api="openmp"):
