@@ -32,7 +32,7 @@ from tierwise.runtime.simulation.shared_memory import OwnMemory
 from tierwise.runtime.simulation.waiting_jobs import MOST, Begun, Outcome, WaitingJobs
 from tierwise.runtime.simulation.workers import BegunJob, JobFailed
 
-_BATCH_S: Final = 0.003
+_BATCH_S: Final = 0.01
 """Work that is sent at once, if it is of jobs so small: what a message costs is little beside it."""
 _ROOM: Final = 2
 """Batches that a process has at the most: one that it does, one that comes next."""

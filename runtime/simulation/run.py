@@ -86,9 +86,9 @@ def simulate(
         What the coordinator itself holds, as for a `tierwise.runtime.Coordinator`.
     workers
         Who does the devices' jobs: 1 for this thread; more for so many processes; None for as many as there are
-        processors. Processes pay where a device's training takes a millisecond or more. Each of them makes the learners
-        anew, whose classes it has to be able to import. One that computes in threads of its own has to give the same
-        bytes with any number of them.
+        processors. Processes pay where a device trains for several milliseconds, and processors are idle. Each of them
+        makes the learners anew, whose classes it has to be able to import. One that computes in threads of its own has
+        to give the same bytes with any number of them.
 
     Raises
     ------

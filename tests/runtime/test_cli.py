@@ -174,6 +174,8 @@ def test_version() -> None:
         (["simulate"], "Missing argument 'FILE.toml'. (see `tierwise simulate --help`)"),
         (["simulate", "none.toml"], "none.toml: there is no such file"),
         (["simulate", "x.toml", "--seed", "-1"], None),
+        (["simulate", "x.toml", "--workers", "0"], None),
+        (["simulate", "x.toml", "--workers", "some"], None),
         (["plugins", "--kind", "prob"], None),
         (["--nonsense"], None),
     ],
@@ -288,6 +290,15 @@ def test_the_same_seed_gives_the_same_files(tmp_path, small) -> None:
     assert [(tmp_path / "a" / name).read_bytes() for name in names] == [
         (tmp_path / "b" / name).read_bytes() for name in names
     ]
+
+
+def test_worker_processes_give_the_same_files(tmp_path, small) -> None:
+    for name, workers in (("alone", "1"), ("together", "2"), ("auto", "auto")):
+        code, _, err = tierwise("simulate", small, "--out", tmp_path / name, "--workers", workers)
+        assert code == 0, err
+    for file in (tmp_path / "alone").iterdir():
+        assert file.read_bytes() == (tmp_path / "together" / file.name).read_bytes()
+        assert file.read_bytes() == (tmp_path / "auto" / file.name).read_bytes()
 
 
 def test_a_group_that_failed_is_1(tmp_path, small) -> None:
