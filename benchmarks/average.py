@@ -2,31 +2,48 @@
 
 For K buffers of n float32 each, GB/s counts the bytes of the buffers, once: what any sum has to read.
 
-- *read pass*: the same buffers read and nothing else, the bound that memory sets. It is the fastest that NumPy
-  offers, chosen anew for every case from those in `READS`.
+- *C read pass*: the same buffers read and nothing else, the bound that memory sets.
+- *C loop*: the same sum as C for this very machine, in any order of additions. Both are in average.c, compiled with
+  ``-O3 -march=native -ffast-math``; without a compiler they are left out.
 - *np.tensordot* of the stacked buffers: the usual one-liner; stacking is part of it, as the buffers come apart.
 - *np loop*: one buffer after the other into the result, with the product in an array made beforehand.
+- *float32*: `weighted_sum` of as many parameters; what codes them in fewer bytes has fewer to read.
 - *twin*: the NumPy specification of the kernel, which gives the same bits.
 
 Every repetition runs them all, one after the other, and ratios are medians over repetitions, so that a
-machine whose speed wanders does not decide the result.
+machine whose speed wanders does not decide the result. Times are of the thread on its processor.
 """
 
 import os
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # read when NumPy is imported
 
+import ctypes
+import shutil
 import statistics
+import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from report import Row, arguments, compared, report
 
-from tierwise.ext import KERNELS, _average_numpy, weighted_sum
+from tierwise.ext import (
+    KERNELS,
+    _average_numpy,
+    encode_bfloat16,
+    encode_int8,
+    weighted_sum,
+    weighted_sum_bfloat16,
+    weighted_sum_float16,
+    weighted_sum_int8,
+)
 
 Buffers = list[NDArray[np.float32]]
+Runs = dict[str, Callable[[], object]]
 
 CASES = (
     (8, 100_000),
@@ -36,39 +53,51 @@ CASES = (
     (32, 1_000_000),
     (100, 1_000_000),
     (8, 10_000_000),
+    (32, 10_000_000),
+    (16, 11_689_512),  # the parameters of ResNet-18
 )
 QUICK_CASES = ((8, 100_000), (32, 100_000), (8, 1_000_000))
-
-READS: dict[str, Callable[[NDArray[np.float32]], object]] = {
-    "int32 max": lambda x: x.view(np.int32).max(),
-    "float32 max": lambda x: x.max(),
-    "dot": lambda x: np.dot(x, x),
-}
+LARGE = 100_000_000
+"""Parameters of all buffers from which NumPy's ways and the twin are left out: they take seconds, and were seen."""
 
 
 def seconds(run: Callable[[], object]) -> float:
-    start = time.perf_counter()
+    start = time.thread_time()
     run()
-    return time.perf_counter() - start
+    return time.thread_time() - start
 
 
-def fastest_read(buffers: Buffers) -> str:
-    def median(read: Callable[[NDArray[np.float32]], object]) -> float:
-        return statistics.median(seconds(lambda: [read(x) for x in buffers]) for _ in range(5))
+def compiled() -> ctypes.CDLL | None:
+    """Compile average.c, or return None where there is no compiler."""
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if compiler is None:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        library = Path(folder) / "average.so"
+        flags = ["-O3", "-march=native", "-ffast-math", "-shared", "-fPIC"]
+        source = Path(__file__).with_suffix(".c")
+        subprocess.run([compiler, *flags, str(source), "-o", str(library)], check=True)
+        return ctypes.CDLL(str(library))
 
-    return min(READS, key=lambda name: median(READS[name]))
+
+def in_c(library: ctypes.CDLL, buffers: Buffers, coefficients: NDArray[np.float32]) -> Runs:
+    """Return the baselines in C."""
+    size = ctypes.c_size_t(buffers[0].size)
+    pointers = (ctypes.c_void_p * len(buffers))(*[x.ctypes.data for x in buffers])
+    out = np.zeros(buffers[0].size, np.float32)
+    factors, result = ctypes.c_void_p(coefficients.ctypes.data), ctypes.c_void_p(out.ctypes.data)
+    library.read_pass.restype = ctypes.c_float
+
+    def loop(_held: object = (coefficients, out)) -> None:
+        library.c_loop(pointers, factors, len(buffers), size, result)
+
+    return {"C read pass": lambda: library.read_pass(pointers, len(buffers), size), "C loop": loop}
 
 
-def measure(n_buffers: int, size: int, budget_s: float) -> Iterator[Row]:
-    rng = np.random.default_rng(0)
-    buffers = [rng.standard_normal(size, dtype=np.float32) for _ in range(n_buffers)]
-    weights = rng.integers(50, 500, n_buffers)
-    divisor = int(weights.sum())
-    coefficients = (weights / divisor).astype(np.float32)
-    out, product, twin_out = (np.zeros(size, np.float32) for _ in range(3))
+def in_numpy(buffers: Buffers, coefficients: NDArray[np.float32]) -> Runs:
+    """Return the baselines in NumPy."""
+    out, product, twin_out = (np.zeros_like(buffers[0]) for _ in range(3))
     held = tuple(buffers)
-    read_name = fastest_read(buffers)
-    read = READS[read_name]
 
     def loop() -> None:
         np.multiply(buffers[0], coefficients[0], out=out)
@@ -76,13 +105,15 @@ def measure(n_buffers: int, size: int, budget_s: float) -> Iterator[Row]:
             np.multiply(x, c, out=product)
             np.add(out, product, out=out)
 
-    runs: dict[str, Callable[[], object]] = {
-        "ours": lambda: weighted_sum(buffers, weights, out, divisor=divisor),
-        f"read pass ({read_name})": lambda: [read(x) for x in buffers],
+    return {
         "np.tensordot of a stack": lambda: np.tensordot(coefficients, np.stack(buffers), 1),
         "np loop": loop,
         "twin": lambda: _average_numpy.weighted_sum(held, coefficients, twin_out),
     }
+
+
+def timed(runs: Runs, budget_s: float) -> dict[str, list[float]]:
+    """Return the seconds of interleaved repetitions."""
     for run in runs.values():
         run()  # touches every page once before anything is timed
     round_s = sum(seconds(run) for run in runs.values())
@@ -90,7 +121,28 @@ def measure(n_buffers: int, size: int, budget_s: float) -> Iterator[Row]:
     for _ in range(max(5, min(50, int(budget_s / round_s)))):
         for name, run in runs.items():
             times[name].append(seconds(run))
+    return times
 
+
+def drawn(n_buffers: int, size: int) -> tuple[Buffers, NDArray[np.int64]]:
+    rng = np.random.default_rng(0)
+    return [rng.standard_normal(size, dtype=np.float32) for _ in range(n_buffers)], rng.integers(50, 500, n_buffers)
+
+
+GOALS = {"C read pass": 0.8, "C loop": 1.0, "np.tensordot of a stack": 1.0, "np loop": 1.0}
+
+
+def measure(library: ctypes.CDLL | None, n_buffers: int, size: int, budget_s: float) -> Iterator[Row]:
+    buffers, weights = drawn(n_buffers, size)
+    divisor = int(weights.sum())
+    coefficients = (weights / divisor).astype(np.float32)
+    out = np.zeros(size, np.float32)
+    runs: Runs = {"ours": lambda: weighted_sum(buffers, weights, out, divisor=divisor)}
+    if library is not None:
+        runs |= in_c(library, buffers, coefficients)
+    if n_buffers * size < LARGE or library is None:
+        runs |= in_numpy(buffers, coefficients)
+    times = timed(runs, budget_s)
     gigabytes = n_buffers * size * 4 / 1e9
     ours = times.pop("ours")
     for name, theirs in times.items():
@@ -101,7 +153,37 @@ def measure(n_buffers: int, size: int, budget_s: float) -> Iterator[Row]:
             baseline=name,
             baseline_value=gigabytes / statistics.median(theirs),
             ratio=statistics.median(b / a for a, b in zip(ours, theirs, strict=True)),
-            at_least=1 if name.startswith("np") else None,
+            at_least=GOALS.get(name),
+        )
+
+
+def coded(n_buffers: int, size: int, budget_s: float) -> Iterator[Row]:
+    """Measure sums of coded updates beside that of the float32."""
+    buffers, weights = drawn(n_buffers, size)
+    out = np.zeros(size, np.float32)
+    steps, scales = zip(*(encode_int8(x, seed=k) for k, x in enumerate(buffers)), strict=True)
+    halves = [x.astype(np.float16) for x in buffers]
+    bfloats = [encode_bfloat16(x) for x in buffers]
+    times = timed(
+        {
+            "float32": lambda: weighted_sum(buffers, weights, out, divisor=9),
+            "int8": lambda: weighted_sum_int8(steps, scales, weights, out, divisor=9),
+            "float16": lambda: weighted_sum_float16(halves, weights, out, divisor=9),
+            "bfloat16": lambda: weighted_sum_bfloat16(bfloats, weights, out, divisor=9),
+        },
+        budget_s,
+    )
+    whole = times.pop("float32")
+    millions = n_buffers * size / 1e6
+    for name, ours in times.items():
+        yield compared(
+            f"weighted_sum_{name} {n_buffers} x {size:,}",
+            millions / statistics.median(ours),
+            "million parameters/s",
+            baseline="float32",
+            baseline_value=millions / statistics.median(whole),
+            ratio=statistics.median(b / a for a, b in zip(ours, whole, strict=True)),
+            at_least=2.5 if name == "int8" else None,
         )
 
 
@@ -129,12 +211,15 @@ def error(n_buffers: int) -> Row:
 
 
 def main() -> None:
-    options = arguments("Measure tierwise.ext.weighted_sum.").parse_args()
+    options = arguments("Measure tierwise.ext.weighted_sum and its like.").parse_args()
+    library = compiled()
+    budget_s = 0.5 if options.quick else 4.0
     rows = [
         row
         for n_buffers, size in (QUICK_CASES if options.quick else CASES)
-        for row in measure(n_buffers, size, budget_s=0.5 if options.quick else 4.0)
+        for row in measure(library, n_buffers, size, budget_s)
     ]
+    rows += coded(8, 100_000 if options.quick else 10_000_000, budget_s)
     rows.append(error(100_000))
     report(f"Weighted sum, {KERNELS} kernels, one thread", rows, options.json)
 

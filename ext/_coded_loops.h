@@ -45,10 +45,27 @@ static inline uint32_t tw_mix(uint32_t x)
 }
 #endif
 
+#if TW_WIDTH == 16
+#define TW_STORE(p, v) _mm512_storeu_ps(p, v)
+#define TW_FETCH(p) _mm512_loadu_ps(p)
+#define TW_ALL_LANES(x) _mm512_set1_ps(x)
+#define TW_ADD_VECTORS(a, b) _mm512_add_ps(a, b)
+#define TW_MULTIPLY_VECTORS(a, b) _mm512_mul_ps(a, b)
+#elif TW_WIDTH == 8
+#define TW_STORE(p, v) _mm256_storeu_ps(p, v)
+#define TW_FETCH(p) _mm256_loadu_ps(p)
+#define TW_ALL_LANES(x) _mm256_set1_ps(x)
+#define TW_ADD_VECTORS(a, b) _mm256_add_ps(a, b)
+#define TW_MULTIPLY_VECTORS(a, b) _mm256_mul_ps(a, b)
+#endif
+
 #define TW_NAME tw_eight_halves
 #define TW_ITEM uint16_t
 #define TW_WIDEN(x) tw_from_half(x)
 #define TW_SPAN TW_BLOCK
+#if TW_WIDTH == 16 /* there was an extension of AVX2 for it, which has to be asked for by itself */
+#define TW_WIDEN_VECTOR(p) _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(p)))
+#endif
 #include "_eight.h"
 
 #define TW_NAME tw_eight_bfloats
@@ -61,7 +78,18 @@ static inline uint32_t tw_mix(uint32_t x)
 #define TW_ITEM int8_t
 #define TW_WIDEN(x) ((float)(x))
 #define TW_SPAN TW_SCALED
+#if TW_WIDTH == 16
+#define TW_WIDEN_VECTOR(p) _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(p))))
+#elif TW_WIDTH == 8
+#define TW_WIDEN_VECTOR(p) _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(p))))
+#endif
 #include "_eight.h"
+
+#undef TW_STORE
+#undef TW_FETCH
+#undef TW_ALL_LANES
+#undef TW_ADD_VECTORS
+#undef TW_MULTIPLY_VECTORS
 
 /* left[0:n] += right[0:n] */
 TW_TARGET static void TW_AT_LEVEL(tw_add)(float *TW_RESTRICT left, const float *TW_RESTRICT right, Py_ssize_t n)

@@ -1,7 +1,8 @@
 /* A loop over coordinates that adds the products of up to eight buffers: the law's first two rules.
 
    Included once for each type of buffer and level, with TW_NAME the function's name, TW_ITEM a buffer's type,
-   TW_WIDEN(x) what makes a float of an item, and TW_SPAN the coordinates after which the coefficients change. There is one loop for each number of buffers, once storing and once adding
+   TW_WIDEN(x) what makes a float of an item, and TW_SPAN the coordinates after which the coefficients change. Where the
+   compiler does badly at widening, TW_WIDEN_VECTOR(p) makes a vector of TW_WIDTH floats of the items at p. There is one loop for each number of buffers, once storing and once adding
    to what is there. It is C because Cython cannot say `restrict`, without which the compiler does not vectorise. */
 
 #ifndef TW_8
@@ -16,8 +17,24 @@
 #define TW_8 (TW_4 + ((TW_P(4) + TW_P(5)) + (TW_P(6) + TW_P(7))))
 #define TW_CASE(r)                                                      \
     case r:                                                             \
-        if (first) for (i = 0; i < n; i++) acc[i] = TW_##r;             \
-        else       for (i = 0; i < n; i++) acc[i] = acc[i] + TW_##r;    \
+        if (first) for (; i < n; i++) acc[i] = TW_##r;                  \
+        else       for (; i < n; i++) acc[i] = acc[i] + TW_##r;         \
+        break;
+/* The same for whole vectors; what is left over is for the loop above. */
+#define TW_A(a, b) TW_ADD_VECTORS(a, b)
+#define TW_V(k) TW_MULTIPLY_VECTORS(TW_ALL_LANES(c##k), TW_WIDEN_VECTOR(x##k + i))
+#define TW_V_1 TW_V(0)
+#define TW_V_2 TW_A(TW_V(0), TW_V(1))
+#define TW_V_3 TW_A(TW_V_2, TW_V(2))
+#define TW_V_4 TW_A(TW_V_2, TW_A(TW_V(2), TW_V(3)))
+#define TW_V_5 TW_A(TW_V_4, TW_V(4))
+#define TW_V_6 TW_A(TW_V_4, TW_A(TW_V(4), TW_V(5)))
+#define TW_V_7 TW_A(TW_V_4, TW_A(TW_A(TW_V(4), TW_V(5)), TW_V(6)))
+#define TW_V_8 TW_A(TW_V_4, TW_A(TW_A(TW_V(4), TW_V(5)), TW_A(TW_V(6), TW_V(7))))
+#define TW_VECTOR_CASE(r)                                                                                    \
+    case r:                                                                                                  \
+        if (first) for (; i + TW_WIDTH <= n; i += TW_WIDTH) TW_STORE(acc + i, TW_V_##r);                     \
+        else for (; i + TW_WIDTH <= n; i += TW_WIDTH) TW_STORE(acc + i, TW_A(TW_FETCH(acc + i), TW_V_##r));  \
         break;
 #define TW_LAST(k) (k < count ? k : 0)
 #define TW_LOAD(k)                                                                            \
@@ -33,8 +50,14 @@ TW_TARGET static void TW_AT_LEVEL(TW_NAME)(
 {
     for (; length > 0; acc += TW_SPAN, start += TW_SPAN, length -= TW_SPAN, coefficients++) {
         const Py_ssize_t n = length < TW_SPAN ? length : TW_SPAN;
-        Py_ssize_t i;
+        Py_ssize_t i = 0;
         TW_LOAD(0) TW_LOAD(1) TW_LOAD(2) TW_LOAD(3) TW_LOAD(4) TW_LOAD(5) TW_LOAD(6) TW_LOAD(7)
+#ifdef TW_WIDEN_VECTOR
+        switch (count) {
+            TW_VECTOR_CASE(1) TW_VECTOR_CASE(2) TW_VECTOR_CASE(3) TW_VECTOR_CASE(4)
+            TW_VECTOR_CASE(5) TW_VECTOR_CASE(6) TW_VECTOR_CASE(7) TW_VECTOR_CASE(8)
+        }
+#endif
         switch (count) {
             TW_CASE(1) TW_CASE(2) TW_CASE(3) TW_CASE(4) TW_CASE(5) TW_CASE(6) TW_CASE(7) TW_CASE(8)
         }
@@ -45,3 +68,4 @@ TW_TARGET static void TW_AT_LEVEL(TW_NAME)(
 #undef TW_ITEM
 #undef TW_WIDEN
 #undef TW_SPAN
+#undef TW_WIDEN_VECTOR

@@ -13,6 +13,9 @@
    and the compiler vectorises it for the level. The module calls it through a pointer `tw_name`, declared after
    the include, which `TW_CHOOSE(level, tw_name);` sets. Make the call long: a block or more, not a few items.
 
+   Where the compiler finds no good instruction, loops may name one: TW_WIDTH is how many floats a vector of the level
+   has for that, 8 or 16, and 0 at the plain level.
+
    A level only widens vectors. The operations and their order are the source's, so the bits are the same at every
    level, which each kernel's tests verify: contraction to fused multiply-adds is off by setup.py's flags, and loops
    may not call functions of libm.
@@ -37,17 +40,23 @@
 
 #define TW_TARGET
 #define TW_AT_LEVEL(name) TW_JOINED(name, _plain)
+#define TW_WIDTH 0
 #include TW_LOOPS
 #undef TW_TARGET
 #undef TW_AT_LEVEL
+#undef TW_WIDTH
 
 #if defined(__x86_64__) && defined(__GNUC__)
 
+#include <immintrin.h>
+
 #define TW_TARGET __attribute__((target("avx2")))
 #define TW_AT_LEVEL(name) TW_JOINED(name, _avx2)
+#define TW_WIDTH 8
 #include TW_LOOPS
 #undef TW_TARGET
 #undef TW_AT_LEVEL
+#undef TW_WIDTH
 
 /* clang knows no such attribute and takes the full width by itself; gcc may halve it when tuned for some processors. */
 #if defined(__clang__)
@@ -56,9 +65,11 @@
 #define TW_TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,prefer-vector-width=512")))
 #endif
 #define TW_AT_LEVEL(name) TW_JOINED(name, _avx512)
+#define TW_WIDTH 16
 #include TW_LOOPS
 #undef TW_TARGET
 #undef TW_AT_LEVEL
+#undef TW_WIDTH
 
 #define TW_CHOOSE(level, name) \
     ((name) = (level) == 2 ? name##_avx512 : (level) == 1 ? name##_avx2 : name##_plain)
