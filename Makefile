@@ -9,7 +9,7 @@ TOOLS := $(VENV)/.tools
 # A process of tests for each processor; what a file's tests share is made once.
 BESIDE := -n logical --dist loadfile
 # What the benchmarks share.
-NO_BENCHMARK := $(addprefix benchmarks/,broker.py crowd.py fleet.py packs.py programs.py report.py sending.py)
+NO_BENCHMARK := $(addprefix benchmarks/,attacks.py broker.py crowd.py fleet.py packs.py programs.py report.py sending.py)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all lint format bench docs clean
