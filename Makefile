@@ -8,11 +8,9 @@ READY := $(VENV)/.ready
 TOOLS := $(VENV)/.tools
 # A process of tests for each processor; what a file's tests share is made once.
 BESIDE := -n logical --dist loadfile
-# What the benchmarks share.
-NO_BENCHMARK := $(addprefix benchmarks/,attacks.py broker.py crowd.py fleet.py packs.py programs.py report.py sending.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint format bench docs clean
+.PHONY: help demo test test-all lint format bench bench-check docs clean
 
 help:  ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -36,11 +34,15 @@ format: $(TOOLS)  ## let ruff put the code in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(TOOLS)  ## every benchmark, each figure beside its baseline
-	for script in $(filter-out $(NO_BENCHMARK),$(wildcard benchmarks/*.py)); do $(BIN)/python $$script $(ARGS) || exit 1; done
+bench: $(TOOLS)  ## every benchmark, each figure beside its baseline, into benchmarks/results and the page about performance
+	$(BIN)/python benchmarks/run.py $(ARGS)
 
-docs: $(TOOLS)  ## write what the reference has from the code: plugins, commands, configuration, the protocol
+bench-check: $(TOOLS)  ## name each ratio that is worse by a fifth than in benchmarks/results
+	$(BIN)/python benchmarks/check.py $(ARGS)
+
+docs: $(TOOLS)  ## write what pages have from the code (plugins, commands, configuration, the protocol) and from benchmarks
 	$(BIN)/python docs/generating
+	$(BIN)/python benchmarks/page.py
 
 clean:  ## remove what building and testing left
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

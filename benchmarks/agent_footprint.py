@@ -24,7 +24,7 @@ import anyio
 import psutil
 from broker import mosquitto
 from packs import installed
-from report import Row, arguments, compared, report
+from report import Row, arguments, below, compared, report
 
 from tierwise.core import messages as m
 from tierwise.core.edges import Arrived
@@ -128,10 +128,7 @@ def rows(repetitions: int) -> Iterator[Row]:
         value = statistics.median(one[place] for one in agents)
         limit = statistics.median(one[place] for one in limits)
         row = compared(name, value / factor, unit, baseline="python, numpy, aiomqtt", baseline_value=limit / factor)
-        yield Row(
-            row.metric, row.value, row.unit, row.baseline, row.baseline_value, row.ratio,
-            goal=f"< {goal / factor:g} {unit}", met=value < goal,
-        )  # fmt: skip
+        yield below(row, goal / factor)
 
 
 def main() -> None:

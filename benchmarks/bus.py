@@ -312,7 +312,7 @@ def rows(n_subscribers: int, rates: dict[str, list[float]], latencies: dict[str,
 
 def main() -> None:
     options = arguments("Measure tierwise.core.bus.").parse_args()
-    size = (3, 2_000, 100) if options.quick else (10, 10_000, 500)
+    size = (3, 2_000, 100) if options.quick else (7, 5_000, 300)
     results = [row for n in (1, 10) for row in asyncio.run(measure(n, *size))]
     report("Event bus, one publisher, asyncio", results, options.json)
 

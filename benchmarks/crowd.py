@@ -1,4 +1,4 @@
-"""Fleets of many small devices, for benchmarks of simulations: two learners that are short, and hardware for each device.
+"""Fleets of many small devices, for benchmarks of simulations: two short learners, and hardware for each device.
 
 `copying` hands its weights back: what a simulation takes beyond that is its own. `plain-sgd` is a perceptron with one
 hidden layer, written down as one would without any framework, so that the same functions can be called in a bare loop.
@@ -74,7 +74,7 @@ class Copying:
         """Return zeros."""
         return Weights.zeros(self.layout)
 
-    def fit(self, weights: Weights, data: Dataset, *, seed: int, budget: FitBudget, stop: StopToken) -> Fit:
+    def fit(self, weights: Weights, _data: Dataset, *, seed: int, budget: FitBudget, stop: StopToken) -> Fit:  # noqa: ARG002
         """Copy."""
         stop.check()
         return Fit(copied(weights, seed), 1)
@@ -105,7 +105,7 @@ class PlainSgd:
         """Draw weights."""
         return Weights.of(dict(zip("abcd", drawn(seed), strict=True)))
 
-    def fit(self, weights: Weights, data: Dataset, *, seed: int, budget: FitBudget, stop: StopToken) -> Fit:
+    def fit(self, weights: Weights, data: Dataset, *, seed: int, budget: FitBudget, stop: StopToken) -> Fit:  # noqa: ARG002
         """Train on all samples, twice."""
         stop.check()
         after = weights.copy()

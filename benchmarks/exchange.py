@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from report import Row, arguments, compared, report
+from report import Row, arguments, compared, report, skip
 
 from tierwise.core import events as e
 from tierwise.core.hardware import HardwareProfile
@@ -92,6 +92,7 @@ def run(
     widths: tuple[int, ...],
     own: OwnData,
     seed: int,
+    rounds: int,
     exchange: Choice = ALONE,
     *,
     downward: bool = False,
@@ -112,7 +113,7 @@ def run(
         grouping=Choice(name="quantile", options={"by": "memory_bytes", "groups": len(widths)}),
         tiers=Choice(name="mlp", options=options),
         exchange=exchange,
-        stop=Choice(name="rounds", options={"rounds": ROUNDS}),
+        stop=Choice(name="rounds", options={"rounds": rounds}),
     )
     simulation = simulate(settings, devices, policies=policies, own=own)
     tested: dict[str, list[float]] = {}
@@ -138,15 +139,15 @@ def hardware_for(tier: Tier) -> HardwareProfile:
     )
 
 
-def learn(seed: int, train: Dataset, test: Dataset) -> dict[str, Learned]:
+def learn(seed: int, rounds: int, train: Dataset, test: Dataset) -> dict[str, Learned]:
     """Return what each way to learn gave, all on the same devices and data."""
     data, public = deal(train, seed)
     own = OwnData(public=public.features, test=test)
-    each = [run(data, (width,), own, seed) for width in WIDTHS]
+    each = [run(data, (width,), own, seed, rounds) for width in WIDTHS]
     return {
-        "alone": run(data, WIDTHS, own, seed),
-        "distilled": run(data, WIDTHS, own, seed, Choice(name="distill")),
-        "downward": run(data, WIDTHS, own, seed, downward=True),
+        "alone": run(data, WIDTHS, own, seed, rounds),
+        "distilled": run(data, WIDTHS, own, seed, rounds, Choice(name="distill")),
+        "downward": run(data, WIDTHS, own, seed, rounds, downward=True),
         "everybody": Learned(tuple(one.mean for one in each), max(one.simulated_s for one in each)),
     }
 
@@ -166,6 +167,7 @@ def rows(found: list[dict[str, Learned]]) -> Iterator[Row]:
                 baseline_value=baseline,
                 ratio=ratio,
                 at_least=None if name == "everybody" else 1.0,
+                better="more",
             )
     times = [one["downward"].simulated_s / one["alone"].simulated_s for one in found]
     yield compared(
@@ -180,12 +182,17 @@ def rows(found: list[dict[str, Learned]]) -> Iterator[Row]:
 
 def main() -> None:
     """Run it, and say how the seeds differ."""
-    options = arguments("Measure what the exchange `distill` and the option `downward` give.").parse_args()
+    parser = arguments("Measure what the exchange `distill` and the option `downward` give.")
+    parser.add_argument("--seeds", type=int, metavar="N", default=3, help="how many: each is a run of its own")
+    parser.add_argument("--rounds", type=int, metavar="N", default=ROUNDS, help="of each federation")
+    options = parser.parse_args()
+    if not PATH.exists():
+        skip(f"this needs {PATH}: name the directory of {PATH.name} in TIERWISE_DATA")
     with np.load(PATH) as data:
         train, test = images(data, "train"), images(data, "test")
     found = []
-    for seed in range(1 if options.quick else 3):
-        found.append(learn(seed, train, test))
+    for seed in range(1 if options.quick else options.seeds):
+        found.append(learn(seed, options.rounds, train, test))
         for name, one in found[-1].items():
             tiers = ", ".join(f"{value:.3f}" for value in one.of_tiers)
             print(f"seed {seed}, {name}: {one.mean:.3f} (tiers {tiers}), {one.simulated_s:.1f} simulated s", flush=True)

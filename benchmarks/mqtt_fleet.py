@@ -47,9 +47,11 @@ def rows(devices: int, rounds: int) -> Iterator[Row]:
 
 
 def main() -> None:
-    options = arguments("Measure a fleet of hundreds of agents over MQTT.").parse_args()
+    parser = arguments("Measure a fleet of hundreds of agents over MQTT.")
+    parser.add_argument("--rounds", type=int, metavar="N", default=10, help="with all agents")
+    options = parser.parse_args()
     allow_files()
-    devices, rounds = (30, 3) if options.quick else (500, 10)
+    devices, rounds = (30, 3) if options.quick else (500, options.rounds)
     report(f"{devices} agents over MQTT, model of 100 kB", rows(devices, rounds), options.json)
 
 

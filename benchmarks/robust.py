@@ -158,12 +158,12 @@ def memory(count: int, size: int) -> Iterator[Row]:
         )
 
 
-def attacks(*, quick: bool) -> Iterator[Row]:
-    seeds, rounds = ((0,), 4) if quick else ((0, 1, 2), 20)
+def attacks(seeds: int, *, quick: bool) -> Iterator[Row]:
+    rounds = 4 if quick else 20
     reducers = ("mean", "median") if quick else ("mean", *REDUCERS)
 
     def mean_accuracy(aggregator: str, attack: str) -> float:
-        return statistics.mean(accuracy(aggregator, attack, rounds=rounds, seed=seed) for seed in seeds)
+        return statistics.mean(accuracy(aggregator, attack, rounds=rounds, seed=seed) for seed in range(seeds))
 
     clean = mean_accuracy("mean", "none")
     for aggregator in reducers:
@@ -183,14 +183,16 @@ def attacks(*, quick: bool) -> Iterator[Row]:
 
 
 def main() -> None:
-    options = arguments("Measure robust aggregation: speed, memory, and accuracy under attack.").parse_args()
+    parser = arguments("Measure robust aggregation: speed, memory, and accuracy under attack.")
+    parser.add_argument("--seeds", type=int, default=3, help="federations for each attack; their mean counts")
+    options = parser.parse_args()
     rows = [
         row
         for count, size in (QUICK_CASES if options.quick else CASES)
-        for row in speed(count, size, budget_s=0.3 if options.quick else 10.0)
+        for row in speed(count, size, budget_s=0.3 if options.quick else 4.0)
     ]
     rows += memory(32, 10_000 if options.quick else 1_000_000)
-    rows += attacks(quick=options.quick)
+    rows += attacks(1 if options.quick else options.seeds, quick=options.quick)
     report(f"Robust aggregation, {KERNELS} kernels, one thread", rows, options.json)
 
 

@@ -1,18 +1,19 @@
 """A simulation in one process beside a bare Python loop over the same clients, and beside pfl-research.
 
-- *copies*: 1,000 clients a round, whose learner returns a copy of its 10,000 float32: how many tasks per second come out
-  when a task is next to nothing, so that all of the time is the simulator's. With devices that are all alike, what they
-  do falls on the same virtual moments; with unlike ones nothing does.
-- *digits*: 100 clients a round train a 64-32-10 perceptron on their share of the digits, in plain NumPy, with minibatches
-  of 5, 2 epochs, a learning rate of 0.2: how much longer the whole run takes than the training alone.
+- *copies*: 1,000 clients a round, whose learner returns a copy of its 10,000 float32: how many tasks per second come
+  out when a task is next to nothing, so that all of the time is the simulator's. With devices that are all alike, what
+  they do falls on the same virtual moments; with unlike ones nothing does.
+- *digits*: 100 clients a round train a 64-32-10 perceptron on their share of the digits, in plain NumPy, with
+  minibatches of 5, 2 epochs, a learning rate of 0.2: how much longer the whole run takes than the training alone.
 
 Everything runs: the production coordinator with log, deadlines and receipts, and each device's own machine. Counted is
 the whole run, from enrolment to the closing evaluation. The baseline is one loop over the clients that calls the same
-functions and averages what comes back, in the same repetition. It is the limit, too: nothing simulates a client in less.
+functions and averages what comes back, in the same repetition. It is the limit, too: nothing simulates a client in
+less.
 
 ``--pfl PYTHON SCRIPT`` adds pfl-research: an interpreter that has it, and a script that runs the same two workloads
-(``--workload trivial --clients 1000 --rounds 20``, ``--workload digits --clients 100 --rounds 20``) and prints a line of
-JSON with ``clients``, ``rounds`` and ``total_s``.
+(``--workload trivial --clients 1000 --rounds 20``, ``--workload digits --clients 100 --rounds 20``) and prints a line
+of JSON with ``clients``, ``rounds`` and ``total_s``.
 """
 
 import os

@@ -80,6 +80,25 @@ class SurveyingReducer(Protocol):
 AnyReducer = Reducer | SurveyingReducer
 """What a plugin of the kind may be."""
 
+
+@runtime_checkable
+class Weighing(Protocol):
+    """What a `Reducer` also has whose result is a weighted sum of the updates.
+
+    Then nobody has to decode them first: codecs can sum what devices sent as it is (`tierwise.core.coding.SumsCoded`).
+    """
+
+    def weights(self, samples: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
+        """Return weights and a divisor, such that `reduce` gives ``sum over k of weights[k] / divisor * updates[k]``.
+
+        Parameters
+        ----------
+        samples
+            As for `Reducer.reduce`.
+        """
+        ...
+
+
 OptimizerState = Mapping[str, Buffer]
 """Named arrays, each of shape ``(n,)`` and dtype float32; empty before the first step."""
 

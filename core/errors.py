@@ -25,7 +25,6 @@
 A text names the thing, the value, and the way out.
 """
 
-import difflib
 from collections.abc import Iterable
 from typing import Self
 
@@ -164,5 +163,7 @@ class MalformedUpdateError(DeviceError):
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return ``" (did you mean 'x'?)"`` for the known name closest to ``name``, or an empty text."""
+    import difflib  # only who has made a mistake waits for it
+
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f" (did you mean {close[0]!r}?)" if close else ""

@@ -1,7 +1,9 @@
 """Grouping: a fleet in, groups of like hardware out."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, Protocol
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Final, Protocol, final
 
 import msgspec
 
@@ -15,6 +17,42 @@ MINIMUM: Final = 3
 """Devices in a group, and in a cohort at its close. With two, each could subtract its own update from the sum."""
 
 
+@final
+class Told(Mapping[DeviceId, str]):
+    """Reasons that are put into words when they are read: a million sentences take longer than a million places.
+
+    Parameters
+    ----------
+    devices
+        Of whom something can be told: a column ``device``, or a part of it.
+    tell
+        Tells it of a device, by its row in ``devices``; a pure function.
+    """
+
+    def __init__(self, devices: "pl.Series", tell: Callable[[int], str]) -> None:
+        self._devices = devices
+        self._tell = tell
+
+    def __getitem__(self, device: DeviceId) -> str:
+        return self._tell(self._rows[device])
+
+    def __iter__(self) -> Iterator[DeviceId]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._devices)
+
+    def __contains__(self, device: object) -> bool:
+        return device in self._rows
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
+    @cached_property
+    def _rows(self) -> dict[DeviceId, int]:
+        return {device: row for row, device in enumerate(self._devices.to_list())}
+
+
 class Grouping(msgspec.Struct, frozen=True, kw_only=True):
     """A policy's answer.
 
@@ -26,21 +64,22 @@ class Grouping(msgspec.Struct, frozen=True, kw_only=True):
         Why a device is in none.
     reasons
         Why a device is where it is, for people: ``tierwise explain`` shows it. A policy may leave any device out.
+        Where fleets are large, `Told` says it of those alone of whom somebody asks; that goes for ``unplaced``, too.
     """
 
     groups: tuple[tuple[DeviceId, ...], ...]
-    unplaced: dict[DeviceId, str] = {}
-    reasons: dict[DeviceId, str] = {}
+    unplaced: Mapping[DeviceId, str] = {}
+    reasons: Mapping[DeviceId, str] = {}
 
     def fault(self, fleet: Sequence[DeviceId]) -> str | None:
         """Say what is wrong with this as an answer for ``fleet``, or None."""
-        placed = [device for group in self.groups for device in group]
-        answered = [*placed, *self.unplaced]
-        if sorted(answered) != sorted(fleet):
-            twice = sorted({device for device in answered if answered.count(device) > 1})
+        answered = [device for group in self.groups for device in group]
+        answered.extend(self.unplaced)
+        there, asked = set(answered), set(fleet)
+        if len(answered) != len(there) or there != asked:
+            twice = sorted(device for device, times in Counter(answered).items() if times > 1)
             return (
-                f"devices answered twice: {twice}, forgotten: {sorted(set(fleet) - set(answered))}, "
-                f"unknown: {sorted(set(answered) - set(fleet))}"
+                f"devices answered twice: {twice}, forgotten: {sorted(asked - there)}, unknown: {sorted(there - asked)}"
             )
         for number, group in enumerate(self.groups):
             if len(group) < MINIMUM:

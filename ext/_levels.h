@@ -31,8 +31,12 @@
 #define TW_RESTRICT restrict
 #endif
 
+/* `name` may be a macro itself. */
+#define TW_JOINED(name, level) TW_JOINED_AS_THEY_ARE(name, level)
+#define TW_JOINED_AS_THEY_ARE(name, level) name##level
+
 #define TW_TARGET
-#define TW_AT_LEVEL(name) name##_plain
+#define TW_AT_LEVEL(name) TW_JOINED(name, _plain)
 #include TW_LOOPS
 #undef TW_TARGET
 #undef TW_AT_LEVEL
@@ -40,7 +44,7 @@
 #if defined(__x86_64__) && defined(__GNUC__)
 
 #define TW_TARGET __attribute__((target("avx2")))
-#define TW_AT_LEVEL(name) name##_avx2
+#define TW_AT_LEVEL(name) TW_JOINED(name, _avx2)
 #include TW_LOOPS
 #undef TW_TARGET
 #undef TW_AT_LEVEL
@@ -51,7 +55,7 @@
 #else
 #define TW_TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,prefer-vector-width=512")))
 #endif
-#define TW_AT_LEVEL(name) name##_avx512
+#define TW_AT_LEVEL(name) TW_JOINED(name, _avx512)
 #include TW_LOOPS
 #undef TW_TARGET
 #undef TW_AT_LEVEL

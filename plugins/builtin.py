@@ -307,6 +307,45 @@ def tierwise_exchanges() -> Iterable[PluginDescriptor]:
 
 
 @hookimpl
+def tierwise_codecs() -> Iterable[PluginDescriptor]:
+    """Announce the built-in codecs."""
+    yield PluginDescriptor(
+        kind=Kind.CODEC,
+        name="float32",
+        target="tierwise.plugins.codecs.plain:Float32Codec",
+        summary="Sends each value as it is, in 4 bytes.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.CODEC,
+        name="float16",
+        target="tierwise.plugins.codecs.halves:Float16Codec",
+        options="tierwise.plugins.codecs.halves:HalfOptions",
+        summary="Sends each value as a float16, in 2 bytes.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.CODEC,
+        name="bfloat16",
+        target="tierwise.plugins.codecs.halves:Bfloat16Codec",
+        options="tierwise.plugins.codecs.halves:HalfOptions",
+        summary="Sends each value as a bfloat16, in 2 bytes.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.CODEC,
+        name="int8",
+        target="tierwise.plugins.codecs.int8:Int8Codec",
+        options="tierwise.plugins.codecs.int8:Int8Options",
+        summary="Sends each value as one of 255 steps, rounded at random, in 1 byte (QSGD).",
+    )
+    yield PluginDescriptor(
+        kind=Kind.CODEC,
+        name="top-k",
+        target="tierwise.plugins.codecs.top_k:TopKCodec",
+        options="tierwise.plugins.codecs.top_k:TopKOptions",
+        summary="Sends the values of largest magnitude alone, with their places, in 8 bytes each.",
+    )
+
+
+@hookimpl
 def tierwise_stop_rules() -> Iterable[PluginDescriptor]:
     """Announce the built-in stop rules."""
     yield PluginDescriptor(

@@ -217,7 +217,7 @@ def explain(
             for number, tier in enumerate(offers)
         ),
         groups=tuple(groups),
-        unplaced=grouping.unplaced,
+        unplaced=dict(grouping.unplaced),
         warnings=tuple(warnings),
         devices=devices_explained,
     )

@@ -4,7 +4,7 @@ An answer that breaks its contract is the plugin's failure, not the devices': it
 the federation, while there are no groups), with a reason that names the plugin. Waiting would be for ever.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from tierwise.core import commands as c
@@ -39,7 +39,7 @@ def propose_groups(state: FederationState, given: i.GroupsProposed, _now: float)
         )
         for number, devices in enumerate(given.grouping.groups, start=1)
     )
-    return (e.GroupsFormed(groups=formed, unplaced=given.grouping.unplaced),)
+    return (e.GroupsFormed(groups=formed, unplaced=dict(given.grouping.unplaced)),)
 
 
 def propose_placements(state: FederationState, given: i.PlacementsProposed, _now: float) -> tuple[e.Event, ...]:
@@ -213,5 +213,5 @@ def _selection_fault(
     return None
 
 
-def _first_reasons(unplaced: dict[DeviceId, str]) -> str:
+def _first_reasons(unplaced: Mapping[DeviceId, str]) -> str:
     return "; ".join(f"{name}: {unplaced[name]}" for name in sorted(unplaced)[:3])

@@ -1,4 +1,7 @@
-"""Reads a fleet table for the policies: profiles, or the devices that can be compared, and why the others cannot."""
+"""Reads a fleet table for the policies: the devices that can be compared, and why the others cannot.
+
+Nothing here goes over devices one by one: a fleet may have a million.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,20 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tierwise.core.errors import ConfigurationError, nearest
-from tierwise.core.grouping import MINIMUM, Grouping
-from tierwise.core.hardware import HardwareProfile
+from tierwise.core.grouping import MINIMUM, Grouping, Told
 from tierwise.core.ids import DeviceId
 
 if TYPE_CHECKING:
     import polars as pl
 
 
-def profiles_of(fleet: "pl.DataFrame") -> dict[DeviceId, HardwareProfile]:
-    """Return the devices' profiles, sorted by id; how each quantity was known is not in a table."""
-    return {
-        DeviceId(row.pop("device")): HardwareProfile.declared(**{k: v for k, v in row.items() if v is not None})
-        for row in fleet.sort("device").iter_rows(named=True)
-    }
+def by_id(fleet: "pl.DataFrame", *columns: str) -> "pl.DataFrame":
+    """Return a fleet's rows in the order of ids: all its columns, or ``device`` and those that are named."""
+    table = fleet.select("device", *columns) if columns else fleet
+    return table if table.get_column("device").is_sorted() else table.sort("device")
+
+
+def named(devices: "pl.Series", rows: NDArray[np.intp]) -> tuple[DeviceId, ...]:
+    """Return the devices of some rows."""
+    return tuple(devices.gather(rows).to_list())
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +36,14 @@ class Comparable:
     Attributes
     ----------
     devices
-        Sorted by id.
+        A column of names, sorted.
     values
         Shape ``(n_devices, n_quantities)``, float64, finite.
     unplaced
         Why each of the others cannot be compared.
     """
 
-    devices: tuple[DeviceId, ...]
+    devices: "pl.Series"
     values: NDArray[np.float64]
     unplaced: dict[DeviceId, str]
 
@@ -58,21 +63,24 @@ class Comparable:
                     f"grouping policy {policy!r} goes by {name!r}, which no device of this fleet reports"
                     f"{nearest(name, known)}; they report {', '.join(known)}"
                 )
-        rows = fleet.sort("device")
-        devices = [DeviceId(device) for device in rows.get_column("device").to_list()]
+        rows = by_id(fleet, *quantities)
+        devices = rows.get_column("device")
         values = np.column_stack([rows.get_column(name).to_numpy() for name in quantities]).astype(np.float64)
         there = np.isfinite(values)
-        unplaced = {
-            devices[row]: "does not report " + ", ".join(np.array(quantities)[~there[row]])
-            for row in np.flatnonzero(~there.all(axis=1))
-        }
-        complete = np.flatnonzero(there.all(axis=1))
-        return cls(tuple(devices[row] for row in complete), values[complete], unplaced)
+        complete = np.asarray(there.all(axis=1))
+        if complete.all():
+            return cls(devices, values, {})
+        unplaced: dict[DeviceId, str] = {}
+        for known_of_some in np.unique(there[~complete], axis=0):
+            alike = np.flatnonzero((there == known_of_some).all(axis=1))
+            reason = "does not report " + ", ".join(np.array(quantities)[~known_of_some])
+            unplaced |= dict.fromkeys(named(devices, alike), reason)
+        return cls(devices.gather(np.flatnonzero(complete)), values[complete], unplaced)
 
     def too_few(self) -> Grouping:
         """Return the answer for a fleet in which not even one group can be formed."""
         reason = f"only {len(self.devices)} of the fleet's devices can be compared, a group needs at least {MINIMUM}"
-        return Grouping(groups=(), unplaced={**self.unplaced, **dict.fromkeys(self.devices, reason)})
+        return Grouping(groups=(), unplaced={**self.unplaced, **dict.fromkeys(self.devices.to_list(), reason)})
 
     def grouped(self, groups: Sequence[NDArray[np.intp]], tell: Callable[[int, int], str]) -> Grouping:
         """Return the answer.
@@ -80,12 +88,15 @@ class Comparable:
         Parameters
         ----------
         groups
-            Of row numbers, from the weakest to the strongest.
+            Of row numbers, from the weakest to the strongest; together they are all rows.
         tell
             Says why a device is where it is, by the numbers of its row and of its group.
         """
+        group_of = np.empty(len(self.devices), np.intp)
+        for number, rows in enumerate(groups):
+            group_of[rows] = number
         return Grouping(
-            groups=tuple(tuple(self.devices[row] for row in np.sort(group)) for group in groups),
+            groups=tuple(named(self.devices, np.flatnonzero(group_of == number)) for number in range(len(groups))),
             unplaced=self.unplaced,
-            reasons={self.devices[row]: tell(row, number) for number, group in enumerate(groups) for row in group},
+            reasons=Told(self.devices, lambda row: tell(row, int(group_of[row]))),
         )

@@ -5,21 +5,32 @@ Every device would go with the largest tier that it carries. Where fewer than th
 - they go to the next weaker group whose tier they carry, so that they lose as little as can be;
 - where there is no weaker group, others have to come down to them: from the groups above, the next one first, as many
   as are wanted and as those groups can spare, the slowest first; where they can spare too few, the whole of the next.
+
+Devices are rows of arrays here, in the order of their ids. Nothing goes over all of them one by one.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final
 
-from tierwise.core.grouping import MINIMUM
-from tierwise.core.ids import DeviceId
+import numpy as np
+from numpy.typing import NDArray
 
-Carried = Mapping[DeviceId, tuple[int, ...]]
-"""The numbers of the tiers that each device carries, ascending; without those that carry none."""
-_Groups = dict[int, list[DeviceId]]
+from tierwise.core.grouping import MINIMUM
+
+Carried = NDArray[np.bool_]
+"""Shape ``(n_devices, n_tiers)``: whether a device carries a tier; from the smallest tier to the largest."""
+Rows = NDArray[np.intp]
+Load = Callable[[Rows, int], NDArray[np.float64]]
 _NONE: Final = -1
 
 
-def settle(carried: Carried, load: Callable[[DeviceId, int], float]) -> dict[int, tuple[DeviceId, ...]]:
+def largest(carried: Carried) -> Rows:
+    """Return the number of the largest tier that each device carries, -1 for none."""
+    tiers = carried.shape[1]
+    return np.where(carried.any(axis=1), tiers - 1 - carried[:, ::-1].argmax(axis=1), _NONE)
+
+
+def settle(carried: Carried, load: Load) -> dict[int, Rows]:
     """Return who goes with which tier.
 
     Parameters
@@ -27,53 +38,53 @@ def settle(carried: Carried, load: Callable[[DeviceId, int], float]) -> dict[int
     carried
         What each device carries.
     load
-        How hard a tier, by its number, is for a device: of those who can come down, the ones with the most do.
+        How hard a tier, by its number, is for the devices of some rows: of those who can come down, the ones with the
+        most do.
 
     Returns
     -------
     dict
-        By the tier's number, ascending: at least three devices, sorted by id, all of whom carry it, while they do not
-        all carry any larger one. A device that cannot be in such a group is in none.
+        By the tier's number, ascending: the rows of at least three devices, ascending, all of whom carry it, while they
+        do not all carry any larger one. A device that cannot be in such a group is in none.
     """
-    groups: _Groups = {}
-    for device, tiers in carried.items():
-        groups.setdefault(tiers[-1], []).append(device)
-    for tier in sorted(groups, reverse=True):
-        if len(groups[tier]) < MINIMUM:
-            _go_down(groups, tier, carried)
-    for tier in sorted(groups):
-        if 0 < len(groups[tier]) < MINIMUM:
-            _fetch_down(groups, tier, carried, load)
-    settled: _Groups = {}
-    for devices in groups.values():
-        if len(devices) >= MINIMUM:
+    tiers = carried.shape[1]
+    place = largest(carried)
+    for tier in reversed(range(tiers)):
+        if len(members := np.flatnonzero(place == tier)) < MINIMUM:
+            _go_down(place, members, tier, carried)
+    for tier in range(tiers):
+        if 0 < np.count_nonzero(place == tier) < MINIMUM:
+            _fetch_down(place, tier, carried, load)
+    target = np.full(tiers + 1, _NONE)  # the last place is that of devices in no group
+    for tier in range(tiers):
+        members = np.flatnonzero(place == tier)
+        if len(members) >= MINIMUM:
             # Where a larger tier asks less of something, those who came together may carry one of their own.
-            common = set.intersection(*(set(carried[device]) for device in devices))
-            settled.setdefault(max(common), []).extend(devices)
-    return {tier: tuple(sorted(settled[tier])) for tier in sorted(settled)}
+            target[tier] = int(np.flatnonzero(carried[members].all(axis=0))[-1])
+    settled = target[place]
+    return {int(tier): np.flatnonzero(settled == tier) for tier in np.unique(target) if tier != _NONE}
 
 
-def _go_down(groups: _Groups, tier: int, carried: Carried) -> None:
-    weaker = [one for one, devices in groups.items() if devices and one < tier]
-    staying: list[DeviceId] = []
-    for device in groups[tier]:
-        target = max((one for one in weaker if one in carried[device]), default=_NONE)
-        (staying if target == _NONE else groups[target]).append(device)
-    groups[tier] = staying
+def _go_down(place: Rows, members: Rows, tier: int, carried: Carried) -> None:
+    there = np.bincount(place[place != _NONE], minlength=tier + 1)[:tier] > 0
+    for row in members:
+        lower = np.flatnonzero(there & carried[row, :tier])
+        if len(lower):
+            place[row] = lower[-1]
 
 
-def _fetch_down(groups: _Groups, tier: int, carried: Carried, load: Callable[[DeviceId, int], float]) -> None:
-    wanted = MINIMUM - len(groups[tier])
-    stronger = sorted(one for one, devices in groups.items() if one > tier and len(devices) >= MINIMUM)
-    moving: list[tuple[int, DeviceId]] = []
+def _fetch_down(place: Rows, tier: int, carried: Carried, load: Load) -> None:
+    sizes = np.bincount(place[place != _NONE], minlength=carried.shape[1])
+    wanted = MINIMUM - int(sizes[tier])
+    stronger = [one for one in range(tier + 1, len(sizes)) if sizes[one] >= MINIMUM]
+    moving = np.empty(0, np.intp)
     for donor in stronger:
-        able = sorted((d for d in groups[donor] if tier in carried[d]), key=lambda d: (-load(d, tier), d))
-        spare = min(len(groups[donor]) - MINIMUM, wanted - len(moving))
-        moving += [(donor, device) for device in able[:spare]]
+        able = np.flatnonzero((place == donor) & carried[:, tier])
+        slowest = able[np.argsort(-load(able, tier), kind="stable")]  # of equal ones, the first by id
+        spare = min(int(sizes[donor]) - MINIMUM, wanted - len(moving))
+        moving = np.concatenate((moving, slowest[:spare]))
     if len(moving) < wanted:
-        whole = (one for one in stronger if all(tier in carried[device] for device in groups[one]))
+        whole = (one for one in stronger if carried[place == one, tier].all())
         donor = next(whole, _NONE)
-        moving = [(donor, device) for device in groups.get(donor, ())]
-    for donor, device in moving:
-        groups[donor].remove(device)
-        groups[tier].append(device)
+        moving = np.flatnonzero(place == donor) if donor != _NONE else np.empty(0, np.intp)
+    place[moving] = tier

@@ -1,16 +1,18 @@
 """Groups of the devices that finish a round of the same tier, and of none larger, within the limits."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
-from tierwise.core.grouping import MINIMUM, Grouping
+from tierwise.core.grouping import MINIMUM, Grouping, Told
 from tierwise.core.hardware import HardwareProfile
-from tierwise.core.ids import DeviceId
 from tierwise.core.tiers import RoundLimits, Tier
-from tierwise.plugins.grouping._fleet import profiles_of
-from tierwise.plugins.grouping._settling import settle
+from tierwise.plugins.grouping._carrying import Bearers
+from tierwise.plugins.grouping._fleet import by_id, named
+from tierwise.plugins.grouping._settling import largest, settle
 
 if TYPE_CHECKING:
     import polars as pl
@@ -43,70 +45,71 @@ class DeadlinePolicy:
 
     def group(self, fleet: "pl.DataFrame", offers: Sequence[Tier], limits: RoundLimits) -> Grouping:
         """Divide the fleet by what each device carries of what is on offer."""
-        profiles = profiles_of(fleet)
-        carried = {device: _carried(profile, offers, limits) for device, profile in profiles.items()}
-        misfits = {device for device, tiers in carried.items() if not tiers}
-        taken = {
-            device: tiers or (0,) for device, tiers in carried.items() if tiers or self._options.misfits == "smallest"
-        }
+        table = by_id(fleet)
+        bearers, devices = Bearers.of(table), table.get_column("device")
+        carried = np.column_stack([bearers.carry(tier.cost, limits) for tier in offers])
+        misfits = np.asarray(~carried.any(axis=1))
+        if self._options.misfits == "smallest":
+            carried[misfits, 0] = True
 
-        def load(device: DeviceId, tier: int) -> float:
-            return limits.predict(offers[tier].cost, profiles[device]).round_s
+        def load(rows: NDArray[np.intp], tier: int) -> NDArray[np.float64]:
+            return bearers.round_s(offers[tier].cost, limits)[rows]
 
-        groups = settle(taken, load)
-        told = _Told(profiles, offers, limits, taken, misfits, groups)
+        groups = settle(carried, load)
+        place = np.full(len(devices), -1)
+        for tier, rows in groups.items():
+            place[rows] = tier
+        told = _Telling(bearers, offers, limits, largest(carried), misfits, place)
+        placed, left_out = np.flatnonzero(place >= 0), np.flatnonzero(place < 0)
         return Grouping(
-            groups=tuple(groups.values()),
-            unplaced={d: told.why_not(d) for d in profiles if not any(d in group for group in groups.values())},
-            reasons={device: told.why(device, tier) for tier, group in groups.items() for device in group},
+            groups=tuple(named(devices, rows) for rows in groups.values()),
+            unplaced=Told(devices.gather(left_out), lambda number: told.why_not(int(left_out[number]))),
+            reasons=Told(devices.gather(placed), lambda number: told.why(int(placed[number]))),
         )
 
 
-def _carried(profile: HardwareProfile, offers: Sequence[Tier], limits: RoundLimits) -> tuple[int, ...]:
-    return tuple(number for number, tier in enumerate(offers) if not limits.excesses(tier.cost, profile))
-
-
-class _Told:
-    """Says of each device why it is where it is."""
+class _Telling:
+    """Says of a device, by its row, why it is where it is."""
 
     def __init__(
         self,
-        profiles: Mapping[DeviceId, HardwareProfile],
+        bearers: Bearers,
         offers: Sequence[Tier],
         limits: RoundLimits,
-        taken: Mapping[DeviceId, tuple[int, ...]],
-        misfits: set[DeviceId],
-        groups: Mapping[int, Sequence[DeviceId]],
+        most: NDArray[np.intp],
+        misfits: NDArray[np.bool_],
+        place: NDArray[np.intp],
     ) -> None:
-        self._profiles = profiles
+        self._bearers = bearers
         self._offers = offers
         self._limits = limits
-        self._taken = taken
+        self._most = most
         self._misfits = misfits
-        self._groups = groups
+        self._place = place
+        self._formed = set(np.unique(place))
 
-    def why(self, device: DeviceId, tier: int) -> str:
+    def why(self, row: int) -> str:
         """Tell of a device that is in the group of a tier."""
-        if device in self._misfits:
-            return f"carries no tier on offer: {self._excess(device, 0)}; taken in with the smallest"
-        most, name = self._taken[device][-1], self._offers[tier].name
-        if most > tier and most in self._groups:
+        profile, tier = self._bearers.profile(row), int(self._place[row])
+        if self._misfits[row]:
+            return f"carries no tier on offer: {self._excess(profile, 0)}; taken in with the smallest"
+        most, name = int(self._most[row]), self._offers[tier].name
+        if most > tier and most in self._formed:
             return f"carries {self._offers[most].name}, and is here to bring the group of {name} to {MINIMUM} devices"
         if most > tier:
             return f"carries {self._offers[most].name}, but too few devices do to be a group, and {name} is next"
-        predicted = self._limits.predict(self._offers[tier].cost, self._profiles[device])
+        predicted = self._limits.predict(self._offers[tier].cost, profile)
         carries = f"carries {name}: a round takes {predicted.round_s:.3g} s of {self._limits.deadline_s:.3g} s"
-        larger = self._excess(device, tier + 1) if tier + 1 < len(self._offers) else "none is larger"
+        larger = self._excess(profile, tier + 1) if tier + 1 < len(self._offers) else "none is larger"
         return f"{carries}; {larger}"
 
-    def why_not(self, device: DeviceId) -> str:
+    def why_not(self, row: int) -> str:
         """Tell of a device that is in no group."""
-        if device in self._misfits:
-            return f"carries no tier on offer: {self._excess(device, 0)}"
-        name = self._offers[self._taken[device][-1]].name
+        if self._misfits[row]:
+            return f"carries no tier on offer: {self._excess(self._bearers.profile(row), 0)}"
+        name = self._offers[int(self._most[row])].name
         return f"carries {name}, but too few devices go with a tier that it carries: a group needs {MINIMUM}"
 
-    def _excess(self, device: DeviceId, tier: int) -> str:
+    def _excess(self, profile: HardwareProfile, tier: int) -> str:
         offer = self._offers[tier]
-        excesses = self._limits.excesses(offer.cost, self._profiles[device])
-        return f"with {offer.name}, {' and '.join(map(str, excesses))}"
+        return f"with {offer.name}, {' and '.join(map(str, self._limits.excesses(offer.cost, profile)))}"

@@ -53,7 +53,8 @@ class QuantilePolicy:
             return comparable.too_few()
         amounts = comparable.values[:, 0]
         order = np.argsort(amounts, kind="stable")  # stable: ties stay in the order of ids
-        places = np.argsort(order)
+        places = np.empty_like(order)
+        places[order] = np.arange(devices)
         groups = np.array_split(order, min(self._options.groups, devices // MINIMUM))
 
         def tell(row: int, _group: int) -> str:

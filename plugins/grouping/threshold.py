@@ -1,20 +1,25 @@
 """Groups by rules: conditions on a device's hardware, in the order from the weakest group to the strongest."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from tierwise.core.errors import ConfigurationError, nearest
-from tierwise.core.grouping import MINIMUM, Grouping
+from tierwise.core.grouping import MINIMUM, Grouping, Told
 from tierwise.core.ids import DeviceId
 from tierwise.core.tiers import RoundLimits, Tier
+from tierwise.plugins.grouping._fleet import by_id, named
 
 if TYPE_CHECKING:
     import polars as pl
 
 _Text = Annotated[str, msgspec.Meta(min_length=1)]
 _REST: Final = "no rule holds"
+_NOWHERE: Final = -1
+"""The place of a device that is left out; the others have the number of their rule, or that after the last one."""
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -83,46 +88,64 @@ class ThresholdPolicy:
         ConfigurationError
             If a condition cannot be applied to the fleet, or gives anything but true and false.
         """
-        table = fleet.sort("device")  # a condition may be one of the order, and rows come in any
-        devices = [DeviceId(device) for device in table.get_column("device").to_list()]
+        table = by_id(fleet)  # a condition may be one of the order, and rows come in any
+        devices = table.get_column("device")
         verdicts = [_judged(rule, condition, table) for rule, condition in self._conditions]
-        groups: list[list[DeviceId]] = [[] for _ in range(len(verdicts) + 1)]
-        reasons: dict[DeviceId, str] = {}
+        last = len(verdicts)
+        place = np.full(len(devices), last)
+        for number in reversed(range(last)):  # the first that holds is the last to be written
+            place[verdicts[number].fill_null(value=False).to_numpy()] = number
+        rest = np.flatnonzero(place == last)
         unplaced: dict[DeviceId, str] = {}
-        for device, told in zip(devices, zip(*verdicts, strict=True), strict=True):
-            place = told.index(True) if True in told else len(told)
-            why = self._named(place)
-            if place == len(told) and (None in told or self._options.otherwise == "leave-out"):
-                unknown = [rule.name for rule, holds in zip(self._options.rules, told, strict=True) if holds is None]
-                lacks = f"; of {', '.join(unknown)} it cannot be told, since it does not report all of it"
-                unplaced[device] = why + (lacks if unknown else "")
-            else:
-                groups[place].append(device)
-                reasons[device] = why
-        return self._merged(groups, reasons, unplaced)
+        for lacking, alike in _alike([verdict.is_null().to_numpy()[rest] for verdict in verdicts]):
+            if lacking or self._options.otherwise == "leave-out":
+                unplaced |= dict.fromkeys(named(devices, rest[alike]), self._not_placed(lacking))
+                place[rest[alike]] = _NOWHERE
+        return self._merged(devices, place, unplaced)
 
-    def _merged(
-        self, groups: list[list[DeviceId]], reasons: dict[DeviceId, str], unplaced: dict[DeviceId, str]
-    ) -> Grouping:
-        there = [place for place, devices in enumerate(groups) if devices]
-        for source, target in _mergers({place: len(groups[place]) for place in there}):
-            for device in groups[source]:
-                reasons[device] += f"; merged into the group of: {self._named(target)}"
-            groups[target] += groups[source]
-            groups[source] = []
-        formed = [tuple(sorted(devices)) for devices in groups if devices]
+    def _not_placed(self, lacking: Sequence[int]) -> str:
+        """Say of a device for which no rule holds why it is left out: of some rules, perhaps, that cannot be told."""
+        if not lacking:
+            return _REST
+        rules = ", ".join(self._options.rules[number].name for number in lacking)
+        return f"{_REST}; of {rules} it cannot be told, since it does not report all of it"
+
+    def _merged(self, devices: "pl.Series", place: NDArray[np.intp], unplaced: dict[DeviceId, str]) -> Grouping:
+        """Return the answer, with each place of too few merged into another."""
+        sizes = np.bincount(place[place != _NOWHERE], minlength=len(self._options.rules) + 1).tolist()
+        why = {one: self._named(one) for one, size in enumerate(sizes) if size}
+        goes_to = {one: one for one in why}
+        for source, target in _mergers({one: sizes[one] for one in why}):
+            for one in (one for one, now in goes_to.items() if now == source):
+                why[one] += f"; merged into the group of: {self._named(target)}"
+                goes_to[one] = target
+        formed = [
+            np.flatnonzero(np.isin(place, [one for one, now in goes_to.items() if now == target]))
+            for target in sorted(set(goes_to.values()))
+        ]
         if len(formed) == 1 and len(formed[0]) < MINIMUM:
             reason = f"only {len(formed[0])} of the fleet's devices could be placed, a group needs at least {MINIMUM}"
-            unplaced |= dict.fromkeys(formed.pop(), reason)
+            return Grouping(groups=(), unplaced=unplaced | dict.fromkeys(named(devices, formed[0]), reason))
+        placed = np.flatnonzero(place != _NOWHERE)
         return Grouping(
-            groups=tuple(formed),
+            groups=tuple(named(devices, rows) for rows in formed),
             unplaced=unplaced,
-            reasons={device: why for device, why in reasons.items() if device not in unplaced},
+            reasons=Told(devices.gather(placed), lambda number: why[int(place[placed[number]])]),
         )
 
     def _named(self, place: int) -> str:
         rules = self._options.rules
         return f"{rules[place].name}: {rules[place].where}" if place < len(rules) else _REST
+
+
+def _alike(unknown: Sequence[NDArray[np.bool_]]) -> Iterator[tuple[tuple[int, ...], NDArray[np.intp]]]:
+    """Yield sets of rules, and the rows of the devices of which just those rules cannot be told."""
+    rows_of: dict[tuple[int, ...], NDArray[np.intp]] = {(): np.arange(len(unknown[0]))}
+    for number, of_rule in enumerate(unknown):
+        for lacking, rows in list(rows_of.items()):
+            rows_of[*lacking, number], rows_of[lacking] = rows[of_rule[rows]], rows[~of_rule[rows]]
+        rows_of = {lacking: rows for lacking, rows in rows_of.items() if len(rows)}
+    yield from rows_of.items()
 
 
 def _mergers(sizes: dict[int, int]) -> list[tuple[int, int]]:
@@ -158,8 +181,8 @@ def _condition(rule: Rule) -> "pl.Expr":
     return condition
 
 
-def _judged(rule: Rule, condition: "pl.Expr", table: "pl.DataFrame") -> list[bool | None]:
-    """Return for each device whether a rule holds; None where that cannot be told."""
+def _judged(rule: Rule, condition: "pl.Expr", table: "pl.DataFrame") -> "pl.Series":
+    """Return for each device whether a rule holds; null where that cannot be told."""
     import polars as pl
 
     for name in condition.meta.root_names():
@@ -179,7 +202,7 @@ def _judged(rule: Rule, condition: "pl.Expr", table: "pl.DataFrame") -> list[boo
             f"{_subject(rule)} gives values of type {verdict.dtype}, a condition gives true or false: compare "
             f"something, of {', '.join(table.columns)}"
         )
-    return verdict.to_list()
+    return verdict
 
 
 def _subject(rule: Rule) -> str:

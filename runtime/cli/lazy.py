@@ -1,17 +1,14 @@
 """A group of commands that are imported when they are called, so that ``tierwise --help`` answers at once."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pkgutil import resolve_name
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
 from tierwise.core.errors import nearest
 
 
-@dataclass(frozen=True, slots=True)
-class LazyCommand:
+class LazyCommand(NamedTuple):
     """Where a command is, as ``"package.module:attribute"``, and what the group's help says of it."""
 
     target: str
@@ -40,6 +37,8 @@ class LazyGroup(click.Group):
         lazy = self._lazy.get(cmd_name)
         if lazy is None:
             return super().get_command(ctx, cmd_name)
+        from pkgutil import resolve_name  # as `tierwise --help` needs no command, it waits for nothing of this kind
+
         command = resolve_name(lazy.target)
         assert isinstance(command, click.Command)
         return command

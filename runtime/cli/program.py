@@ -8,7 +8,6 @@ import io
 import os
 import signal
 import sys
-import traceback
 import warnings
 from collections.abc import Sequence
 from typing import Final, NoReturn
@@ -193,6 +192,8 @@ def run(arguments: Sequence[str]) -> int:
 
 def _tell(text: str, code: int) -> int:
     if os.environ.get(_TRACEBACK) == "1":
+        import traceback
+
         traceback.print_exc()
     for line in text.splitlines() or [""]:
         click.echo(f"error: {line}", err=True)

@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from tierwise.core.coding import Codec
 from tierwise.core.ids import DeviceId
 from tierwise.core.learning import FitStopped, Learner, LocalData, StopToken
-from tierwise.core.tiers import Tier
-from tierwise.core.work import Job, JobDone, perform
+from tierwise.core.tiers import CodecChoice, Tier
+from tierwise.core.work import Job, JobDone, ModelReader, UpdateNamer, content_name, perform
 from tierwise.runtime.exceptions import told_to_coordinator
 
 
@@ -68,18 +69,28 @@ class InThread:
     ----------
     data
         Each device's own, as its models get it.
-    make_learner
-        Gives the learner of a tier; one serves all devices, since learners are pure.
+    make_learner, make_codec
+        Give the learner and the codec of a tier; one serves all devices, since they are pure.
     stop
         Ends the training when told to.
+    name
+        Names updates.
     """
 
     def __init__(
-        self, data: Mapping[DeviceId, LocalData], make_learner: Callable[[Tier], Learner], stop: StopToken
+        self,
+        data: Mapping[DeviceId, LocalData],
+        make_learner: Callable[[Tier], Learner],
+        make_codec: Callable[[CodecChoice], Codec],
+        stop: StopToken,
+        name: UpdateNamer = content_name,
     ) -> None:
         self._data = data
         self._make_learner = make_learner
+        self._make_codec = make_codec
         self._stop = stop
+        self._read = ModelReader()
+        self._name = name
 
     def begin(self, device: DeviceId, job: Job, due_at: float) -> BegunJob:  # noqa: ARG002  (nobody computes ahead)
         """Keep it in mind."""
@@ -87,7 +98,9 @@ class InThread:
 
     def do(self, device: DeviceId, job: Job) -> JobDone | JobFailed:
         """Do a job now."""
-        return attempt(job, self._make_learner, self._data[device], self._stop)
+        return attempt(
+            job, self._make_learner, self._make_codec, self._data[device], self._stop, self._read, self._name
+        )
 
 
 @dataclass(slots=True, eq=False)
@@ -103,8 +116,25 @@ class _Postponed:
         pass
 
 
-def attempt(job: Job, make_learner: Callable[[Tier], Learner], data: LocalData, stop: StopToken) -> JobDone | JobFailed:
+def attempt(
+    job: Job,
+    make_learner: Callable[[Tier], Learner],
+    make_codec: Callable[[CodecChoice], Codec],
+    data: LocalData,
+    stop: StopToken,
+    read: ModelReader,
+    name: UpdateNamer,
+) -> JobDone | JobFailed:
     """Do a job; as on a real device, a learner's mistake is told to the coordinator.
+
+    Parameters
+    ----------
+    job, make_learner, make_codec, data, stop
+        What to do, with what, until it is told to stop.
+    read
+        Reads its model.
+    name
+        Names its update.
 
     Raises
     ------
@@ -112,7 +142,7 @@ def attempt(job: Job, make_learner: Callable[[Tier], Learner], data: LocalData, 
         If ``stop`` was told to.
     """
     try:
-        return perform(job, make_learner(job.tier), data, stop)
+        return perform(job, make_learner(job.tier), make_codec(job.tier.codec), data, stop, read=read, name=name)
     except FitStopped:
         raise
     except Exception as error:

@@ -1,8 +1,9 @@
 """What is wrong with a grouping policy's answer, said so that its author finds it."""
 
+import polars as pl
 import pytest
 
-from tierwise.core.grouping import MINIMUM, Grouping
+from tierwise.core.grouping import MINIMUM, Grouping, Told
 from tierwise.core.ids import DeviceId
 
 FLEET = [DeviceId(name) for name in "abcdef"]
@@ -46,3 +47,29 @@ def test_an_answer_that_places_everybody_or_says_why_not_is_good(answer: Groupin
 )
 def test_a_fault_names_the_devices(answer: Grouping, fault: str) -> None:
     assert answer.fault(FLEET) == fault
+
+
+def test_reasons_are_put_into_words_when_they_are_read() -> None:
+    asked = []
+
+    def tell(row: int) -> str:
+        asked.append(row)
+        return f"row {row}"
+
+    told = Told(pl.Series(["b", "c", "d"]), tell)
+    assert (len(told), list(told), "c" in told, "a" in told) == (3, ["b", "c", "d"], True, False)
+    assert asked == []
+    assert told[DeviceId("c")] == "row 1"
+    assert asked == [1]
+    with pytest.raises(KeyError):
+        told[DeviceId("a")]
+
+
+def test_reasons_in_words_or_not_yet_are_equal_where_they_say_the_same() -> None:
+    words = {DeviceId("b"): "row 0", DeviceId("c"): "row 1"}
+    told = Told(pl.Series(["b", "c"]), lambda row: f"row {row}")
+    assert told == words
+    assert words == told
+    assert told != {**words, "c": "another"}
+    assert Grouping(groups=(), unplaced=told) == Grouping(groups=(), unplaced=words)
+    assert repr(told) == repr(words)

@@ -22,6 +22,7 @@ from tierwise.plugins.descriptors import AggregatorDescriptor, Kind, PluginDescr
 from tierwise.plugins.hookspecs import HOOKS, hookimpl
 from tierwise.plugins.manager import Plugins
 from tierwise.runtime.agent import Agent
+from tierwise.runtime.codecs import Codecs
 from tierwise.runtime.compute import InlineCompute
 from tierwise.runtime.coordinator import Coordinator
 from tierwise.runtime.policies import AggregatorChoice, Choice, Policies
@@ -128,7 +129,7 @@ def simulated(devices: Mapping[DeviceId, DeviceSpec], insist: AgentSettings = RE
 def in_thread(devices: Mapping[DeviceId, DeviceSpec]) -> InThread:
     """Return who does the devices' jobs on the event loop."""
     learners = functools.partial(make_learner, plugins())
-    return InThread({name: spec.data for name, spec in devices.items()}, learners, StopToken())
+    return InThread({name: spec.data for name, spec in devices.items()}, learners, Codecs(plugins()), StopToken())
 
 
 def make_learner(known: Plugins, tier):

@@ -2,12 +2,25 @@
 
 from collections import Counter
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tierwise.core.ids import DeviceId
-from tierwise.plugins.grouping._settling import settle
+from tierwise.plugins.grouping import _settling
+
+TIERS = 5
+
+
+def settle(carried: dict[DeviceId, tuple[int, ...]], load) -> dict[int, tuple[DeviceId, ...]]:
+    """Settle devices by name, whose tiers are given as numbers."""
+    devices = sorted(carried)
+    table = np.zeros((len(devices), TIERS), np.bool_)
+    for row, device in enumerate(devices):
+        table[row, list(carried[device])] = True
+    found = _settling.settle(table, lambda rows, tier: np.array([load(devices[row], tier) for row in rows]))
+    return {tier: tuple(devices[row] for row in rows) for tier, rows in found.items()}
 
 
 def fleet_of(*tiers: int) -> dict[DeviceId, tuple[int, ...]]:

@@ -160,3 +160,16 @@ def test_a_large_fleet_takes_seconds() -> None:
     start = time.monotonic()
     assert class_sets(divide(table)) == [{"class0"}, {"class1"}, {"class2"}]
     assert time.monotonic() - start < 30  # about 2 s; a silhouette over all would take minutes, and gigabytes
+
+
+def test_of_a_fleet_that_is_larger_than_what_is_clustered_each_device_is_with_its_like() -> None:
+    """Whether it was drawn or not; and who is drawn, the seed alone decides."""
+    table = table_of((1, 6000), (100, 5000), (10, 3000))
+    grouping = divide(table, KMeansOptions(k=3))
+    assert class_sets(grouping) == [{"class0"}, {"class2"}, {"class1"}]
+    assert divide(table.reverse(), KMeansOptions(k=3)) == grouping
+
+
+def test_a_class_too_rare_to_be_drawn_goes_to_the_nearest() -> None:
+    grouping = divide(table_of((1, 9000), (10, 9000), (12, 1)), KMeansOptions(k=2))
+    assert class_sets(grouping) == [{"class0"}, {"class1", "class2"}]

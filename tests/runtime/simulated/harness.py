@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 import anyio
 from anyio.abc import TaskGroup
 
-from tests.runtime.helpers import MOMENTUM, TASK, coordinator, data, in_thread, name_of, plugins, policies, settings
+from tests.runtime.helpers import MOMENTUM, TASK, coordinator, data, name_of, plugins, policies, settings
 from tierwise.core import events as e
 from tierwise.core.agent import AgentStage
 from tierwise.core.errors import FederationError
 from tierwise.core.hardware import HardwareProfile
 from tierwise.core.ids import BlobHash, DeviceId
 from tierwise.core.insistence import AgentSettings
+from tierwise.core.learning import StopToken
 from tierwise.core.settings import FederationSettings
 from tierwise.core.state import FederationState
 from tierwise.plugins.manager import Plugins
@@ -23,8 +24,10 @@ from tierwise.runtime.policies import AggregatorChoice
 from tierwise.runtime.simulation.clock import SimulationStalledError
 from tierwise.runtime.simulation.faults import FaultPlan
 from tierwise.runtime.simulation.fleet import DeviceSpec, SimulatedFleet
+from tierwise.runtime.simulation.hiring import hire
 from tierwise.runtime.simulation.mortal import MortalStore
 from tierwise.runtime.simulation.run import run_virtually
+from tierwise.runtime.simulation.workers import Workers
 from tierwise.runtime.stores.memory import MemoryStore
 
 WINDOW_S, DEADLINE_S, GRACE_S, CLOSING_S, ROUNDS = 30.0, 40.0, 20.0, 25.0, 3
@@ -132,7 +135,7 @@ def profile(number: int) -> HardwareProfile:
     )
 
 
-def run(setup: Setup, store: WitnessStore | None = None) -> Outcome:
+def run(setup: Setup, store: WitnessStore | None = None, workers: int = 1) -> Outcome:
     """Run a federation through all its coordinators' lives, until every device has left.
 
     Parameters
@@ -141,22 +144,25 @@ def run(setup: Setup, store: WitnessStore | None = None) -> Outcome:
         The run.
     store
         For who wants to see what is in it when this raises; None for a new one.
+    workers
+        Who do the devices' jobs, as for `simulate`.
 
     Raises
     ------
     RunStuckError
         If that does not come, with where everything stands.
     """
-    return run_virtually(_Run(setup, store or WitnessStore()).main())
+    devices = {name_of(number): DeviceSpec(profile(number), data(number)) for number in range(setup.devices)}
+    with hire(workers, devices, TASK, plugins(), StopToken()) as hired:
+        return run_virtually(_Run(setup, store or WitnessStore(), devices, hired).main())
 
 
 class _Run:
-    def __init__(self, setup: Setup, store: WitnessStore) -> None:
+    def __init__(self, setup: Setup, store: WitnessStore, devices: dict[DeviceId, DeviceSpec], hired: Workers) -> None:
         self.setup = setup
         self.witness = store
         self.store = MortalStore(self.witness, setup.plan)
-        specs = {name_of(number): DeviceSpec(profile(number), data(number)) for number in range(setup.devices)}
-        self.fleet = SimulatedFleet(specs, TASK, in_thread(specs), setup.insist, setup.plan)
+        self.fleet = SimulatedFleet(devices, TASK, hired, setup.insist, setup.plan)
         self.coordinator: Coordinator | None = None
         self.crashes = 0
 

@@ -1,0 +1,50 @@
+"""Which benchmarks there are, and how long each may take among all of them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+FOLDER: Final = Path(__file__).parent
+LIMIT_S: Final = 120.0
+"""What a benchmark may take that is not named below; most take half of it."""
+LIMITS_S: Final = {
+    "coordinator_memory": 240.0,
+    "exchange": 240.0,
+    "grouping": 240.0,
+    "mqtt_fleet": 240.0,
+    "robust": 240.0,
+}
+ARGUMENTS: Final = {
+    "coordinator_memory": ("--devices", "4", "16"),
+    "exchange": ("--seeds", "1", "--rounds", "8"),
+    "mqtt_fleet": ("--rounds", "5"),
+    "mqtt_round": ("--rounds", "100"),
+    "robust": ("--seeds", "1"),
+}
+"""Where a script by itself measures more than there is time for: all of them are to take under a quarter of an hour."""
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """A script that measures something."""
+
+    script: Path
+    limit_s: float = LIMIT_S
+    """How long it may take before it is ended and counts as failed."""
+    arguments: tuple[str, ...] = ()
+    """What it is called with."""
+
+    @property
+    def name(self) -> str:
+        """That of the script, and of its results."""
+        return self.script.stem
+
+
+def benchmarks() -> list[Benchmark]:
+    """Return all of them, by name: the scripts that have the options of `report.arguments`."""
+    scripts = [path for path in sorted(FOLDER.glob("*.py")) if path.name != "report.py"]
+    return [
+        Benchmark(path, LIMITS_S.get(path.stem, LIMIT_S), ARGUMENTS.get(path.stem, ()))
+        for path in scripts
+        if "from report import" in (text := path.read_text("utf-8")) and "arguments(" in text
+    ]
