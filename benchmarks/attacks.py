@@ -143,4 +143,5 @@ def accuracy(
         )
     except FederationFailedError:  # the model has values that are not finite
         return 0.0
-    return found.result.groups[0].metrics["accuracy"].mean
+    measured = found.result.groups[0].metrics
+    return measured["accuracy"].mean if "accuracy" in measured else 0.0  # none of a model that is beyond measure
