@@ -7,12 +7,19 @@ from typing import Final
 FOLDER: Final = Path(__file__).parent
 LIMIT_S: Final = 120.0
 """What a benchmark may take that is not named below; most take half of it."""
-LIMITS_S: Final = {"coordinator_memory": 240.0, "exchange": 240.0, "grouping": 240.0, "mqtt_fleet": 240.0}
+LIMITS_S: Final = {
+    "coordinator_memory": 240.0,
+    "exchange": 240.0,
+    "grouping": 240.0,
+    "mqtt_fleet": 240.0,
+    "robust": 240.0,
+}
 ARGUMENTS: Final = {
     "coordinator_memory": ("--devices", "4", "16"),
     "exchange": ("--seeds", "1", "--rounds", "8"),
     "mqtt_fleet": ("--rounds", "5"),
     "mqtt_round": ("--rounds", "100"),
+    "robust": ("--seeds", "1"),
 }
 """Where a script by itself measures more than there is time for: all of them are to take under a quarter of an hour."""
 

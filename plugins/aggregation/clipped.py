@@ -45,6 +45,7 @@ class ClippedMeanReducer:
         """Measure the norms."""
         found = norms(blocks, len(samples))
         bound = float(np.median(found)) if self._max_norm is None else self._max_norm
-        factors = np.minimum(1.0, bound / np.maximum(found, np.finfo(np.float64).tiny))
+        with np.errstate(invalid="ignore"):
+            factors = np.minimum(1.0, bound / np.maximum(found, np.finfo(np.float64).tiny))
         factors[np.isinf(found)] = 0  # squares beyond float32
         return Combination(factors / len(found))

@@ -8,11 +8,15 @@ import pytest
 from scipy.stats import trim_mean
 
 from tierwise.core.aggregation import Need, SurveyingReducer
+from tierwise.core.coded_framing import CodedUpdates
 from tierwise.core.errors import ConfigurationError
+from tierwise.core.framing import to_bytes
 from tierwise.core.weights import Layout, Weights
 from tierwise.plugins import Plugins
 from tierwise.plugins.aggregation.plain import PlainOptimizer, PlainOptions
+from tierwise.plugins.codecs.plain import Float32Codec
 from tierwise.runtime.aggregating import aggregate
+from tierwise.runtime.blocks import UpdateBlocks
 
 PLUGINS = Plugins.discover()
 NAMES = ("median", "trimmed-mean", "krum", "multi-krum", "bulyan", "geometric-median", "clipped-mean")
@@ -26,7 +30,9 @@ def reduced(name, updates, samples=None, **options):
     """Reduce by the way that a federation takes: surveyed, block by block, and added to a model of zeros."""
     model = Weights.zeros(Layout.of({"w": (len(updates[0]),)}))
     counts = [1] * len(updates) if samples is None else samples
-    after, _ = aggregate(PLUGINS.reducer(name, options), PlainOptimizer(PlainOptions()), model, {}, updates, counts)
+    coded = CodedUpdates(Float32Codec(), "float32", model.layout)
+    given = UpdateBlocks(coded, [to_bytes(Weights(model.layout, update)) for update in updates])
+    after, _ = aggregate(PLUGINS.reducer(name, options), PlainOptimizer(PlainOptions()), model, {}, given, counts)
     return after.buffer
 
 
@@ -191,7 +197,7 @@ def test_the_blocks_do_not_matter_to_the_bit(name, monkeypatch):
     updates = draw(9, size=3 * 4096 + 7)
     whole = reduced(name, updates)
     for block in (4096, 8192):
-        monkeypatch.setattr("tierwise.runtime.aggregating.BLOCK", block)
+        monkeypatch.setattr("tierwise.runtime.blocks.BLOCK", block)
         assert reduced(name, updates).tobytes() == whole.tobytes()
 
 
