@@ -668,6 +668,18 @@ def test_what_coding_lost_outlives_a_coordinator_whose_log_was_put_back():
     assert lost_of(device.hear(following, b"model")) is LOST, "the round is done again"
 
 
+def test_an_update_that_the_coordinator_forgot_does_not_count_in_a_round_of_the_same_name():
+    device, following = having_lost()
+    device.hear(receipt())
+    device.hear(msgspec.structs.replace(following, order=7), b"model")
+    device.finish("g1.r2", done(lost=2 * LOST))
+    device.start()
+    device.hear(welcome(assignment()))  # of order 0
+    device.hear(msgspec.structs.replace(following, participants=(DeviceId("other"),)), b"model")
+    third = msgspec.structs.replace(announced("g1.r3"), made_by=CohortId("g1.r2"))
+    assert lost_of(device.hear(third, b"model")) is LOST
+
+
 def test_local_tensors_of_a_stopped_job_are_not_kept():
     device = training()
     device.hear(announced("g1.r2"))

@@ -55,6 +55,8 @@ def test_until_the_next_round_is_announced_what_was_kept_stays():
     feedback.receive(receipt(2))
     feedback.settle(announced(2, made_by=1))  # again
     assert feedback.of(GROUP) is OLD
+    feedback.settle(announced(3, made_by=2))
+    assert feedback.of(GROUP) is NEW
 
 
 @pytest.mark.parametrize("received", [True, False])

@@ -82,6 +82,20 @@ def test_a_sum_of_what_was_sent_is_the_mean_of_what_it_stands_for(name, count):
     np.testing.assert_allclose(reduced(Individual(), name, frames), mean, rtol=0, atol=2e-6)
 
 
+def test_sums_of_some_updates_are_added_pairwise(monkeypatch):
+    monkeypatch.setattr(blocks, "TOGETHER", 2)
+    frames, one, block = sent("int8", 7), coding("int8"), slice(0, LAYOUT.size)
+    weights, sums = np.arange(1, 8), []
+    for start in range(0, 7, 2):
+        some = [one.read(frame, "it") for frame in frames[start : start + 2]]
+        sums.append(np.empty(LAYOUT.size, np.float32))
+        one.codec.weighted_sum(some, weights[start : start + 2], block, sums[-1], divisor=28)
+    out = np.empty(LAYOUT.size, np.float32)
+    UpdateBlocks(one, frames).weighted_sum(weights, block, out, divisor=28)
+    assert out.tobytes() == ((sums[0] + sums[1]) + (sums[2] + sums[3])).tobytes()
+    assert out.tobytes() != (sums[0] + (sums[1] + (sums[2] + sums[3]))).tobytes()
+
+
 def test_only_who_needs_the_sum_and_tells_its_weights_gets_it(monkeypatch):
     frames, summed = sent("int8", 3), []
     monkeypatch.setattr(UpdateBlocks, "weighted_sum", lambda *_, divisor: summed.append(divisor))

@@ -12,6 +12,7 @@ from tierwise.core.coding import ArrayForm, Dtype
 from tierwise.core.envelope import open_from_coordinator
 from tierwise.core.hardware import HardwareProfile
 from tierwise.core.learning import StopToken
+from tierwise.core.tiers import CodecChoice
 from tierwise.plugins.codecs.plain import Float32Codec
 from tierwise.plugins.descriptors import Kind
 from tierwise.runtime.codecs import Codecs
@@ -214,3 +215,11 @@ def test_an_update_that_is_not_coded_is_refused_and_told():
     assert (fault.device, fault.refusal) == ("d3", e.Refusal.MALFORMED)
     assert "it is in codec 'float32', the group's updates are in 'int8'" in fault.reason
     assert len(updates(records)) == 3
+
+
+def test_each_codec_is_made_once_and_by_its_own_options():
+    codecs = Codecs(plugins())
+    first, again = (codecs(CodecChoice(name="top-k", options={"fraction": 0.5})) for _ in range(2))
+    assert first is again
+    assert codecs(CodecChoice(name="top-k")).form(100)["values"].length == 5
+    assert first.form(100)["values"].length == 50
