@@ -284,11 +284,11 @@ def _energy_j(
     known = []
     for one in sent:
         device = state.devices.get(one.device)  # it may have been removed since
-        measured = device is not None and device.profile is not None and POWER in device.profile.quantities
-        if isinstance(one, e.UpdateAccepted) and measured:
+        profile = None if device is None else device.profile
+        if isinstance(one, e.UpdateAccepted) and profile is not None and POWER in profile.quantities:
             fitted = state.opened.rounds.budget.samples(one.samples)
             evaluated = max((metric.count for metric in one.metrics.values()), default=0)
-            known.append(cost.predict(device.profile, fit_samples=fitted, evaluate_samples=evaluated).energy_j)
+            known.append(cost.predict(profile, fit_samples=fitted, evaluate_samples=evaluated).energy_j)
     told = [energy_j for energy_j in known if energy_j is not None]
     return sum(told) if told else None
 

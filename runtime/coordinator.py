@@ -6,11 +6,11 @@ transport, the plugins' runners, timers, the operator) only puts inputs into its
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextlib import AsyncExitStack, aclosing
 from functools import partial
 from types import TracebackType
-from typing import Final, Self, TypeVarTuple, cast
+from typing import Any, Final, Self, TypeVarTuple, cast
 
 import anyio
 from anyio.abc import TaskGroup
@@ -235,7 +235,7 @@ class Coordinator:
     def _submit(self, given: i.Input, answer: Callable[[Rejected | None], None] | None = None) -> None:
         self._inbox.put(Submitted(given, answer))
 
-    def _start_soon(self, function: Callable[[*Ts], Awaitable[None]], *given: *Ts) -> None:
+    def _start_soon(self, function: Callable[[*Ts], Coroutine[Any, Any, None]], *given: *Ts) -> None:
         assert self._tasks is not None
         self._tasks.start_soon(function, *given)
 

@@ -1,8 +1,8 @@
 """What devices say: envelopes into inputs of the machine, and its judgements into replies."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Final, Protocol, TypeVarTuple
+from typing import Any, Final, Protocol, TypeVarTuple
 
 from tierwise.core import inputs as i
 from tierwise.core import messages as m
@@ -43,7 +43,7 @@ class Submit(Protocol):
 class StartSoon(Protocol):
     """Runs what has to wait for something, in a task of the coordinator's."""
 
-    def __call__(self, function: Callable[[*Ts], Awaitable[None]], *given: *Ts) -> None:
+    def __call__(self, function: Callable[[*Ts], Coroutine[Any, Any, None]], *given: *Ts) -> None:
         """Start a task."""
         ...
 

@@ -9,6 +9,7 @@ import anyio.to_thread
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from tierwise.core.edges import Arrived, ConnectionLost
+from tierwise.core.envelope import Letter
 from tierwise.core.errors import DeviceError
 from tierwise.core.ids import DeviceId
 from tierwise.core.transfer import (
@@ -180,6 +181,7 @@ class Intake:
         return FileSink(self._spool_dir, outline.size)
 
     async def _unseal(self, sealed: Arrived) -> None:
+        assert not isinstance(sealed.data, Letter), "a broker carries bytes"
         assert self._sealing_key is not None
         try:
             pieces = unsealed_from(sealed.device, self._federation, self._sealing_key, sealed.data)
