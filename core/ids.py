@@ -14,7 +14,10 @@ ModelVersion = NewType("ModelVersion", int)
 """Counts the models that a group has had: 0 is the tier's initial model, each closed round adds 1."""
 TierName = NewType("TierName", str)
 BlobHash = NewType("BlobHash", str)
-"""Lower-case hexadecimal sha256 of a blob's bytes: its address in the store, a model's identity."""
+"""Lower-case hexadecimal sha256 of a blob's bytes: its address in the store, a model's identity.
+
+An update that never left a simulation's memory has one of what it was made from: `tierwise.core.work.origin_name`.
+"""
 
 _DIGITS: Final = 18
 """More than any round has: a longer number is somebody's mistake."""

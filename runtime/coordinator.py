@@ -5,9 +5,9 @@ transport, the plugins' runners, timers, the operator) only puts inputs into its
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextlib import AsyncExitStack, aclosing
-from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self, TypeVarTuple, cast
@@ -21,7 +21,7 @@ from tierwise.core import inputs as i
 from tierwise.core import messages as m
 from tierwise.core.bus import EventBus
 from tierwise.core.deciding import Rejected
-from tierwise.core.edges import Arrived, Compute, ConnectionLost, CoordinatorTransport, LetterTransport, Store
+from tierwise.core.edges import Arrived, Compute, CoordinatorTransport, LetterTransport, Store
 from tierwise.core.envelope import Letter
 from tierwise.core.errors import FederationError
 from tierwise.core.events import Record
@@ -35,7 +35,8 @@ from tierwise.runtime.compute import ThreadCompute
 from tierwise.runtime.exceptions import unwrapped
 from tierwise.runtime.federation_clock import FederationClock
 from tierwise.runtime.going_on import Chosen, compare, lay_out
-from tierwise.runtime.inbox import Inbox, Submitted
+from tierwise.runtime.in_hand import Arrival, InHand
+from tierwise.runtime.inbox import Inbox, Submitted, tell
 from tierwise.runtime.lanes import Lanes
 from tierwise.runtime.learners import Learners
 from tierwise.runtime.own_data import OwnData
@@ -62,24 +63,6 @@ HELD_BACK_S: Final = 0.02
 
 
 Ts = TypeVarTuple("Ts")
-
-
-def _tell(judged: asyncio.Future[None], rejected: Rejected | None) -> None:
-    """Say what became of an input, unless whoever asked is gone."""
-    if judged.done():
-        return
-    if rejected is None:
-        judged.set_result(None)
-    else:
-        judged.set_exception(rejected)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _InHand:
-    """Something that came, and when, in federation time (seconds)."""
-
-    arrived: Arrived | ConnectionLost
-    at: float
 
 
 class Coordinator:
@@ -151,9 +134,8 @@ class Coordinator:
         self.federation = Federation()
         self._post = Post(transport)
         self._inbox = Inbox()
-        self._lanes: Lanes[_InHand] = Lanes(self._handle)
-        self._in_hand: set[_InHand] = set()
-        """What has come and is not judged yet: as many as the lanes take."""
+        self._lanes: Lanes[Arrival] = Lanes(self._handle)
+        self._in_hand = InHand()
         self._spool = Spool(self._store, self.federation)
         learners, codecs = Learners(plugins, settings.task), Codecs(plugins)
         self._runners = Runners(
@@ -262,30 +244,28 @@ class Coordinator:
     async def _judge(self, given: i.Input) -> None:
         """Submit an input and wait until it is judged and, unless this raises `Rejected`, logged and applied."""
         judged: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._inbox.put(Submitted(given, partial(_tell, judged)))
+        self._inbox.put(Submitted(given, partial(tell, judged)))
         await judged
 
     async def _receive(self) -> None:
         async with aclosing(self._transport.receive()) as arrivals:
             async for arrived in arrivals:
                 came_at = arrived.at if isinstance(arrived, Arrived) else None
-                in_hand = _InHand(arrived, self._clock.now if came_at is None else self._clock.at(came_at))
-                self._in_hand.add(in_hand)
-                if arrived.device in self._lanes or not self._take_letter(in_hand):
-                    await self._lanes.put(arrived.device, in_hand)
+                arrival = Arrival(arrived, self._clock.now if came_at is None else self._clock.at(came_at))
+                self._in_hand.add(arrival)
+                if arrived.device in self._lanes or not self._take_letter(arrival):
+                    await self._lanes.put(arrived.device, arrival)
 
-    def _take_letter(self, in_hand: "_InHand") -> bool:
+    def _take_letter(self, arrival: Arrival) -> bool:
         """Take a letter with which nobody has to wait for anything but the judgement; tell whether it was one."""
-        arrived = in_hand.arrived
-        if not isinstance(arrived, Arrived) or not isinstance(arrived.data, Letter):
+        came = arrival.came
+        if not isinstance(came, Arrived) or not isinstance(came.data, Letter):
             return False
-        return self._reception.take_letter(
-            arrived.device, arrived.data, in_hand.at, partial(self._in_hand.remove, in_hand)
-        )
+        return self._reception.take_letter(came.device, came.data, arrival.at, partial(self._in_hand.remove, arrival))
 
-    async def _handle(self, in_hand: "_InHand") -> None:
-        await self._reception.take(in_hand.arrived, in_hand.at)
-        self._in_hand.remove(in_hand)
+    async def _handle(self, arrival: Arrival) -> None:
+        await self._reception.take(arrival.came, arrival.at)
+        self._in_hand.remove(arrival)
 
     # -- the small step
 
@@ -299,11 +279,10 @@ class Coordinator:
 
     def _judged_until(self) -> float:
         """Return up to which federation time all that came is judged: no deadline after it has passed yet."""
-        came = [in_hand.at for in_hand in self._in_hand]
         arriving_since = self._transport.arriving_since()
-        if arriving_since is not None:
-            came.append(self._clock.at(arriving_since))
-        return min(came, default=self._clock.now)
+        arriving_at = math.inf if arriving_since is None else self._clock.at(arriving_since)
+        oldest_at = min(self._in_hand.oldest_at, arriving_at)
+        return self._clock.now if oldest_at == math.inf else oldest_at
 
     async def _drive(self) -> None:
         if not self.federation.sequence:

@@ -13,12 +13,22 @@ BATCH_LIMIT: Final = 256
 """Inputs that are judged together."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Submitted:
     """An input, and who is told of the judgement, if anybody is: the refusal, or None."""
 
     given: i.Input
     answer: Callable[[Rejected | None], None] | None = None
+
+
+def tell(judged: asyncio.Future[None], rejected: Rejected | None) -> None:
+    """Say what became of an input to whoever waits for a future, unless he is gone."""
+    if judged.done():
+        return
+    if rejected is None:
+        judged.set_result(None)
+    else:
+        judged.set_exception(rejected)
 
 
 class Inbox:

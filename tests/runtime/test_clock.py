@@ -168,3 +168,72 @@ def test_an_exception_in_a_callback_that_is_not_an_exception_comes_out_too():
     with pytest.raises(KeyboardInterrupt):
         run_virtually(main(), loop)
     assert loop.is_closed()
+
+
+class Steps:
+    """Things that happen at given times; each notes when, and may do something then."""
+
+    def __init__(self, *steps):
+        self.steps = list(steps)
+        self.happened = []
+
+    def happen(self, until):
+        if not self.steps or self.steps[0][0] > until:
+            return False
+        due_at, do = self.steps.pop(0)
+        asyncio.get_running_loop().jump_to(due_at)
+        self.happened.append(now())
+        do()
+        return True
+
+
+def nothing():
+    pass
+
+
+def test_happenings_take_place_at_their_times_between_timers():
+    steps = Steps(*((at, nothing) for at in (1.0, 2.0, 2.5, 4.0)))
+
+    async def main():
+        attending = asyncio.create_task(asyncio.get_running_loop().attend(steps))
+        seen = []
+        for _ in range(3):
+            await asyncio.sleep(1.25)
+            seen.append((now(), list(steps.happened)))
+        attending.cancel()
+        return seen
+
+    assert run_virtually(main()) == [(1.25, [1.0]), (2.5, [1.0, 2.0, 2.5]), (3.75, [1.0, 2.0, 2.5])]
+
+
+def test_what_a_happening_wakes_runs_before_the_next_one():
+    async def main():
+        heard = asyncio.Event()
+        steps = Steps((1.0, heard.set), (2.0, nothing))
+        attending = asyncio.create_task(asyncio.get_running_loop().attend(steps))
+        await heard.wait()
+        attending.cancel()
+        return now(), steps.happened
+
+    assert run_virtually(main()) == (1.0, [1.0])
+
+
+def test_what_a_happening_raises_comes_out_where_it_is_attended_to():
+    def fail():
+        raise ValueError("mine")
+
+    async def main():
+        with pytest.raises(ValueError, match="mine"):
+            await asyncio.get_running_loop().attend(Steps((1.0, fail)))
+        await asyncio.sleep(1)
+        return now()
+
+    assert run_virtually(main()) == 2
+
+
+def test_when_no_more_happens_the_wait_is_an_error():
+    async def main():
+        await asyncio.get_running_loop().attend(Steps((1.0, nothing)))
+
+    with pytest.raises(SimulationStalledError):
+        run_virtually(main())

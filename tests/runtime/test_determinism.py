@@ -16,9 +16,8 @@ from tierwise.core.hardware import HardwareProfile, Quantity
 from tierwise.core.ids import BlobHash
 from tierwise.runtime.compute import InlineCompute, ThreadCompute
 from tierwise.runtime.simulation.run import run_virtually, simulate
-from tierwise.runtime.stores.memory import MemoryStore
 
-from .helpers import facts, plugins, policies, run_with_agents, settings, specs, targets_of
+from .helpers import CopyingStore, facts, plugins, policies, run_with_agents, settings, specs, targets_of
 
 
 def simulate_once(fleet=None, seed=7, store=None, **changed):
@@ -70,12 +69,6 @@ def test_the_order_of_arrival_does_not_matter():
 def test_the_order_in_which_the_devices_are_given_does_not_matter():
     backwards = dict(reversed(specs().items()))
     assert log_bytes(simulate_once(backwards)) == log_bytes(simulate_once())
-
-
-class CopyingStore(MemoryStore):
-    """Takes nothing as it is, like one on a disk: what comes is named for its bytes."""
-
-    hold = None
 
 
 def without_names(records):

@@ -1,18 +1,21 @@
 """Simulations: real training on virtual time, on hardware that decides how long everything takes."""
 
 import asyncio
+import gc
 import threading
 import time
 from dataclasses import replace
 
 import anyio
 import msgspec
+import numpy as np
 import pytest
 
 from tierwise.core import events as e
 from tierwise.core.errors import TooFewDevicesError
 from tierwise.core.hardware import HardwareProfile
 from tierwise.core.learning import Fit, FitStopped, StopToken
+from tierwise.core.settings import UpdateSettings
 from tierwise.core.weights import Weights
 from tierwise.plugins.descriptors import Kind, PluginDescriptor
 from tierwise.plugins.learners.mlp import MlpLearner
@@ -174,6 +177,45 @@ def test_a_learner_that_diverges_on_one_device_leaves_the_others_in():
     done = run_learner(Diverging, fleet=fleet)
     assert {r.event.device for r in of(done, e.TaskDeclined)} == {"d3"}
     assert {r.event.devices for r in of(done, e.RoundClosed)} == {3}
+
+
+def test_an_update_that_comes_after_the_deadline_does_not_count_and_leaves_nothing():
+    # Its training is done in time, and its update takes longer than is left.
+    fleet = specs(4)
+    slow = HardwareProfile.declared(cpu_flops=1e9, downlink_bytes_per_s=1e9, uplink_bytes_per_s=10.0)
+    fleet[name_of(3)] = DeviceSpec(slow, data(3))
+    seen, store = [], MemoryStore()
+    done = run(
+        4, fleet, settings=settings(4, deadline_s=30.0), policies=policies(groups=1), store=store, watch=seen.append
+    )
+    assert {r.event.devices for r in of(done, e.RoundClosed)} == {3}
+    refused = [event for event in seen if isinstance(event, e.InputRejected)]
+    assert {(event.device, event.refusal) for event in refused} == {("d3", e.Refusal.LATE)}
+    kept = {group.identity for group in done.result.groups}
+    momentum = {r.event.optimizer_state for r in of(done, e.RoundClosed)}
+    assert set(anyio.run(store.blobs)) <= kept | momentum
+
+
+def test_an_update_that_is_too_large_is_a_fault_of_its_device():
+    class Wild(MlpLearner):
+        def fit(self, weights, data, **arguments):
+            fit = super().fit(weights, data, **arguments)
+            far = Weights(fit.weights.layout, fit.weights.buffer + np.float32(1e3 if len(data) == 13 else 0))
+            return Fit(far, fit.samples)
+
+    fleet = {**specs(4), name_of(3): replace(specs(4)[name_of(3)], data=data(3, samples=13))}
+    strict = msgspec.structs.replace(settings(4), updates=UpdateSettings(max_norm=100.0))
+    done = run_learner(Wild, fleet=fleet, settings=strict)
+    assert {(r.event.device, r.event.refusal) for r in of(done, e.DeviceFaulted)} == {("d3", e.Refusal.MALFORMED)}
+    assert {r.event.devices for r in of(done, e.RoundClosed)} == {3}
+
+
+def test_a_simulation_leaves_the_search_for_circles_as_it_was():
+    before = gc.get_threshold()
+    within = []
+    run(watch=lambda _: within.append(gc.get_threshold()))
+    assert within[0][0] > before[0]
+    assert gc.get_threshold() == before
 
 
 def test_too_few_devices():

@@ -184,3 +184,28 @@ async def test_what_is_freed_is_deleted_by_the_sweeper_and_one_can_wait_for_that
             await spool.swept()
         assert await store.blobs() == [needed]
         tasks.cancel_scope.cancel()
+
+
+async def test_what_is_held_is_there_until_it_is_known_what_becomes_of_it():
+    store, federation = MemoryStore(), Federation()
+    spool = Spool(store, federation)
+    assert spool.holds
+    spool.hold(memoryview(b"delta"), BlobHash("name"))
+    await spool.discard(["name"])
+    assert await store.get("name") == b"delta"
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(spool.sweep)
+        spool.settle(BlobHash("name"), logged=False)
+        await spool.swept()
+        tasks.cancel_scope.cancel()
+    assert await store.blobs() == []
+
+
+async def test_what_is_held_and_logged_stays_and_is_read_only():
+    store, federation = MemoryStore(), Federation()
+    spool = Spool(store, federation)
+    spool.hold(memoryview(bytearray(b"delta")), BlobHash("name"))
+    spool.settle(BlobHash("name"), logged=True)
+    held = await store.get("name")
+    assert held == b"delta"
+    assert held.readonly

@@ -181,6 +181,7 @@ class Intake:
         return FileSink(self._spool_dir, outline.size)
 
     async def _unseal(self, sealed: Arrived) -> None:
+        assert not isinstance(sealed.data, Letter), "a broker carries bytes"
         assert self._sealing_key is not None
         assert not isinstance(sealed.data, Letter), "what comes over a wire is bytes"
         try:
