@@ -60,7 +60,10 @@ setup(
     include_package_data=False,
     cmdclass={"build_ext": BuildKernels},
     ext_modules=cythonize(
-        [Extension(f"tierwise.ext.{path.stem}", [str(path)], depends=HEADERS) for path in KERNELS],
+        [
+            Extension(f"tierwise.ext.{path.stem}", [str(path)], depends=HEADERS, include_dirs=["ext"])
+            for path in KERNELS
+        ],
         build_dir="build/cython",
         compiler_directives=DIRECTIVES,
         force=True,  # a changed switch does not make the source newer

@@ -8,8 +8,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from tierwise.core.aggregation import Need, OptimizerState, Reducer, ServerOptimizer
+    from tierwise.core.aggregation import (
+        Need,
+        OptimizerState,
+        Reducer,
+        ServerOptimizer,
+        SurveyingReducer,
+        Weighing,
+    )
     from tierwise.core.bus import EventBus, SubscriberFailed, Subscription
+    from tierwise.core.coding import ArrayForm, Codec, Dtype, SumsCoded
     from tierwise.core.edges import AgentTransport, Compute, CoordinatorTransport, Store
     from tierwise.core.errors import TierwiseError
     from tierwise.core.events import Event, Notice, Record
@@ -23,12 +31,13 @@ if TYPE_CHECKING:
     from tierwise.core.settings import EnrolmentSettings, FederationSettings, RoundSettings, UpdateSettings
     from tierwise.core.stopping import RoundRecord, StopRule
     from tierwise.core.task import Task
-    from tierwise.core.tiers import Cost, Excess, Limit, Prediction, RoundLimits, Tier, TierProvider
+    from tierwise.core.tiers import CodecChoice, Cost, Excess, Limit, Prediction, RoundLimits, Tier, TierProvider
     from tierwise.core.weights import Layout, Role, TensorSpec, Weights
 
 _HOMES: Final = {
-    "aggregation": ("Need", "OptimizerState", "Reducer", "ServerOptimizer"),
+    "aggregation": ("Need", "OptimizerState", "Reducer", "ServerOptimizer", "SurveyingReducer", "Weighing"),
     "bus": ("EventBus", "SubscriberFailed", "Subscription"),
+    "coding": ("ArrayForm", "Codec", "Dtype", "SumsCoded"),
     "edges": ("AgentTransport", "Compute", "CoordinatorTransport", "Store"),
     "errors": ("TierwiseError",),
     "events": ("Event", "Notice", "Record"),
@@ -42,19 +51,23 @@ _HOMES: Final = {
     "settings": ("EnrolmentSettings", "FederationSettings", "RoundSettings", "UpdateSettings"),
     "stopping": ("RoundRecord", "StopRule"),
     "task": ("Task",),
-    "tiers": ("Cost", "Excess", "Limit", "Prediction", "RoundLimits", "Tier", "TierProvider"),
+    "tiers": ("CodecChoice", "Cost", "Excess", "Limit", "Prediction", "RoundLimits", "Tier", "TierProvider"),
     "weights": ("Layout", "Role", "TensorSpec", "Weights"),
 }
 _MODULES: Final = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "AgentTransport",
+    "ArrayForm",
+    "Codec",
+    "CodecChoice",
     "Compute",
     "CoordinatorTransport",
     "Cost",
     "DataSource",
     "Dataset",
     "DeviceId",
+    "Dtype",
     "EnrolmentSettings",
     "Event",
     "EventBus",
@@ -94,6 +107,8 @@ __all__ = [
     "Store",
     "SubscriberFailed",
     "Subscription",
+    "SumsCoded",
+    "SurveyingReducer",
     "Task",
     "TensorSpec",
     "Tier",
@@ -102,6 +117,7 @@ __all__ = [
     "TierwiseError",
     "Unmeasured",
     "UpdateSettings",
+    "Weighing",
     "Weights",
 ]
 

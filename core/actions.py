@@ -1,22 +1,20 @@
 """What a device's machine asks of whoever drives it; see `tierwise.core.agent`."""
 
-from dataclasses import dataclass
+import msgspec
 
 from tierwise.core import messages as m
 from tierwise.core.ids import BlobHash, CohortId, GroupId, ModelVersion
 from tierwise.core.work import Job
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(msgspec.Struct, frozen=True):
     """Send a message with its body."""
 
     message: m.DeviceMessage
-    body: bytes = b""
+    body: bytes | bytearray = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Follow:
+class Follow(msgspec.Struct, frozen=True):
     """Listen to the topics of these groups and to no other's: our own, and those whose guest we may be.
 
     What is retained there is wanted, also when we do already.
@@ -26,15 +24,13 @@ class Follow:
     also: tuple[GroupId, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class StartJob:
+class StartJob(msgspec.Struct, frozen=True):
     """Do a job, then call `AgentMachine.job_done` or `AgentMachine.job_failed`."""
 
     job: Job
 
 
-@dataclass(frozen=True, slots=True)
-class StopJob:
+class StopJob(msgspec.Struct, frozen=True):
     """Stop the running job; what it still says is ignored.
 
     ``overdue`` tells that its round is over, and had been for it: the device was too slow.
@@ -44,8 +40,7 @@ class StopJob:
     overdue: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class KeepTarget:
+class KeepTarget(msgspec.Struct, frozen=True):
     """Keep a target model; its frame's hash is ``model``."""
 
     group: GroupId
@@ -55,8 +50,7 @@ class KeepTarget:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Leave:
+class Leave(msgspec.Struct, frozen=True):
     """Nothing more will come; ``refused`` tells that the device was never let in."""
 
     reason: str

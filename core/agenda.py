@@ -54,10 +54,15 @@ class Agenda:
     @property
     def due_at(self) -> float | None:
         """When to look whether a round is over, or a job that waits comes too late; None for never."""
-        dues = [_latest_start(task) for task in self._waiting]
-        if self.running is not None:
-            dues.append(self.running.until)
-        return min(dues, default=None)
+        if not self._waiting:
+            return None if self.running is None else self.running.until
+        due_at = min(_latest_start(task) for task in self._waiting)
+        return due_at if self.running is None else min(due_at, self.running.until)
+
+    @property
+    def waits(self) -> bool:
+        """Tell whether any job waits."""
+        return bool(self._waiting)
 
     def prolong(self, cohort: CohortId, until: float) -> bool:
         """Set when a round is over; tell whether there is a job for it."""

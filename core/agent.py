@@ -25,6 +25,7 @@ from tierwise.core.actions import Action, Follow, KeepTarget, Leave, Send
 from tierwise.core.agenda import Agenda, Task
 from tierwise.core.envelope import SPOKEN
 from tierwise.core.events import Refusal
+from tierwise.core.feedback import Feedback
 from tierwise.core.hardware import HardwareProfile
 from tierwise.core.ids import BlobHash, CohortId, DeviceId, GroupId, cohort_id, round_number
 from tierwise.core.insistence import AgentSettings, Insistence
@@ -89,6 +90,7 @@ class AgentMachine:
         self._latest: dict[GroupId, int] = {}
         """The latest round of each group that was announced."""
         self._local: dict[GroupId, Weights] = {}
+        self._feedback = Feedback(device)
         self._target: tuple[GroupId, BlobHash] | None = None
         """The target model that was kept last, and whose it is."""
         self._farewell: _Farewell | None = None
@@ -104,16 +106,13 @@ class AgentMachine:
     @property
     def due_at(self) -> float | None:
         """When `tick` has something to do; None for never."""
-        dues = []
+        due_at = self._agenda.due_at
         if self._settings.retry_s is not None:
-            dues += [insistence.due_at for insistence in self._insisting()]
-        if self._agenda.due_at is not None:
-            dues.append(self._agenda.due_at)
-        if self._farewell is not None and self._farewell.until is not None:
-            dues.append(self._farewell.until)
-        if (poll_at := self._poll_at) is not None:
-            dues.append(poll_at)
-        return min(dues, default=None)
+            for insistence in self._insisting():
+                due_at = _sooner(due_at, insistence.due_at)
+        if self._farewell is not None:
+            due_at = _sooner(due_at, self._farewell.until)
+        return due_at if self._settings.poll_s is None else _sooner(due_at, self._poll_at)
 
     def start(self, now: float) -> tuple[Action, ...]:
         """Say hello: at the start, and after every reconnection."""
@@ -188,6 +187,7 @@ class AgentMachine:
             trained = done.trained
             if trained.local is not None:
                 self._local[task.group] = trained.local
+            self._feedback.send(task.group, cohort, trained.lost)
             message = m.UpdateSent(
                 cohort=cohort, base=job.base, blob=trained.blob, samples=trained.samples, metrics=done.metrics
             )
@@ -210,6 +210,7 @@ class AgentMachine:
             # done come again, under the same names.
             self._latest.clear()
             self._replies.forget()
+            self._feedback.forget()
             self._highest_order = message.order
         set_aside, self._set_aside = self._set_aside, {}
         match message:
@@ -244,7 +245,10 @@ class AgentMachine:
         left = None if self.assignment is None else self.assignment.group
         self.assignment, self._also = assignment, also
         self._agenda.own = self._replies.own = assignment.group
-        stopped = () if left is None or left == assignment.group else self._agenda.drop(left)
+        stopped: tuple[Action, ...] = ()
+        if left is not None and left != assignment.group:
+            stopped = self._agenda.drop(left)
+            self._feedback.drop(left)
         return (*stopped, *self._follow(), *self._go_on(now))
 
     def _join_round(self, message: m.RoundAnnounced, body: memoryview, now: float) -> tuple[Action, ...]:
@@ -260,6 +264,7 @@ class AgentMachine:
         if number < self._latest.get(message.group, number):
             return ()  # over long since: the transport repeated it
         self._latest[message.group] = number
+        self._feedback.settle(message)
         if self._replies.answered(message.group, message.cohort):
             return self._replies.again(message.group, message.cohort)
         if self._agenda.prolong(message.cohort, now + message.deadline_in_s):
@@ -273,7 +278,7 @@ class AgentMachine:
 
     def _invited(self, message: m.RoundAnnounced) -> bool:
         member = self.assignment is not None and message.group == self.assignment.group
-        chosen = message.participants is None or self.device in message.participants
+        chosen = message.participants is None or self.device in message.chosen
         return (member and chosen) or self.device in message.guests
 
     def _task(self, message: m.RoundAnnounced, body: memoryview, tier: Tier, now: float) -> Task:
@@ -286,15 +291,17 @@ class AgentMachine:
             budget=message.budget,
             seed=derive_seed(message.seed, self.device),
             local=self._local.get(message.group),
+            lost=self._feedback.of(message.group),
         )
         most = message.budget.max_samples  # as the coordinator reckons, who does not know how many samples we have
-        predicted = tier.cost.predict(self._profile, fit_samples=most, evaluate_samples=most)
+        compute_s = tier.cost.compute_s(self._profile, fit_samples=most, evaluate_samples=most)
         until = now + message.deadline_in_s
-        return Task(job, message.group, until, needs_s=predicted.compute_s + predicted.upload_s)
+        return Task(job, message.group, until, needs_s=compute_s + tier.cost.upload_s(self._profile))
 
     def _note_receipt(self, message: m.Receipt, now: float) -> tuple[Action, ...]:
         if not self._replies.receive(message.cohort):
             return ()
+        self._feedback.receive(message)
         next_one = self._replies.go_on(now)
         if message.refusal is Refusal.UNKNOWN_DEVICE:  # the coordinator lost its memory: introduce ourselves again
             self.stage = AgentStage.JOINING
@@ -373,6 +380,8 @@ class AgentMachine:
 
     def _go_on(self, now: float) -> tuple[Action, ...]:
         """Say of which rounds nothing will come, and begin the next job."""
+        if not self._agenda.waits:
+            return ()
         declined = [self._decline(task, _TOO_LITTLE_TIME) for task in self._agenda.give_up(now)]
         return (*declined, *self._agenda.begin(now))
 
@@ -380,3 +389,9 @@ class AgentMachine:
         sent = Send(m.TaskRefused(cohort=task.job.cohort, reason=reason))
         self._replies.decline(task.group, task.job.cohort, sent)
         return sent
+
+
+def _sooner(one: float | None, other: float | None) -> float | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return min(one, other)

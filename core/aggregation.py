@@ -1,8 +1,8 @@
 """Aggregation: a reducer combines a cohort's updates, a server optimizer applies the result to the model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,58 @@ class Reducer(Protocol):
             The updates' weights, each at least 1, in the same order.
         out
             Where the result goes; shape ``(n,)``, float32, its content undefined before.
+        """
+        ...
+
+
+@runtime_checkable
+class SurveyingReducer(Protocol):
+    """A reducer that must know something of whole updates before it reduces a block: their norms, their distances.
+
+    A plugin of the same kind, made in the same way. It has the laws of a `Reducer`, and `check_reducer` tests them:
+    what is said there of reducing is said here of a survey and what it returns.
+    """
+
+    @property
+    def need(self) -> Need:
+        """What it must see; of what a survey returns it is the same."""
+        ...
+
+    def survey(self, blocks: Iterable[Sequence[Buffer]], samples: NDArray[np.int64]) -> Reducer:
+        """Read all of a cohort's updates once, and return the reducer of this cohort.
+
+        A pure function: nothing of one cohort stays in the plugin. The updates are then read again, in whatever blocks,
+        by what it returns.
+
+        Parameters
+        ----------
+        blocks
+            The updates from their beginning to their end: one block of each at a time, as `Reducer.reduce` gets it. A
+            block is valid until the next one is asked for. All but the last one have a multiple of 4096 elements.
+        samples
+            As there.
+        """
+        ...
+
+
+AnyReducer = Reducer | SurveyingReducer
+"""What a plugin of the kind may be."""
+
+
+@runtime_checkable
+class Weighing(Protocol):
+    """What a `Reducer` also has whose result is a weighted sum of the updates.
+
+    Then nobody has to decode them first: codecs can sum what devices sent as it is (`tierwise.core.coding.SumsCoded`).
+    """
+
+    def weights(self, samples: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
+        """Return weights and a divisor, such that `reduce` gives ``sum over k of weights[k] / divisor * updates[k]``.
+
+        Parameters
+        ----------
+        samples
+            As for `Reducer.reduce`.
         """
         ...
 

@@ -55,11 +55,12 @@ def _group_order(state: FederationState, name: GroupId, group: GroupState) -> c.
             return _select_participants(state, name, group)
         case Phase.REDUCING if group.cohort is not None and not group.cohort.fits:
             return _standardise_model(name, group, group.cohort)
-        case Phase.REDUCING if group.cohort is not None and group.model is not None:
+        case Phase.REDUCING if group.cohort is not None and group.model is not None and group.tier is not None:
             return c.ReduceCohort(
                 key=f"reduce/{group.cohort.opened.cohort}",
                 group=name,
                 cohort=group.cohort.opened.cohort,
+                tier=group.tier,
                 model=group.model,
                 optimizer_state=group.optimizer_state,
                 contributions=_contributions(group.cohort),

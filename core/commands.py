@@ -70,10 +70,11 @@ class Contribution(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReduceCohort(Order, frozen=True, kw_only=True):
-    """Combine the survivors' updates (in this order) and step the model."""
+    """Combine the survivors' updates (in this order, coded as the tier says) and step the model."""
 
     group: GroupId
     cohort: CohortId
+    tier: Tier
     model: BlobHash
     optimizer_state: BlobHash | None
     contributions: tuple[Contribution, ...]

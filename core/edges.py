@@ -3,8 +3,9 @@
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
+from tierwise.core.envelope import Letter
 from tierwise.core.events import Record
 from tierwise.core.ids import BlobHash, DeviceId, GroupId
 
@@ -20,14 +21,14 @@ class Arrived:
     device
         Its sender, as the transport knows it.
     data
-        The envelope; a view of a large one may be of a file.
+        The envelope; a view of a large one may be of a file. A `Letter` from a `LetterTransport`.
     at
         When its last byte came, by the event loop's clock in seconds: what a deadline is compared with. None where
         that is when it is yielded.
     """
 
     device: DeviceId
-    data: bytes | memoryview
+    data: bytes | memoryview | Letter
     at: float | None = None
 
 
@@ -80,6 +81,34 @@ class CoordinatorTransport(Protocol):
 
         It is retained: who follows the group later gets the latest one.
         """
+        ...
+
+
+@runtime_checkable
+class LetterTransport(Protocol):
+    """The coordinator's end, in the place of a `CoordinatorTransport`, where devices share its memory.
+
+    What is said passes as it is, at once, and nothing is encoded or copied. All else is as there.
+    """
+
+    def connect(self) -> AbstractAsyncContextManager[None]:
+        """See `CoordinatorTransport.connect`."""
+        ...
+
+    def receive(self) -> AsyncGenerator[Arrived | ConnectionLost, None]:
+        """See `CoordinatorTransport.receive`."""
+        ...
+
+    def arriving_since(self) -> float | None:
+        """See `CoordinatorTransport.arriving_since`."""
+        ...
+
+    def hand(self, device: DeviceId, letter: Letter) -> None:
+        """Let one device have a letter."""
+        ...
+
+    def hand_round(self, group: GroupId, letter: Letter) -> None:
+        """Let all devices that follow the group's topic have a letter, and who follows it later the latest one."""
         ...
 
 
@@ -139,7 +168,10 @@ class Store(Protocol):
         ...
 
     async def put(self, data: bytes | memoryview) -> BlobHash:
-        """Keep a blob and return its address; one that is there already stays as it is."""
+        """Keep a blob and return its address; one that is there already stays as it is.
+
+        It is there for good when the next `append` returns, at the latest.
+        """
         ...
 
     async def get(self, blob: BlobHash) -> memoryview:
@@ -158,6 +190,15 @@ class Store(Protocol):
 
     async def blobs(self) -> Sequence[BlobHash]:
         """Return the addresses of all blobs, sorted."""
+        ...
+
+
+@runtime_checkable
+class HoldingStore(Store, Protocol):
+    """A store that also holds what is in memory already, as it is."""
+
+    def hold(self, data: memoryview, blob: BlobHash) -> None:
+        """Keep a blob under a name that its maker vouches for; nobody writes to it any more."""
         ...
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from tierwise.core.commanding import commands
 from tierwise.core.commands import Command
 from tierwise.core.deciding import Rejected, judge
-from tierwise.core.deciding.consequences import due_at
+from tierwise.core.deciding.consequences import due_at, stirs
 from tierwise.core.errors import FederationError, StoreError
 from tierwise.core.events import SCHEMA_VERSION, Event, Record, UpdateAccepted
 from tierwise.core.ids import BlobHash, DeviceId, GroupId
@@ -35,11 +35,15 @@ class Federation:
         For reading only; `apply` alone changes it.
     sequence
         Of the next record.
+    stirred
+        Set when a record was applied after which a tick may decide something before its time (`due_at`) comes, or
+        something may be outstanding that was not before. Who has ticked and looked clears it.
     """
 
     def __init__(self) -> None:
         self.state = FederationState()
         self.sequence = 0
+        self.stirred = False
         self._latest_at = 0.0
 
     def decide(self, given: Input, now: float) -> tuple[Record, ...]:
@@ -118,6 +122,7 @@ class Federation:
         transition(self.state, record.event, record.at)
         self.sequence += 1
         self._latest_at = record.at
+        self.stirred = self.stirred or stirs(self.state, record.event)
         return record.event
 
     def outstanding(self) -> Iterator[Command]:

@@ -23,7 +23,9 @@ _LENGTH: Final = struct.Struct("<Q")
 _METADATA: Final = "__metadata__"
 
 
-class _Entry(msgspec.Struct, frozen=True, kw_only=True):
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """An array's place behind the header, as the format has it; offsets are in bytes from the header's end."""
+
     dtype: str
     shape: tuple[int, ...]
     data_offsets: tuple[int, int]
@@ -42,6 +44,14 @@ def to_bytes(weights: Weights) -> bytes:
     return b"".join(frame(weights))
 
 
+def blank(layout: Layout) -> tuple[bytearray, Weights]:
+    """Return a frame whose values are all 0, and the weights in it, writable: what is written there needs no copy."""
+    header = _header(layout)
+    data = bytearray(len(header) + 4 * layout.size)
+    data[: len(header)] = header
+    return data, Weights(layout, np.frombuffer(data, np.float32, offset=len(header)))
+
+
 def arrays_to_bytes(arrays: Mapping[str, Buffer]) -> bytes:
     """Return named arrays of shape ``(n,)`` and float32 as a whole frame, which copies each once."""
     layout = Layout.of({name: array.shape for name, array in arrays.items()})
@@ -49,18 +59,27 @@ def arrays_to_bytes(arrays: Mapping[str, Buffer]) -> bytes:
     return b"".join((_header(layout), *(buffer.view(np.uint8).data for buffer in buffers)))
 
 
+def frame_bytes(layout: Layout) -> int:
+    """Return how many bytes the frame of weights of a layout has."""
+    return len(_header(layout)) + 4 * layout.size
+
+
 @lru_cache(maxsize=256)
 def _header(layout: Layout) -> bytes:
-    metadata = {"format": "tierwise.1"}
-    entries: dict[str, object] = {_METADATA: metadata}
+    metadata, entries = {}, {}
     for tensor in layout.tensors:
         place = layout.slices[tensor.name]
-        entries[tensor.name] = _Entry(dtype="F32", shape=tensor.shape, data_offsets=(4 * place.start, 4 * place.stop))
+        entries[tensor.name] = Entry(dtype="F32", shape=tensor.shape, data_offsets=(4 * place.start, 4 * place.stop))
         if tensor.dtype != "float32":
             metadata[f"dtype:{tensor.name}"] = tensor.dtype
         if tensor.role is not Role.AGGREGATE:
             metadata[f"role:{tensor.name}"] = tensor.role.value
-    text = msgspec.json.encode(entries, order="deterministic")
+    return header(entries, metadata)
+
+
+def header(entries: Mapping[str, Entry], metadata: Mapping[str, str]) -> bytes:
+    """Return the header of a frame, its length before it."""
+    text = msgspec.json.encode({_METADATA: {"format": "tierwise.1", **metadata}, **entries}, order="deterministic")
     text += b" " * (-len(text) % 8)
     return _LENGTH.pack(len(text)) + text
 
@@ -80,14 +99,7 @@ def unframe(data: bytes | memoryview) -> Weights:
         If ``data`` is no frame: cut short, too long, not float32, or not canonical.
     """
     view = memoryview(data).toreadonly().cast("B")
-    if len(view) < _LENGTH.size:
-        raise ProtocolError(f"a frame of weights has at least {_LENGTH.size} bytes, got {len(view)}")
-    (length,) = _LENGTH.unpack(view[: _LENGTH.size])
-    start = _LENGTH.size + length
-    if length > HEADER_LIMIT or start > len(view):
-        raise ProtocolError(
-            f"a frame of {len(view)} bytes says that its header has {length} bytes (at most {HEADER_LIMIT})"
-        )
+    start = _header_end(view)
     layout = _read_layout(bytes(view[:start]))
     body = view[start:]
     if len(body) != 4 * layout.size:
@@ -99,12 +111,42 @@ def unframe(data: bytes | memoryview) -> Weights:
     return Weights(layout, buffer)
 
 
-@lru_cache(maxsize=256)
-def _read_layout(header: bytes) -> Layout:
+def read_metadata(view: memoryview) -> dict[str, str]:
+    """Return what the header of a frame says beside its arrays.
+
+    Raises
+    ------
+    ProtocolError
+        If there is no header that can be read.
+    """
     try:
-        raw = msgspec.json.decode(header[_LENGTH.size :], type=dict[str, msgspec.Raw])
-        metadata = msgspec.json.decode(raw.pop(_METADATA, b"{}"), type=dict[str, str])
-        entries = {name: msgspec.json.decode(value, type=_Entry) for name, value in raw.items()}
+        return _read_entries(bytes(view[: _header_end(view)]))[1]
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise ProtocolError(f"the header of a frame cannot be read: {error}") from error
+
+
+def _header_end(view: memoryview) -> int:
+    if len(view) < _LENGTH.size:
+        raise ProtocolError(f"a frame of weights has at least {_LENGTH.size} bytes, got {len(view)}")
+    (length,) = _LENGTH.unpack(view[: _LENGTH.size])
+    end: int = _LENGTH.size + length
+    if length > HEADER_LIMIT or end > len(view):
+        raise ProtocolError(
+            f"a frame of {len(view)} bytes says that its header has {length} bytes (at most {HEADER_LIMIT})"
+        )
+    return end
+
+
+def _read_entries(text: bytes) -> tuple[dict[str, msgspec.Raw], dict[str, str]]:
+    raw = msgspec.json.decode(text[_LENGTH.size :], type=dict[str, msgspec.Raw])
+    return raw, msgspec.json.decode(raw.pop(_METADATA, b"{}"), type=dict[str, str])
+
+
+@lru_cache(maxsize=256)
+def _read_layout(text: bytes) -> Layout:
+    try:
+        raw, metadata = _read_entries(text)
+        entries = {name: msgspec.json.decode(value, type=Entry) for name, value in raw.items()}
         layout = Layout(
             tuple(
                 TensorSpec(
@@ -118,7 +160,7 @@ def _read_layout(header: bytes) -> Layout:
         )
     except (msgspec.MsgspecError, LayoutError, ValueError, RecursionError) as error:
         raise ProtocolError(f"the header of a frame of weights cannot be read: {error}") from error
-    if _header(layout) != header:
+    if _header(layout) != text:
         raise ProtocolError(
             "a frame of weights is not in the canonical form (float32, tensors sorted by name, no gaps); "
             "the safetensors library reads it, tierwise.core.framing writes it"

@@ -5,6 +5,8 @@ A message is a header (one of these classes) and, where the class says so, a bod
 transport's knowledge, not the message's.
 """
 
+from functools import cached_property
+
 import msgspec
 
 from tierwise.core.events import Purpose, Refusal
@@ -129,12 +131,15 @@ class Assigned(CoordinatorMessage, frozen=True, kw_only=True, tag="assigned"):
     also: tuple[Assignment, ...] = ()
 
 
-class RoundAnnounced(CoordinatorMessage, frozen=True, kw_only=True, tag="round"):
+class RoundAnnounced(CoordinatorMessage, frozen=True, kw_only=True, tag="round", dict=True):
     """A round is open for a group; the body is the group's model, whose hash is ``model``.
 
     ``participants`` is None for the whole group. ``guests`` of stronger groups take part, too: they train the model
     when their own group's work leaves them the time, and refuse the task at once when it does not. ``deadline_in_s``
     counts from the sending, by the coordinator's clock, which alone decides. ``order`` as in `Assigned`.
+
+    Where updates are coded, ``made_by`` is the cohort whose updates made the model, None before the first; and
+    ``left_out`` are those of its participants whose updates did not come into it.
     """
 
     group: GroupId
@@ -147,6 +152,13 @@ class RoundAnnounced(CoordinatorMessage, frozen=True, kw_only=True, tag="round")
     deadline_in_s: float
     order: int = 0
     guests: tuple[DeviceId, ...] = ()
+    made_by: CohortId | None = None
+    left_out: tuple[DeviceId, ...] = ()
+
+    @cached_property
+    def chosen(self) -> frozenset[DeviceId]:
+        """The participants, where they are not the whole group."""
+        return frozenset(self.participants or ())
 
 
 class Receipt(CoordinatorMessage, frozen=True, kw_only=True, tag="receipt"):

@@ -5,15 +5,17 @@ of it.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 
-from tierwise.core.framing import frame
-from tierwise.core.hardware import HardwareEnvelope, HardwareProfile
+from tierwise.core.framing import frame_bytes
+from tierwise.core.hardware import HardwareEnvelope
+from tierwise.core.other_costs import OtherCosts
 from tierwise.core.standardising import extended, unextended, with_statics
 from tierwise.core.task import Task
-from tierwise.core.tiers import Cost, Prediction, RoundLimits, Tier, TierProvider
-from tierwise.core.weights import Layout, Weights
+from tierwise.core.tiers import Cost, RoundLimits, Tier, TierProvider
+from tierwise.core.weights import Weights
 
 
 class StandardisedTiers:
@@ -39,9 +41,8 @@ class StandardisedTiers:
         """Return the provider's choice, within limits that the two tensors take their part of."""
         if not task.standardise:
             return self._provider.choose(task, envelope, limits)
-        fields = {name: getattr(limits, name) for name in RoundLimits.__struct_fields__}
-        limits = _LessForModels(**fields, beside=self._bytes(task))
-        return self._with(task, self._provider.choose(task, envelope, limits))
+        before = OtherCosts.of(limits, partial(_with_bytes, self._bytes(task)))
+        return self._with(task, self._provider.choose(task, envelope, before))
 
     def initial(self, task: Task, tier: Tier, seed: int) -> Weights:
         """Return the provider's weights, and two tensors that change nothing yet.
@@ -53,34 +54,24 @@ class StandardisedTiers:
         """
         if not task.standardise:
             return self._provider.initial(task, tier, seed)
-        cost = msgspec.structs.replace(tier.cost, bytes=tier.cost.bytes - self._bytes(task))
+        cost = _with_bytes(-self._bytes(task), tier.cost)
         own = msgspec.structs.replace(tier, layout=unextended(tier.layout), cost=cost)
         weights = self._provider.initial(task, own, seed)
         own.layout.require(weights.layout, f"the initial model of tier {tier.name!r}")
         return with_statics(weights, task.features)
 
     def _with(self, task: Task, tier: Tier) -> Tier:
-        cost = msgspec.structs.replace(tier.cost, bytes=tier.cost.bytes + self._bytes(task))
+        cost = _with_bytes(self._bytes(task), tier.cost)
         return msgspec.structs.replace(tier, layout=extended(tier.layout, task.features), cost=cost)
 
     def _bytes(self, task: Task) -> int:
         """Return what the two tensors take on the wire: the same for all tiers, so the most, which padding decides."""
         if task not in self._beside:
             layouts = [tier.layout for tier in self._provider.offers(task)]
-            more = (_size(extended(layout, task.features)) - _size(layout) for layout in layouts)
+            more = (frame_bytes(extended(layout, task.features)) - frame_bytes(layout) for layout in layouts)
             self._beside[task] = max(more, default=0)
         return self._beside[task]
 
 
-class _LessForModels(RoundLimits, frozen=True, kw_only=True):
-    """Limits for a model beside which other bytes travel, each way."""
-
-    beside: int
-
-    def predict(self, cost: Cost, profile: HardwareProfile) -> Prediction:
-        cost = msgspec.structs.replace(cost, bytes=cost.bytes + self.beside)
-        return RoundLimits.predict(self, cost, profile)
-
-
-def _size(layout: Layout) -> int:
-    return sum(map(len, frame(Weights.zeros(layout))))
+def _with_bytes(more: int, cost: Cost) -> Cost:
+    return msgspec.structs.replace(cost, bytes=cost.bytes + more)

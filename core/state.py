@@ -86,6 +86,11 @@ class DeviceState:
         """Tell whether it can take part: it is neither lost nor quarantined."""
         return not self.lost and self.quarantined is None
 
+    @property
+    def ready(self) -> bool:
+        """Tell whether it can be grouped: it is available, and its hardware is known."""
+        return self.profile is not None and self.available
+
 
 @dataclass(slots=True)
 class CohortState:
@@ -146,6 +151,10 @@ class GroupState:
     postponed: Postponement | None = None
     """The selector's latest answer about the next round, if it found too few."""
     cohort: CohortState | None = None
+    made_by: CohortId | None = None
+    """The cohort whose updates made the model."""
+    left_out: tuple[DeviceId, ...] = ()
+    """Its participants whose updates are not in it."""
     history: list[RoundRecord] = field(default_factory=list)
     abandoned_in_a_row: int = 0
     abandoned_because: str = ""
@@ -180,6 +189,8 @@ class FederationState:
     """Who decides what, with which options: only for telling whether a coordinator goes on with the same."""
     opened_at: float = 0.0
     devices: dict[DeviceId, DeviceState] = field(default_factory=dict)
+    ready: set[DeviceId] = field(default_factory=set)
+    """Those of the devices that can be grouped."""
     removed: dict[DeviceId, str] = field(default_factory=dict)
     grouping: Mapping[DeviceId, HardwareProfile] | None = None
     """The fleet that is being grouped."""
@@ -229,6 +240,8 @@ class FederationState:
         """Return the group that opened a cohort, or None if there has been no such cohort."""
         name, _, number = cohort.rpartition(".r")
         group = self.groups.get(GroupId(name))
+        if group is not None and group.cohort is not None and group.cohort.opened.cohort == cohort:
+            return GroupId(name)  # the usual one
         if group is None or len(number) > len(str(group.round)) or not number.isdecimal():
             return None
         round_number = RoundNumber(int(number))

@@ -2,6 +2,7 @@
 
 import hashlib
 from enum import StrEnum
+from functools import cached_property
 from typing import Final
 
 import msgspec
@@ -24,7 +25,7 @@ DEFAULT_METRICS: Final = {
 }
 
 
-class Task(msgspec.Struct, frozen=True, kw_only=True):
+class Task(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """The learning task that all devices of a federation share.
 
     Attributes
@@ -80,7 +81,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
         """How many numbers a model gives for a sample: one for each class, or the one that is predicted."""
         return len(self.classes) or 1
 
-    @property
+    @cached_property
     def sums(self) -> tuple[str, ...]:
         """Names of the (sum, count) pairs that a device reports for the metrics."""
         return tuple(name for metric in self.metrics for name in sums_of(metric))

@@ -28,9 +28,11 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
     evaluate_flops_per_sample
         Floating-point operations of one forward pass.
     bytes
-        Of the model on the wire, one way.
+        Of the model on the wire, on its way to the device.
     memory_bytes
         Needed at the most while a device trains.
+    upload_bytes
+        Of an update on the wire; None for as many as of the model.
     """
 
     parameters: int
@@ -38,11 +40,21 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
     evaluate_flops_per_sample: float
     bytes: int
     memory_bytes: int
+    upload_bytes: int | None = None
+
+    @property
+    def update_bytes(self) -> int:
+        """What an update takes on the wire."""
+        return self.bytes if self.upload_bytes is None else self.upload_bytes
 
     def compute_s(self, profile: HardwareProfile, *, fit_samples: int, evaluate_samples: int) -> float:
         """Predict how long a device computes in a round, in seconds."""
         flops = self.fit_flops_per_sample * fit_samples + self.evaluate_flops_per_sample * evaluate_samples
         return _duration_s(flops, profile.value("cpu_flops"))
+
+    def upload_s(self, profile: HardwareProfile) -> float:
+        """Predict how long a device sends in a round, in seconds."""
+        return _duration_s(self.update_bytes, profile.value("uplink_bytes_per_s"))
 
     def predict(self, profile: HardwareProfile, *, fit_samples: int, evaluate_samples: int) -> "Prediction":
         """Predict what a round costs a device that trains on so many samples and evaluates so many."""
@@ -51,9 +63,9 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
         return Prediction(
             download_s=_duration_s(self.bytes, profile.value("downlink_bytes_per_s")),
             compute_s=compute_s,
-            upload_s=_duration_s(self.bytes, profile.value("uplink_bytes_per_s")),
+            upload_s=self.upload_s(profile),
             memory_bytes=self.memory_bytes,
-            traffic_bytes=2 * self.bytes,
+            traffic_bytes=self.bytes + self.update_bytes,
             energy_j=None if power is None else (power.value * compute_s if power.value else 0.0),
         )
 
@@ -68,7 +80,7 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes
         Needed at the most while it trains.
     traffic_bytes
-        The model, down and up.
+        The model down, and its update up.
     energy_j
         Joules of a processor at full load for as long as it computes; None where the device's power is not known.
     """
@@ -152,7 +164,7 @@ class RoundLimits(msgspec.Struct, frozen=True, kw_only=True):
     samples
         Processed in a fit at the most; as many again are assumed for the evaluation.
     traffic_bytes
-        The model's way down and up, in bytes; None for any.
+        The model's way down and its update's way up, in bytes; None for any.
     energy_j
         Of the processor while it computes, in joules; None for any. A device whose power is not known is not judged by
         it: what nobody measured leaves nobody out.
@@ -203,6 +215,13 @@ def _duration_s(amount: float, per_s: float) -> float:
     return math.inf if amount else 0.0
 
 
+class CodecChoice(msgspec.Struct, frozen=True, kw_only=True):
+    """A codec's name, and its options as plain values."""
+
+    name: str = "float32"
+    options: OptionValues = {}
+
+
 class Tier(msgspec.Struct, frozen=True, kw_only=True):
     """A model sized for a hardware envelope.
 
@@ -218,6 +237,8 @@ class Tier(msgspec.Struct, frozen=True, kw_only=True):
         The model's tensors.
     cost
         What it asks of a device.
+    codec
+        How its updates are coded. Providers leave it alone: who chooses it puts it in.
     """
 
     name: TierName
@@ -225,6 +246,7 @@ class Tier(msgspec.Struct, frozen=True, kw_only=True):
     options: OptionValues
     layout: Layout
     cost: Cost
+    codec: CodecChoice = CodecChoice()
 
 
 class TierProvider(Protocol):

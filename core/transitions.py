@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from tierwise.core import events as e
+from tierwise.core.hardware import POWER
 from tierwise.core.ids import BlobHash, CohortId, DeviceId, GroupId, ModelVersion
 from tierwise.core.state import CohortState, DeviceState, FederationState, GroupState, Phase, Postponement, Stage
 from tierwise.core.stopping import RoundRecord
@@ -19,6 +20,12 @@ from tierwise.core.tiers import Cost
 def transition(state: FederationState, event: e.Event, at: float) -> None:
     """Change ``state`` by ``event``, which was decided at ``at`` (federation time, seconds)."""
     _TRANSITIONS[type(event)](state, event, at)
+    if isinstance(event, _OF_READINESS):
+        device = state.devices.get(event.device)
+        if device is not None and device.ready:
+            state.ready.add(event.device)
+        else:
+            state.ready.discard(event.device)
 
 
 # -- the federation and its devices
@@ -265,6 +272,8 @@ def _close_round(state: FederationState, event: e.RoundClosed, at: float) -> Non
     group.model = event.model
     group.optimizer_state = event.optimizer_state
     group.abandoned_in_a_row = 0
+    group.made_by = event.cohort
+    group.left_out = tuple(sorted(set(cohort.opened.participants).difference(cohort.survivors or ())))
     group.cohort = None
     group.peers = _models(state) if state.exchanges else {}
     group.phase = Phase.EXCHANGING if len(group.peers) > 1 else _after_exchange(state)
@@ -277,10 +286,11 @@ def _energy_j(
     known = []
     for one in sent:
         device = state.devices.get(one.device)  # it may have been removed since
-        if isinstance(one, e.UpdateAccepted) and device is not None and device.profile is not None:
+        profile = None if device is None else device.profile
+        if isinstance(one, e.UpdateAccepted) and profile is not None and POWER in profile.quantities:
             fitted = state.opened.rounds.budget.samples(one.samples)
             evaluated = max((metric.count for metric in one.metrics.values()), default=0)
-            known.append(cost.predict(device.profile, fit_samples=fitted, evaluate_samples=evaluated).energy_j)
+            known.append(cost.predict(profile, fit_samples=fitted, evaluate_samples=evaluated).energy_j)
     told = [energy_j for energy_j in known if energy_j is not None]
     return sum(told) if told else None
 
@@ -366,6 +376,15 @@ def _cohort(state: FederationState, cohort: CohortId) -> CohortState:
     return found
 
 
+_OF_READINESS: Final = (
+    e.HardwareReported,
+    e.DeviceLost,
+    e.DeviceReturned,
+    e.DeviceRemoved,
+    e.DeviceQuarantined,
+    e.DeviceReleased,
+)
+"""What changes whether a device is `DeviceState.ready`."""
 # Each function takes the event of its row; the table is what the type checker cannot see.
 _TRANSITIONS: Final[dict[type[e.Event], Callable[[FederationState, Any, float], None]]] = {
     e.FederationOpened: _open,

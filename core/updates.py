@@ -7,10 +7,11 @@ from typing import Final
 
 import numpy as np
 
+from tierwise.core.coded_framing import CodedUpdates
+from tierwise.core.coding import Arrays
 from tierwise.core.errors import LayoutError, MalformedUpdateError, ProtocolError
-from tierwise.core.framing import unframe
 from tierwise.core.ids import BlobHash, DeviceId
-from tierwise.core.weights import Buffer, Layout, Weights
+from tierwise.core.weights import all_finite
 
 BLOCK: Final = 1 << 20
 """Values that are looked at together, so that checking takes no memory to speak of."""
@@ -21,12 +22,12 @@ def check_update(
     body: bytes | memoryview,
     *,
     device: DeviceId,
-    blob: BlobHash,
-    layout: Layout,
+    blob: BlobHash | None,
+    coding: CodedUpdates,
     max_norm: float | None = None,
     between: Callable[[], None] = lambda: None,
-) -> Weights:
-    """Read an update, whose hash, layout and values must be right.
+) -> None:
+    """Check an update, whose hash, form and values must be right.
 
     Parameters
     ----------
@@ -35,34 +36,32 @@ def check_update(
     device
         Its sender, for the error's text.
     blob
-        The hash that the sender gave.
-    layout
-        Of the group's model; the update has the part of it that is aggregated.
+        The hash that the sender gave; None for a body that is vouched for, and is not hashed.
+    coding
+        What updates of the group are.
     max_norm
         The Euclidean norm of the update at the most; None for any.
     between
         Called after each part of ``body`` that was read.
 
-    Returns
-    -------
-    Weights
-        A read-only view of ``body``.
-
     Raises
     ------
     MalformedUpdateError
-        If the body is damaged, of another layout, has values that are not finite, or is too large.
+        If the body is damaged, of another codec or layout, nothing that the codec makes, has values that are not
+        finite, or is too large.
     """
     subject = f"the update of device {device!r}"
-    if _hashed(memoryview(body), between) != blob:
+    if blob is not None and _hashed(memoryview(body), between) != blob:
         raise MalformedUpdateError(f"{subject} does not have the hash {blob[:12]!r} that its header names")
     try:
-        delta = unframe(body)
-        layout.aggregated.require(delta.layout, subject)
+        arrays = coding.read(body, subject)
     except (ProtocolError, LayoutError) as error:
         raise MalformedUpdateError(f"{subject} cannot be used: {error}") from error
-    _check_values(delta.buffer, subject, max_norm, between)
-    return delta
+    size = coding.layout.size
+    if (fault := coding.codec.fault(arrays, size)) is not None:
+        raise MalformedUpdateError(f"{subject} cannot be used: {fault}")
+    between()
+    _check_values(coding, arrays, subject, max_norm, between)
 
 
 def _hashed(body: memoryview, between: Callable[[], None]) -> str:
@@ -73,11 +72,13 @@ def _hashed(body: memoryview, between: Callable[[], None]) -> str:
     return digest.hexdigest()
 
 
-def _check_values(values: Buffer, subject: str, max_norm: float | None, between: Callable[[], None]) -> None:
+def _check_values(
+    coding: CodedUpdates, arrays: Arrays, subject: str, max_norm: float | None, between: Callable[[], None]
+) -> None:
     bad, square = 0, 0.0
-    for start in range(0, values.size, BLOCK):
-        block = values[start : start + BLOCK]
-        bad += block.size - int(np.count_nonzero(np.isfinite(block)))
+    for _, block in coding.blocks(arrays, BLOCK):
+        if not all_finite(block):
+            bad += block.size - int(np.count_nonzero(np.isfinite(block)))
         if max_norm is not None and not bad:
             square += float(np.sum(np.square(block, dtype=np.float64)))
         between()

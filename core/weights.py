@@ -5,6 +5,7 @@ optimizer's moment all have this form.
 """
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from functools import cached_property
@@ -18,6 +19,13 @@ from tierwise.core.errors import LayoutError
 from tierwise.core.ids import BlobHash
 
 Buffer = NDArray[np.float32]
+
+
+def all_finite(values: Buffer) -> bool:
+    """Tell whether there is neither an infinity nor a NaN among some values, shape ``(n,)``."""
+    # A sum of squares shows both, and is one pass without an array of its own. Large values may overflow there.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return math.isfinite(np.dot(values, values)) or bool(np.isfinite(values).all())
 
 
 class Role(StrEnum):
@@ -109,8 +117,13 @@ class Layout(msgspec.Struct, frozen=True, dict=True):
 
     def part(self, role: Role) -> "Layout":
         """Return the layout of the tensors of one role; the layout itself if that is all of them."""
-        kept = tuple(tensor for tensor in self.tensors if tensor.role is role)
-        return self if kept == self.tensors else Layout(kept)
+        return self._parts[role] or self
+
+    @cached_property
+    def _parts(self) -> dict[Role, "Layout | None"]:
+        """The layouts of the roles; None for the layout itself, which would else keep itself alive."""
+        kept = {role: tuple(tensor for tensor in self.tensors if tensor.role is role) for role in Role}
+        return {role: None if tensors == self.tensors else Layout(tensors) for role, tensors in kept.items()}
 
     def require(self, other: "Layout", subject: str) -> None:
         """Raise a `LayoutError` that names the first difference unless ``other`` equals this layout.

@@ -15,7 +15,7 @@ ceil(log2(panels)) above; with the rounding of its coefficient that is 23 for 10
 is less than 1.4e-6 of the sum of magnitudes. A plain running sum would be allowed 100,000 roundings.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
 
 import numpy as np
@@ -44,22 +44,22 @@ def weighted_sum(buffers: tuple[Floats, ...], coefficients: Floats, out: Floats)
     out
         float32 of shape (n,), written; shares no memory with the buffers.
     """
+    sum_products(lambda k, block: buffers[k][block] * coefficients[k], len(buffers), out)
+
+
+def sum_products(product: Callable[[int, slice], Floats], count: int, out: Floats) -> None:
+    """Set `out` to the sum of `count` products, of which `product` makes block after block, by rules 2 to 4."""
     # Inf and NaN are results here, as they are in the kernel, and not something to warn of.
     with np.errstate(all="ignore"):
         for start in range(0, out.size, BLOCK):
-            block = slice(start, start + BLOCK)
-            out[block] = _pairwise(
-                _panel(buffers[k : k + PANEL], coefficients[k : k + PANEL], block)
-                for k in range(0, len(buffers), PANEL)
-            )
+            block = slice(start, min(start + BLOCK, out.size))
+            products = (product(k, block) for k in range(count))
+            out[block] = _pairwise(_panel(products, min(PANEL, count - k)) for k in range(0, count, PANEL))
 
 
-def _panel(buffers: tuple[Floats, ...], coefficients: Floats, block: slice) -> Floats:
-    """Add up to eight eights from left to right."""
-    eights = (
-        _pairwise(x[block] * c for x, c in zip(buffers[k : k + EIGHT], coefficients[k : k + EIGHT], strict=True))
-        for k in range(0, len(buffers), EIGHT)
-    )
+def _panel(products: Iterator[Floats], count: int) -> Floats:
+    """Take so many products, at most eight eights, and add the eights from left to right."""
+    eights = (_pairwise(next(products) for _ in range(min(EIGHT, count - k))) for k in range(0, count, EIGHT))
     total = next(eights)
     for eight in eights:
         total += eight

@@ -9,7 +9,13 @@ import warnings
 from types import ModuleType
 from typing import Final, Literal
 
-NAMES: Final = ("average",)
+NAMES: Final = (
+    "arrays",
+    "average",
+    "coded",
+    "distance",
+    "order",
+)
 REMEDY: Final = (
     "To mend it, install a C compiler and run "
     "`pip install --force-reinstall --no-binary tierwise tierwise`; "

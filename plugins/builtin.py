@@ -177,6 +177,53 @@ def tierwise_reducers() -> Iterable[PluginDescriptor]:
         target="tierwise.plugins.aggregation.mean:MeanReducer",
         summary="Averages the updates, weighted by samples.",
     )
+    yield PluginDescriptor(
+        kind=Kind.REDUCER,
+        name="median",
+        target="tierwise.plugins.aggregation.coordinate_wise:MedianReducer",
+        summary="Takes the median of each weight.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.REDUCER,
+        name="trimmed-mean",
+        target="tierwise.plugins.aggregation.coordinate_wise:TrimmedMeanReducer",
+        options="tierwise.plugins.aggregation.coordinate_wise:TrimmedMeanOptions",
+        summary="Averages each weight without its least and greatest values.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.REDUCER,
+        name="krum",
+        target="tierwise.plugins.aggregation.krum:KrumReducer",
+        options="tierwise.plugins.aggregation.krum:KrumOptions",
+        summary="Takes the one update that is nearest to its neighbours.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.REDUCER,
+        name="multi-krum",
+        target="tierwise.plugins.aggregation.krum:MultiKrumReducer",
+        options="tierwise.plugins.aggregation.krum:KrumOptions",
+        summary="Averages the updates that are nearest to their neighbours.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.REDUCER,
+        name="bulyan",
+        target="tierwise.plugins.aggregation.krum:BulyanReducer",
+        options="tierwise.plugins.aggregation.krum:BulyanOptions",
+        summary="Averages, of the updates that Krum chooses, what is nearest to the median of each weight.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.REDUCER,
+        name="geometric-median",
+        target="tierwise.plugins.aggregation.geometric_median:GeometricMedianReducer",
+        summary="Takes the point that has the least distance to all updates (RFA).",
+    )
+    yield PluginDescriptor(
+        kind=Kind.REDUCER,
+        name="clipped-mean",
+        target="tierwise.plugins.aggregation.clipped:ClippedMeanReducer",
+        options="tierwise.plugins.aggregation.clipped:ClippedMeanOptions",
+        summary="Averages the updates, each scaled down to a norm if it is larger.",
+    )
 
 
 @hookimpl
@@ -235,6 +282,16 @@ def tierwise_aggregators() -> Iterable[AggregatorDescriptor]:
         ("yogi", "As adam, but learning rates rise slowly (FedYogi)."),
     ):
         yield AggregatorDescriptor(name=optimizer, reducer="mean", server_optimizer=optimizer, summary=summary)
+    for reducer, summary in (
+        ("median", "Robust: adds the coordinate-wise median of the updates to the model."),
+        ("trimmed-mean", "Robust: adds the coordinate-wise trimmed mean of the updates to the model."),
+        ("krum", "Robust: adds to the model the one update that is nearest to its neighbours."),
+        ("multi-krum", "Robust: adds the mean of the updates that are nearest to their neighbours to the model."),
+        ("bulyan", "Robust: Krum chooses updates, of whose weights those near the median are averaged."),
+        ("geometric-median", "Robust: adds the geometric median of the updates to the model (RFA)."),
+        ("clipped-mean", "Adds the mean of the updates to the model, none of which is larger than a norm."),
+    ):
+        yield AggregatorDescriptor(name=reducer, reducer=reducer, server_optimizer="plain", summary=summary)
 
 
 @hookimpl
@@ -246,6 +303,45 @@ def tierwise_exchanges() -> Iterable[PluginDescriptor]:
         target="tierwise.plugins.exchange.distill:DistillExchange",
         options="tierwise.plugins.exchange.distill:DistillOptions",
         summary="Teaches each group's model what all groups' models answer for unlabelled public samples.",
+    )
+
+
+@hookimpl
+def tierwise_codecs() -> Iterable[PluginDescriptor]:
+    """Announce the built-in codecs."""
+    yield PluginDescriptor(
+        kind=Kind.CODEC,
+        name="float32",
+        target="tierwise.plugins.codecs.plain:Float32Codec",
+        summary="Sends each value as it is, in 4 bytes.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.CODEC,
+        name="float16",
+        target="tierwise.plugins.codecs.halves:Float16Codec",
+        options="tierwise.plugins.codecs.halves:HalfOptions",
+        summary="Sends each value as a float16, in 2 bytes.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.CODEC,
+        name="bfloat16",
+        target="tierwise.plugins.codecs.halves:Bfloat16Codec",
+        options="tierwise.plugins.codecs.halves:HalfOptions",
+        summary="Sends each value as a bfloat16, in 2 bytes.",
+    )
+    yield PluginDescriptor(
+        kind=Kind.CODEC,
+        name="int8",
+        target="tierwise.plugins.codecs.int8:Int8Codec",
+        options="tierwise.plugins.codecs.int8:Int8Options",
+        summary="Sends each value as one of 255 steps, rounded at random, in 1 byte (QSGD).",
+    )
+    yield PluginDescriptor(
+        kind=Kind.CODEC,
+        name="top-k",
+        target="tierwise.plugins.codecs.top_k:TopKCodec",
+        options="tierwise.plugins.codecs.top_k:TopKOptions",
+        summary="Sends the values of largest magnitude alone, with their places, in 8 bytes each.",
     )
 
 

@@ -17,6 +17,7 @@ class Kind(StrEnum):
     SERVER_OPTIMIZER = "server optimizer"
     AGGREGATOR = "aggregator"
     EXCHANGE = "exchange"
+    CODEC = "codec"
     STOP_RULE = "stop rule"
     DATA_SOURCE = "data source"
 

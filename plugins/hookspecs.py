@@ -70,6 +70,11 @@ def tierwise_exchanges() -> Iterable[PluginDescriptor]:
 
 
 @hookspec
+def tierwise_codecs() -> Iterable[PluginDescriptor]:
+    """Announce codecs, which make updates smaller on their way: `tierwise.core.coding.Codec`."""
+
+
+@hookspec
 def tierwise_stop_rules() -> Iterable[PluginDescriptor]:
     """Announce stop rules, which end a group's federation: `tierwise.core.stopping.StopRule`."""
 
@@ -89,6 +94,7 @@ HOOKS: Final = {
     "tierwise_server_optimizers": Kind.SERVER_OPTIMIZER,
     "tierwise_aggregators": Kind.AGGREGATOR,
     "tierwise_exchanges": Kind.EXCHANGE,
+    "tierwise_codecs": Kind.CODEC,
     "tierwise_stop_rules": Kind.STOP_RULE,
     "tierwise_data_sources": Kind.DATA_SOURCE,
 }

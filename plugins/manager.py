@@ -15,7 +15,8 @@ from typing import Any, Final, cast
 import msgspec
 import pluggy
 
-from tierwise.core.aggregation import Reducer, ServerOptimizer
+from tierwise.core.aggregation import AnyReducer, ServerOptimizer
+from tierwise.core.coding import Codec
 from tierwise.core.errors import (
     PluginClashError,
     PluginFailedError,
@@ -91,6 +92,14 @@ class Plugins:
                 f"entry point {point.name!r} cannot be imported: {type(error).__name__}: {error}"
             ) from error
         self._register(plugin, source)
+
+    def __getstate__(self) -> dict[tuple[Kind, str], tuple[AnyDescriptor, Source]]:
+        """Go to another process as what was announced; there each class is imported when it is used, as here."""
+        return self._found
+
+    def __setstate__(self, found: dict[tuple[Kind, str], tuple[AnyDescriptor, Source]]) -> None:
+        self.__init__()  # type: ignore[misc]
+        self._found = found
 
     def register(self, plugin: object, *, distribution: str = THIS_PROGRAM, version: str = "") -> None:
         """Add a plugin that is not installed as one.
@@ -235,9 +244,9 @@ class Plugins:
         """Make a selector."""
         return cast("Selector", self._make(Kind.SELECTOR, name, options, where))
 
-    def reducer(self, name: str, options: OptionValues | None = None, *, where: str = "") -> Reducer:
+    def reducer(self, name: str, options: OptionValues | None = None, *, where: str = "") -> AnyReducer:
         """Make a reducer."""
-        return cast("Reducer", self._make(Kind.REDUCER, name, options, where))
+        return cast("AnyReducer", self._make(Kind.REDUCER, name, options, where))
 
     def server_optimizer(self, name: str, options: OptionValues | None = None, *, where: str = "") -> ServerOptimizer:
         """Make a server optimizer."""
@@ -246,6 +255,10 @@ class Plugins:
     def exchange(self, name: str, options: OptionValues | None = None, *, where: str = "") -> Exchange:
         """Make an exchange."""
         return cast("Exchange", self._make(Kind.EXCHANGE, name, options, where))
+
+    def codec(self, name: str, options: OptionValues | None = None, *, where: str = "") -> Codec:
+        """Make a codec."""
+        return cast("Codec", self._make(Kind.CODEC, name, options, where))
 
     def stop_rule(self, name: str, options: OptionValues | None = None, *, where: str = "") -> StopRule:
         """Make a stop rule."""
@@ -294,7 +307,7 @@ class Plugins:
         if not descriptor.options:
             return _NoOptions
         subject = f"{kind} {name!r}"
-        loaded: Any = load(descriptor.options, f"the options type of {subject}", source)
+        loaded: Any = _import(descriptor.options, f"the options type of {subject}", source)
         if not issubclass(loaded, msgspec.Struct):
             raise PluginLoadError(
                 f"{subject} of {source}: its options type {descriptor.options!r} is not a msgspec Struct. "
@@ -335,7 +348,7 @@ class Plugins:
         descriptor = cast("PluginDescriptor", found)
         subject = f"{kind} {name!r}"
         options = self.options(kind, name, values or {}, where=where)
-        made = load(descriptor.target, subject, source)
+        made = _import(descriptor.target, subject, source)
         given = (options, *arguments) if descriptor.options else arguments
         if descriptor.composed:
             given = (*given, Parts(self, where))
@@ -352,6 +365,13 @@ class Plugins:
 
 class _NoOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Stands for the options of a plugin that has none, so that giving it one is the usual error."""
+
+
+def _import(path: str, what: str, source: Source) -> Any:
+    """Import a plugin's class; in another process than the one that registered it, its file may not be there yet."""
+    if source.file and source.module not in sys.modules:
+        import_file(Path(source.file))
+    return load(path, what, source)
 
 
 def _source(point: EntryPoint) -> Source:

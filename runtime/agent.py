@@ -29,6 +29,7 @@ from tierwise.core.tiers import Tier
 from tierwise.core.weights import Weights
 from tierwise.core.work import Job, perform
 from tierwise.plugins.manager import Plugins
+from tierwise.runtime.codecs import Codecs
 from tierwise.runtime.compute import ThreadCompute
 from tierwise.runtime.exceptions import told_to_coordinator, unwrapped
 from tierwise.runtime.learners import Learners
@@ -81,7 +82,7 @@ class Agent:
     probes
         Names of the probes to ask; None for all that are installed.
     plugins
-        Where probes and learners are looked up; None for all that is installed.
+        Where probes, learners and codecs are looked up; None for all that is installed.
     compute
         Where it measures and trains; None for a worker thread.
     settings
@@ -126,6 +127,7 @@ class Agent:
         self._compute = compute or ThreadCompute(workers=1)
         self._settings = _paced(settings or AgentSettings(), device)
         self._learners: Learners | None = None
+        self._codecs = Codecs(self._plugins)
         self._stop = StopToken()
         self._wake = anyio.Event()
         self._left = anyio.Event()
@@ -243,8 +245,8 @@ class Agent:
     async def _work(self, job: Job, stop: StopToken) -> None:
         assert self._machine is not None
         try:
-            learner = self._learner(job.tier)
-            done = await self._compute.run(partial(perform, job, learner, self._data, stop))
+            learner, codec = self._learner(job.tier), self._codecs(job.tier.codec)
+            done = await self._compute.run(partial(perform, job, learner, codec, self._data, stop))
         except FitStopped:
             return
         except Exception as error:  # a learner's mistake must not take the agent down

@@ -1,35 +1,30 @@
 """Reducing a cohort's spooled updates and stepping the model, block by block."""
 
 from collections.abc import Sequence
-from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from tierwise.core.aggregation import OptimizerState, Reducer, ServerOptimizer
+from tierwise.core.aggregation import (
+    AnyReducer,
+    Need,
+    OptimizerState,
+    ServerOptimizer,
+    SurveyingReducer,
+    Weighing,
+)
 from tierwise.core.errors import PluginFailedError
 from tierwise.core.weights import Buffer, Role, Weights
-from tierwise.runtime.pages import is_mapped, let_go
-
-BLOCK: Final = 1 << 20
-"""Elements of a block at the most: 4 MiB of each update."""
-BLOCKS: Final = 1 << 23
-"""Elements of the blocks of all updates together: 32 MiB."""
-SMALLEST: Final = 1 << 12
-"""Elements of a block at the least: below that, calling the reducer takes longer than what it does."""
-FEW: Final = BLOCKS // BLOCK
-"""Updates up to which mapped files are read where they are. A system may bring 2 MB of a file for each byte that is
-read, so of more of them the blocks are copied, one file after the other, and memory stays the same however many there
-are. That takes twice as long; receiving them took a hundred times as long."""
+from tierwise.runtime.blocks import UpdateBlocks
 
 
 def aggregate(
-    reducer: Reducer,
+    reducer: AnyReducer,
     optimizer: ServerOptimizer,
     model: Weights,
     state: OptimizerState,
-    updates: Sequence[Buffer],
+    updates: UpdateBlocks,
     samples: Sequence[int],
-    frames: Sequence[bytes | memoryview] = (),
 ) -> tuple[Weights, OptimizerState]:
     """Return a group's next model, and the server optimizer's next state.
 
@@ -45,8 +40,6 @@ def aggregate(
         Ordered by device id; each of the layout of the model's aggregated part.
     samples
         The updates' weights, in the same order.
-    frames
-        What the updates are views of, if they may be mapped files.
 
     Raises
     ------
@@ -57,36 +50,27 @@ def aggregate(
     old = _read_only(model.part(Role.AGGREGATE).buffer)
     reduced = np.empty(before.size, np.float32)
     counts = np.asarray(samples, np.int64)
-    length = min(BLOCK, max(SMALLEST, BLOCKS // max(len(updates), 1)))
-    read = _Blocks(updates, frames, length)
-    for start in range(0, before.size, length):
-        block = slice(start, min(start + length, before.size))
-        reducer.reduce(read(block), counts, reduced[block])
+    blocks = updates.slices()
+    weighed = _weighed(reducer, updates, counts)
+    if isinstance(reducer, SurveyingReducer):
+        reducer = reducer.survey((updates.read(block) for block in blocks), counts)
+    for block in blocks:
+        if weighed is None:
+            reducer.reduce(updates.read(block), counts, reduced[block])
+        else:
+            updates.weighted_sum(weighed[0], block, reduced[block], divisor=weighed[1])
     after, next_state = optimizer.step(state, old, _read_only(reduced))
     _check_arrays(before.size, {"the model": after, **{f"its state {name!r}": a for name, a in next_state.items()}})
     return model.replaced(Weights(before, np.ascontiguousarray(after))), next_state
 
 
-class _Blocks:
-    """Reads one block of each update after the other."""
-
-    def __init__(self, updates: Sequence[Buffer], frames: Sequence[bytes | memoryview], length: int) -> None:
-        self._updates = updates
-        self._frames = frames
-        many = len(updates) > FEW and any(is_mapped(frame) for frame in frames)
-        self._copies = np.empty((len(updates), length), np.float32) if many else None
-
-    def __call__(self, block: slice) -> list[Buffer]:
-        """Return a block of each update; those of the block before are not valid any more."""
-        if self._copies is None:
-            for frame in self._frames:
-                let_go(frame)  # the block before
-            return [_read_only(update[block]) for update in self._updates]
-        copies = self._copies[:, : block.stop - block.start]
-        for copy, update, frame in zip(copies, self._updates, self._frames, strict=True):
-            copy[:] = update[block]
-            let_go(frame)
-        return [_read_only(copy) for copy in copies]
+def _weighed(
+    reducer: AnyReducer, updates: UpdateBlocks, samples: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], int] | None:
+    """Return the weights and the divisor of a sum that the codec can take of what devices sent; None if it cannot."""
+    if updates.sums and isinstance(reducer, Weighing) and reducer.need is Need.SUM:
+        return reducer.weights(samples)
+    return None
 
 
 def _read_only(buffer: Buffer) -> Buffer:

@@ -64,8 +64,10 @@ class Announcer:
     async def publish_round(self, command: c.PublishRound) -> None:
         """Give a cohort its model."""
         opened, state = command.opened, self._federation.state
+        group = state.groups[opened.group]
+        coded = group.tier is not None and group.tier.cost.upload_bytes is not None
         own = tuple(device for device in opened.participants if device not in opened.guests)
-        whole_group = set(own) >= state.groups[opened.group].members
+        whole_group = set(own) >= group.members
         message = m.RoundAnnounced(
             group=opened.group,
             cohort=opened.cohort,
@@ -77,6 +79,8 @@ class Announcer:
             deadline_in_s=max(opened.deadline_at - self._clock.now, 0.0),
             order=self._federation.sequence,
             guests=opened.guests,
+            made_by=group.made_by if coded else None,
+            left_out=group.left_out if coded else (),
         )
         self._post.to_group(opened.group, message, await self._store.get(opened.model))
 

@@ -70,6 +70,7 @@ from tierwise.runtime.config_tables import (
     UpdatesTable,
 )
 from tierwise.runtime.fleet.draw import check_same_devices, draw_fleet, read_fleet
+from tierwise.runtime.going_on import CODEC_KEY
 from tierwise.runtime.own_data import EVALUATION, PUBLIC, OwnData
 from tierwise.runtime.policies import AggregatorChoice, Choice, Policies
 from tierwise.runtime.tables import Tables, read_toml
@@ -85,7 +86,8 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True):
     data
         The data source, by name, and its options.
     policies
-        The tables ``[grouping]``, ``[tiers]``, ``[selection]``, ``[aggregation]``, ``[exchange]`` and ``[stop]``.
+        The tables ``[grouping]``, ``[tiers]``, ``[selection]``, ``[aggregation]``, ``[exchange]``, ``[codec]`` and
+        ``[stop]``.
     public, evaluation
         The data sources of what the coordinator holds, by name, and their options: ``[exchange.public]``, None for what
         ``[data]`` sets apart; ``[evaluation]``, None for no test set.
@@ -282,6 +284,7 @@ def _parse(tables: Tables, source: str, plugins: Plugins, own: PluginsTable, *, 
             selection=tables.choice("selection", "selector", plugins.selector, Policies().selection),
             aggregation=_read_aggregation(tables, plugins),
             exchange=exchange,
+            codec=tables.choice("codec", CODEC_KEY, plugins.codec, Policies().codec),
             stop=tables.choice("stop", "rule", plugins.stop_rule, Policies().stop),
         ),
         public=None if public is None else settle(PUBLIC, public),
@@ -396,6 +399,7 @@ _KEYS: Final[dict[str, tuple[str, ...]]] = {
     "aggregation": ("aggregator", "reducer", "server_optimizer"),
     "exchange": ("policy", "public"),
     "evaluation": ("source",),
+    "codec": (CODEC_KEY,),
     "stop": ("rule",),
     "mqtt": _fields(MqttTable),
     "store": _fields(StoreTable),

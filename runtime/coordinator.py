@@ -5,11 +5,12 @@ transport, the plugins' runners, timers, the operator) only puts inputs into its
 """
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
-from typing import Final, Self, cast
+from typing import Final, Self, TypeVarTuple, cast
 
 import anyio
 from anyio.abc import TaskGroup
@@ -20,7 +21,8 @@ from tierwise.core import inputs as i
 from tierwise.core import messages as m
 from tierwise.core.bus import EventBus
 from tierwise.core.deciding import Rejected
-from tierwise.core.edges import Arrived, Compute, ConnectionLost, CoordinatorTransport, Store
+from tierwise.core.edges import Arrived, Compute, ConnectionLost, CoordinatorTransport, LetterTransport, Store
+from tierwise.core.envelope import Letter
 from tierwise.core.errors import FederationError
 from tierwise.core.events import Record
 from tierwise.core.federation import Federation
@@ -28,6 +30,7 @@ from tierwise.core.ids import DeviceId
 from tierwise.core.settings import FederationSettings
 from tierwise.plugins.manager import Plugins
 from tierwise.runtime.announcing import Announcer
+from tierwise.runtime.codecs import Codecs
 from tierwise.runtime.compute import ThreadCompute
 from tierwise.runtime.exceptions import unwrapped
 from tierwise.runtime.federation_clock import FederationClock
@@ -58,6 +61,19 @@ HELD_BACK_S: Final = 0.02
 """How soon to ask again whether a deadline, which waits for what came before it, has passed."""
 
 
+Ts = TypeVarTuple("Ts")
+
+
+def _tell(judged: asyncio.Future[None], rejected: Rejected | None) -> None:
+    """Say what became of an input, unless whoever asked is gone."""
+    if judged.done():
+        return
+    if rejected is None:
+        judged.set_result(None)
+    else:
+        judged.set_exception(rejected)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _InHand:
     """Something that came, and when, in federation time (seconds)."""
@@ -84,7 +100,7 @@ class Coordinator:
     settings
         What the federation is.
     transport
-        Its end of the network.
+        Its end of the network; or of the memory that it shares with the devices.
     policies
         Who decides what, by name.
     plugins
@@ -109,7 +125,7 @@ class Coordinator:
         self,
         settings: FederationSettings,
         *,
-        transport: CoordinatorTransport,
+        transport: CoordinatorTransport | LetterTransport,
         policies: Policies | None = None,
         plugins: Plugins | None = None,
         store: Store | None = None,
@@ -139,12 +155,21 @@ class Coordinator:
         self._in_hand: set[_InHand] = set()
         """What has come and is not judged yet: as many as the lanes take."""
         self._spool = Spool(self._store, self.federation)
-        learners = Learners(plugins, settings.task)
+        learners, codecs = Learners(plugins, settings.task), Codecs(plugins)
         self._runners = Runners(
-            settings, self._team, learners, own_data, self._store, self._spool, compute, self._judge
+            settings, self._team, learners, codecs, own_data, self._store, self._spool, compute, self._judge
         )
         self._reception = Reception(
-            self.federation, self._judge, self._notify, self._post, self._store, self._spool, compute
+            self.federation,
+            self._judge,
+            self._submit,
+            self._start_soon,
+            self._notify,
+            self._post,
+            self._store,
+            self._spool,
+            compute,
+            codecs,
         )
         self._performed: set[str] = set()
         self._clock = FederationClock()
@@ -227,13 +252,17 @@ class Coordinator:
 
     # -- the inbox
 
-    def _submit(self, given: i.Input) -> None:
-        self._inbox.put(Submitted(given))
+    def _submit(self, given: i.Input, answer: Callable[[Rejected | None], None] | None = None) -> None:
+        self._inbox.put(Submitted(given, answer))
+
+    def _start_soon(self, function: Callable[[*Ts], Awaitable[None]], *given: *Ts) -> None:
+        assert self._tasks is not None
+        self._tasks.start_soon(function, *given)
 
     async def _judge(self, given: i.Input) -> None:
         """Submit an input and wait until it is judged and, unless this raises `Rejected`, logged and applied."""
-        judged = asyncio.get_running_loop().create_future()
-        self._inbox.put(Submitted(given, judged))
+        judged: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._inbox.put(Submitted(given, partial(_tell, judged)))
         await judged
 
     async def _receive(self) -> None:
@@ -242,7 +271,17 @@ class Coordinator:
                 came_at = arrived.at if isinstance(arrived, Arrived) else None
                 in_hand = _InHand(arrived, self._clock.now if came_at is None else self._clock.at(came_at))
                 self._in_hand.add(in_hand)
-                await self._lanes.put(arrived.device, in_hand)
+                if arrived.device in self._lanes or not self._take_letter(in_hand):
+                    await self._lanes.put(arrived.device, in_hand)
+
+    def _take_letter(self, in_hand: "_InHand") -> bool:
+        """Take a letter with which nobody has to wait for anything but the judgement; tell whether it was one."""
+        arrived = in_hand.arrived
+        if not isinstance(arrived, Arrived) or not isinstance(arrived.data, Letter):
+            return False
+        return self._reception.take_letter(
+            arrived.device, arrived.data, in_hand.at, partial(self._in_hand.remove, in_hand)
+        )
 
     async def _handle(self, in_hand: "_InHand") -> None:
         await self._reception.take(in_hand.arrived, in_hand.at)
@@ -286,8 +325,10 @@ class Coordinator:
         self._tasks.start_soon(self._receive)  # not before there is a federation to judge what comes
         self._lanes.start(self._tasks)
         while not self.federation.ended:
-            await self._take(await self._inbox.get())
-            await self._settle()
+            batch = await self._inbox.get()
+            await self._take(batch)
+            if self.federation.stirred or isinstance(batch[0].given, i.Tick):
+                await self._settle()
         await self._end()
         while True:  # whoever comes too late still gets an answer
             await self._take(await self._inbox.get())
@@ -306,7 +347,8 @@ class Coordinator:
                         reason=one.reason,
                     )
                 )
-            submitted.answer(one if isinstance(one, Rejected) else None)
+            if submitted.answer is not None:
+                submitted.answer(one if isinstance(one, Rejected) else None)
 
     def _decide(self, inputs: Sequence[i.Input]) -> Sequence[tuple[Record, ...] | Rejected]:
         if isinstance(inputs[0], i.DeviceInput):
@@ -345,6 +387,7 @@ class Coordinator:
         """Follow the consequences, then perform what is outstanding and has not been performed yet."""
         while await self._step(i.Tick()):
             pass
+        self.federation.stirred = False
         outstanding = {command.key: command for command in self.federation.outstanding()}
         fresh = [command for key, command in outstanding.items() if key not in self._performed]
         self._performed = set(outstanding)

@@ -1,24 +1,26 @@
 """Going on with a store's federation: whether what was chosen is what it was opened with."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import msgspec
-import numpy as np
 
 from tierwise.core.errors import ConfigurationError
 from tierwise.core.events import PluginUsed
 from tierwise.core.exchange import NO_EXCHANGE
 from tierwise.core.settings import FederationSettings
 from tierwise.core.state import FederationState
-from tierwise.core.tiers import OptionValues
+from tierwise.core.tiers import CodecChoice, OptionValues
 from tierwise.plugins.descriptors import Kind
 from tierwise.plugins.manager import Plugins
 from tierwise.plugins.parts import KEYS
-from tierwise.runtime.policies import Choice, Policies
+from tierwise.runtime.policies import Choice, Policies, plain_options
 
 MAY_CHANGE: Final = ("stop.", "selection.", "aggregation.server_optimizer.")
 """What may be changed where that is allowed: it is about rounds to come, and leaves what was learned as it is."""
+CODEC_KEY: Final = "name"
+"""Under which key the table of the codec names it."""
 _NAMES: Final = frozenset({*KEYS.values(), "aggregator"})
 """Keys of tables under which a plugin's name stands, beside its options."""
 _OF_FEDERATION: Final = ("name", "seed")
@@ -37,11 +39,7 @@ class Chosen(NamedTuple):
 
 def lay_out(policies: Policies, plugins: Plugins) -> OptionValues:
     """Return policies as the tables of a configuration; options that were left out have their defaults."""
-
-    def options(kind: Kind, name: str, values: OptionValues) -> OptionValues:
-        read = msgspec.msgpack.encode(plugins.options(kind, name, values), enc_hook=_named)
-        plain: OptionValues = msgspec.msgpack.decode(read)
-        return plain
+    options = partial(plain_options, plugins)
 
     def table(kind: Kind, choice: Choice, key: str) -> OptionValues:
         return {key: choice.name, **options(kind, choice.name, choice.options)}
@@ -61,16 +59,9 @@ def lay_out(policies: Policies, plugins: Plugins) -> OptionValues:
             ),
         },
         "exchange": {"policy": NO_EXCHANGE} if alone else table(Kind.EXCHANGE, exchange, "policy"),
+        "codec": table(Kind.CODEC, policies.codec, CODEC_KEY),
         "stop": table(Kind.STOP_RULE, policies.stop, KEYS[Kind.STOP_RULE]),
     }
-
-
-def _named(value: object) -> object:
-    """Return what stands in a log for an option that a program gave as an object: the name of a function, a class."""
-    if isinstance(value, np.generic):
-        return value.item()
-    named: Any = value if hasattr(value, "__qualname__") else type(value)
-    return f"{named.__module__}:{named.__qualname__}"
 
 
 class Difference(NamedTuple):
@@ -145,20 +136,26 @@ def _of_settings(before: FederationSettings, now: FederationSettings) -> Iterato
 
 
 def _of_policies(state: FederationState, chosen: Chosen) -> Iterator[Difference]:
+    uncoded = CodecChoice().name  # as were all updates when there were no codecs
     if state.policies is not None:
-        yield from _differences(state.policies, chosen.policies, "")
+        yield from _differences({"codec": {CODEC_KEY: uncoded}, **state.policies}, chosen.policies, "")
         return
     # A log that was begun before options were in it: only names can be compared.
-    before, now = ({(one.kind, one.name) for one in used} for used in (state.plugins, chosen.plugins))
+    none = {(str(Kind.CODEC), uncoded)}
+    before, now = ({(one.kind, one.name) for one in used} - none for used in (state.plugins, chosen.plugins))
     if before != now:
         yield Difference("plugins", sorted(before - now), sorted(now - before))
+
+
+def _names_plugin(name: str, key: str) -> bool:
+    return name in _NAMES or (key, name) == ("codec", CODEC_KEY)
 
 
 def _differences(before: Any, now: Any, key: str) -> Iterator[Difference]:
     """Compare plain values; what one of two tables lacks, an option of another version, is not compared."""
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         names = [name for name in before if name in now]
-        another = [name for name in names if name in _NAMES and before[name] != now[name]]
+        another = [name for name in names if _names_plugin(name, key) and before[name] != now[name]]
         for name in another or names:  # the options of another plugin are other options
             yield from _differences(before[name], now[name], f"{key}.{name}" if key else name)
     elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):

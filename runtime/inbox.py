@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,19 +15,10 @@ BATCH_LIMIT: Final = 256
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """An input, and who waits for the judgement, if anybody does."""
+    """An input, and who is told of the judgement, if anybody is: the refusal, or None."""
 
     given: i.Input
-    judged: asyncio.Future[None] | None = None
-
-    def answer(self, rejected: Rejected | None) -> None:
-        """Say what became of it, unless whoever asked is gone."""
-        if self.judged is None or self.judged.done():
-            return
-        if rejected is None:
-            self.judged.set_result(None)
-        else:
-            self.judged.set_exception(rejected)
+    answer: Callable[[Rejected | None], None] | None = None
 
 
 class Inbox:

@@ -35,6 +35,10 @@ class Lanes(Generic[T]):
         """Senders of whom something waits and nothing is handled."""
         self._room = asyncio.Semaphore(WAITING_LIMIT)
 
+    def __contains__(self, sender: str) -> bool:
+        """Tell whether anything of a sender waits or is handled."""
+        return sender in self._of
+
     def start(self, tasks: TaskGroup) -> None:
         """Begin; it ends with ``tasks``."""
         for _ in range(LANES):

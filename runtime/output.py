@@ -279,6 +279,8 @@ def load_result(directory: Path) -> tuple[Run, Report]:
         If it cannot be read, or not as what it should be.
     """
     path = directory / RESULT
+    if path.is_file() and not _is_json(path):
+        raise StoreError(f"{path} is damaged, it is no whole JSON document: put back a copy, or make the run again")
     if _earlier(directory) is None:
         raise ConfigurationError(f"there is no {RESULT} of tierwise: name the DIR of --out", source=str(directory))
     try:
@@ -342,6 +344,16 @@ def _replace(path: Path, data: bytes) -> None:
         with contextlib.suppress(OSError):
             beside.unlink()
         raise
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        msgspec.json.decode(path.read_bytes(), type=msgspec.Raw)
+    except msgspec.MsgspecError:
+        return False
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror}") from error
+    return True
 
 
 def _earlier(directory: Path) -> _Earlier | None:

@@ -1,10 +1,13 @@
 """Which plugins decide in a federation: chosen by name, then made."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import msgspec
+import numpy as np
 
-from tierwise.core.aggregation import Reducer, ServerOptimizer
+from tierwise.core.aggregation import AnyReducer, ServerOptimizer
+from tierwise.core.coded_tiers import CodedTiers
 from tierwise.core.errors import ConfigurationError
 from tierwise.core.events import PluginUsed
 from tierwise.core.exchange import NO_EXCHANGE, Exchange
@@ -14,7 +17,7 @@ from tierwise.core.selection import Selector
 from tierwise.core.standardised_tiers import StandardisedTiers
 from tierwise.core.stopping import ChecksTask, StopRule
 from tierwise.core.task import Task
-from tierwise.core.tiers import OptionValues, TierProvider
+from tierwise.core.tiers import CodecChoice, OptionValues, TierProvider
 from tierwise.plugins.descriptors import Kind
 from tierwise.plugins.manager import Plugins
 from tierwise.runtime.own_data import OwnData
@@ -51,6 +54,7 @@ class Policies(msgspec.Struct, frozen=True, kw_only=True):
     selection: Choice = Choice(name="all")
     aggregation: AggregatorChoice = AggregatorChoice()
     exchange: Choice = Choice(name=NO_EXCHANGE)
+    codec: Choice = Choice(name=CodecChoice().name)
     stop: Choice = Choice(name="rounds")
 
 
@@ -61,7 +65,7 @@ class Team:
     grouping: GroupingPolicy
     tiers: TierProvider
     selector: Selector
-    reducer: Reducer
+    reducer: AnyReducer
     server_optimizer: ServerOptimizer
     exchange: Exchange | None
     stop: StopRule
@@ -132,6 +136,7 @@ def assemble(policies: Policies, plugins: Plugins) -> Team:
         Kind.AGGREGATOR: aggregation.name,
         Kind.REDUCER: aggregator.reducer,
         Kind.SERVER_OPTIMIZER: aggregator.server_optimizer,
+        Kind.CODEC: policies.codec.name,
         Kind.STOP_RULE: policies.stop.name,
     }
     noted: list[PluginUsed] = []
@@ -142,7 +147,7 @@ def assemble(policies: Policies, plugins: Plugins) -> Team:
         names[Kind.EXCHANGE] = policies.exchange.name
     team = Team(
         grouping=plugins.grouping_policy(policies.grouping.name, policies.grouping.options, where="grouping"),
-        tiers=StandardisedTiers(plugins.tier_provider(policies.tiers.name, policies.tiers.options, where="tiers")),
+        tiers=tiers_of(policies, plugins),
         selector=plugins.selector(policies.selection.name, policies.selection.options, where="selection"),
         reducer=plugins.reducer(aggregator.reducer, aggregation.reducer, where="aggregation.reducer"),
         server_optimizer=plugins.server_optimizer(
@@ -154,3 +159,28 @@ def assemble(policies: Policies, plugins: Plugins) -> Team:
     )
     whole = [plugins.provenance(kind, name) for kind, name in names.items()]
     return replace(team, used=tuple(dict.fromkeys([*whole, *noted])))
+
+
+def tiers_of(policies: Policies, plugins: Plugins) -> TierProvider:
+    """Make the tier provider, as the policies' codec and the task's standardisation have its tiers; raises likewise."""
+    provider = StandardisedTiers(plugins.tier_provider(policies.tiers.name, policies.tiers.options, where="tiers"))
+    chosen = policies.codec
+    codec = plugins.codec(chosen.name, chosen.options, where="codec")
+    # Devices are told all options, since those of another version may have other defaults.
+    options = plain_options(plugins, Kind.CODEC, chosen.name, chosen.options)
+    return CodedTiers(provider, codec, CodecChoice(name=chosen.name, options=options))
+
+
+def plain_options(plugins: Plugins, kind: Kind, name: str, values: OptionValues) -> OptionValues:
+    """Return all options of a plugin as plain values; those that were left out have their defaults."""
+    read = msgspec.msgpack.encode(plugins.options(kind, name, values), enc_hook=_named)
+    plain: OptionValues = msgspec.msgpack.decode(read)
+    return plain
+
+
+def _named(value: object) -> object:
+    """Return what stands in a log for an option that a program gave as an object: the name of a function, a class."""
+    if isinstance(value, np.generic):
+        return value.item()
+    named: Any = value if hasattr(value, "__qualname__") else type(value)
+    return f"{named.__module__}:{named.__qualname__}"

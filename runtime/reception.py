@@ -1,23 +1,26 @@
 """What devices say: envelopes into inputs of the machine, and its judgements into replies."""
 
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVarTuple
 
 from tierwise.core import inputs as i
 from tierwise.core import messages as m
 from tierwise.core.deciding import Rejected
 from tierwise.core.edges import Arrived, Compute, ConnectionLost, Store
-from tierwise.core.envelope import PROTOCOL_VERSION, SPOKEN, common_version, open_from_device
+from tierwise.core.envelope import PROTOCOL_VERSION, SPOKEN, Letter, common_version, open_from_device
 from tierwise.core.errors import MalformedUpdateError, OtherVersionError, ProtocolError, told_versions
 from tierwise.core.events import InputRejected, Notice, Refusal
 from tierwise.core.federation import Federation
-from tierwise.core.ids import CohortId, DeviceId
+from tierwise.core.ids import BlobHash, CohortId, DeviceId
 from tierwise.core.updates import check_update
 from tierwise.runtime.announcing import assignment_of, assignments_as_guest
+from tierwise.runtime.codecs import Codecs
 from tierwise.runtime.pages import let_go
 from tierwise.runtime.post import Post
 from tierwise.runtime.spool import Spool
 
+Ts = TypeVarTuple("Ts")
 _UNUSABLE: Final = (Refusal.MALFORMED, Refusal.WRONG_BASE)
 """Refusals of what a participant sent in time: it will not send anything else for that cohort."""
 
@@ -27,6 +30,22 @@ class Judge(Protocol):
 
     async def __call__(self, given: i.Input) -> None:
         """Judge ``given``; raises `Rejected`."""
+        ...
+
+
+class Submit(Protocol):
+    """Takes an input to the machine, and says later what became of it."""
+
+    def __call__(self, given: i.Input, answer: Callable[[Rejected | None], None]) -> None:
+        """Submit ``given``; ``answer`` is called once it is judged and, unless it is refused, logged and applied."""
+        ...
+
+
+class StartSoon(Protocol):
+    """Runs what has to wait for something, in a task of the coordinator's."""
+
+    def __call__(self, function: Callable[[*Ts], Awaitable[None]], *given: *Ts) -> None:
+        """Start a task."""
         ...
 
 
@@ -45,11 +64,13 @@ class Reception:
     ----------
     federation
         For reading only.
-    judge
-        Judges inputs; what it rejects, it makes known.
+    judge, submit
+        Judge inputs; what they reject, they make known.
+    start_soon
+        Runs what has to wait.
     notify
         Makes known what does not even become an input.
-    post, store, spool, compute
+    post, store, spool, compute, codecs
         The coordinator's.
     """
 
@@ -57,19 +78,26 @@ class Reception:
         self,
         federation: Federation,
         judge: Judge,
+        submit: Submit,
+        start_soon: StartSoon,
         notify: Notify,
         post: Post,
         store: Store,
         spool: Spool,
         compute: Compute,
+        codecs: Codecs,
     ) -> None:
         self._federation = federation
         self._judge = judge
+        self._submit = submit
+        self._start_soon = start_soon
         self._notify = notify
         self._post = post
         self._store = store
         self._spool = spool
         self._compute = compute
+        self._codecs = codecs
+        self._latest_receipt = m.Receipt(cohort=CohortId(""), refusal=None, reason="")
 
     async def take(self, arrived: Arrived | ConnectionLost, at: float) -> None:
         """Handle one thing that came; a device's mistakes become notices and refusals, never errors.
@@ -100,7 +128,8 @@ class Reception:
             case m.Hello():
                 await self._greet(arrived.device, message)
             case m.UpdateSent():
-                await self._take_update(arrived.device, message, body, at)
+                vouched = isinstance(arrived.data, Letter) and arrived.data.vouched
+                await self._take_update(arrived.device, message, body, at, vouched=vouched)
             case m.EvaluationSent():
                 await self._take_evaluation(arrived.device, message, at)
             case m.TaskRefused():
@@ -108,6 +137,52 @@ class Reception:
                 await self._try(given)
             case m.Goodbye():
                 await self._try(i.LoseDevice(device=arrived.device, reason=message.reason))
+
+    def take_letter(self, device: DeviceId, letter: Letter, at: float, done: Callable[[], None]) -> bool:
+        """Take a letter that is all at hand: a contribution that is to be judged, and nothing else waited for.
+
+        Parameters
+        ----------
+        device, at
+            Its sender, and when it came (federation time, seconds).
+        letter
+            What came.
+        done
+            Called when it is judged.
+
+        Returns
+        -------
+        bool
+            Whether it was one; `take` handles all others.
+        """
+        message = letter.message
+        if isinstance(message, m.EvaluationSent):
+            self._submit(_evaluation(device, message, at), partial(self._judged, device, message.cohort, None, done))
+            return True
+        if not isinstance(message, m.UpdateSent) or not letter.vouched or not self._spool.holds:
+            return False
+        if self._federation.state.opened.updates.max_norm is not None:
+            return False
+        given = _update(device, message, len(letter.body), at)
+        self._spool.hold(letter.body, message.blob)
+        self._submit(given, partial(self._judged, device, message.cohort, message.blob, done))
+        return True
+
+    def _judged(
+        self,
+        device: DeviceId,
+        cohort: CohortId,
+        blob: BlobHash | None,
+        done: Callable[[], None],
+        rejected: Rejected | None,
+    ) -> None:
+        done()
+        if blob is not None:
+            self._spool.settle(blob, logged=rejected is None)
+        if rejected is None:
+            self._post.to_device(device, self._receipt(cohort))
+        else:
+            self._start_soon(self._reply, device, cohort, rejected)
 
     async def _refuse_version(self, device: DeviceId, reason: str, version: int) -> None:
         await self._notify_rejected("envelope", device, Refusal.WRONG_VERSION, reason)
@@ -162,21 +237,14 @@ class Reception:
         reason = state.failure or "the federation has finished"
         self._post.to_device(device, m.Dismissed(reason=reason, target=model))
 
-    async def _take_update(self, device: DeviceId, message: m.UpdateSent, body: memoryview, at: float) -> None:
-        given = i.SubmitUpdate(
-            device=device,
-            arrived_at=at,
-            cohort=message.cohort,
-            base=message.base,
-            blob=message.blob,
-            size_bytes=len(body),
-            samples=message.samples,
-            metrics=message.metrics,
-        )
+    async def _take_update(
+        self, device: DeviceId, message: m.UpdateSent, body: memoryview, at: float, *, vouched: bool
+    ) -> None:
+        given = _update(device, message, len(body), at)
         async with self._spool.writing() as writing:
-            rejected = await self._foresee(given) or await self._check(device, message, body)
+            rejected = await self._foresee(given) or await self._check(device, message, body, vouched=vouched)
             if rejected is None:
-                await writing.put(body, message.blob)
+                await writing.put(body, message.blob, vouched=vouched)
                 rejected = await self._try(given)
             writing.logged = rejected is None
         await self._reply(device, message.cohort, rejected)
@@ -190,41 +258,49 @@ class Reception:
             return rejected
         return None
 
-    async def _check(self, device: DeviceId, message: m.UpdateSent, body: memoryview) -> Rejected | None:
-        group = self._federation.state.group_of_cohort(message.cohort)
-        tier = None if group is None else self._federation.state.groups[group].tier
-        assert tier is not None, "there is an open cohort, or the machine would have foreseen its refusal"
-        max_norm = self._federation.state.opened.updates.max_norm
-        check = partial(
-            check_update,
-            body,
-            device=device,
-            blob=message.blob,
-            layout=tier.layout,
-            max_norm=max_norm,
-            between=partial(let_go, body),
-        )
+    async def _check(
+        self, device: DeviceId, message: m.UpdateSent, body: memoryview, *, vouched: bool
+    ) -> Rejected | None:
         try:
-            await self._compute.run(check)
+            await self._compute.run(self._checking(device, message, body, vouched=vouched))
         except MalformedUpdateError as error:
             await self._notify_rejected("SubmitUpdate", device, Refusal.MALFORMED, str(error))
             return Rejected(Refusal.MALFORMED, str(error))
         return None
 
-    async def _take_evaluation(self, device: DeviceId, message: m.EvaluationSent, at: float) -> None:
-        given = i.SubmitEvaluation(
-            device=device, arrived_at=at, cohort=message.cohort, base=message.base, metrics=message.metrics
+    def _checking(
+        self, device: DeviceId, message: m.UpdateSent, body: memoryview, *, vouched: bool
+    ) -> Callable[[], object]:
+        group = self._federation.state.group_of_cohort(message.cohort)
+        tier = None if group is None else self._federation.state.groups[group].tier
+        assert tier is not None, "there is an open cohort, or the machine would have foreseen its refusal"
+        return partial(
+            check_update,
+            body,
+            device=device,
+            blob=None if vouched else message.blob,
+            coding=self._codecs.of(tier),
+            max_norm=self._federation.state.opened.updates.max_norm,
+            between=partial(let_go, body),
         )
-        await self._reply(device, message.cohort, await self._try(given))
+
+    async def _take_evaluation(self, device: DeviceId, message: m.EvaluationSent, at: float) -> None:
+        await self._reply(device, message.cohort, await self._try(_evaluation(device, message, at)))
 
     async def _reply(self, device: DeviceId, cohort: CohortId, rejected: Rejected | None) -> None:
         """Send the receipt, and stop waiting for a participant whose contribution cannot be used."""
         if rejected is None or rejected.refusal is Refusal.DUPLICATE:  # it counts already: only the receipt was lost
-            self._post.to_device(device, m.Receipt(cohort=cohort, refusal=None, reason=""))
+            self._post.to_device(device, self._receipt(cohort))
             return
         if rejected.refusal in _UNUSABLE:
             await self._report_fault(device, cohort, rejected.refusal, rejected.reason)
         self._post.to_device(device, m.Receipt(cohort=cohort, refusal=rejected.refusal, reason=rejected.reason))
+
+    def _receipt(self, cohort: CohortId) -> m.Receipt:
+        """Return the word that a contribution counts: the same message for all of a cohort."""
+        if self._latest_receipt.cohort != cohort:
+            self._latest_receipt = m.Receipt(cohort=cohort, refusal=None, reason="")
+        return self._latest_receipt
 
     async def _report_fault(self, device: DeviceId, cohort: CohortId | None, refusal: Refusal, reason: str) -> None:
         found = self._federation.state.devices.get(device)
@@ -240,3 +316,22 @@ class Reception:
 
     async def _notify_rejected(self, what: str, device: DeviceId, refusal: Refusal, reason: str) -> None:
         await self._notify(InputRejected(input=what, device=device, refusal=refusal, reason=reason))
+
+
+def _update(device: DeviceId, message: m.UpdateSent, size_bytes: int, at: float) -> i.SubmitUpdate:
+    return i.SubmitUpdate(
+        device=device,
+        arrived_at=at,
+        cohort=message.cohort,
+        base=message.base,
+        blob=message.blob,
+        size_bytes=size_bytes,
+        samples=message.samples,
+        metrics=message.metrics,
+    )
+
+
+def _evaluation(device: DeviceId, message: m.EvaluationSent, at: float) -> i.SubmitEvaluation:
+    return i.SubmitEvaluation(
+        device=device, arrived_at=at, cohort=message.cohort, base=message.base, metrics=message.metrics
+    )

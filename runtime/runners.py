@@ -31,13 +31,14 @@ from tierwise.core.selection import Postponed, Selector
 from tierwise.core.settings import FederationSettings
 from tierwise.core.standardising import standardised
 from tierwise.core.tiers import RoundLimits, fits
-from tierwise.core.weights import Buffer, Weights
+from tierwise.core.weights import Weights
 from tierwise.plugins.descriptors import Kind
 from tierwise.runtime.aggregating import aggregate
+from tierwise.runtime.blocks import UpdateBlocks
+from tierwise.runtime.codecs import Codecs
 from tierwise.runtime.exceptions import told
 from tierwise.runtime.learners import Learners
 from tierwise.runtime.own_data import OwnData
-from tierwise.runtime.pages import let_go
 from tierwise.runtime.policies import Team
 from tierwise.runtime.reception import Judge
 from tierwise.runtime.spool import Spool, Writing
@@ -54,8 +55,8 @@ class Runners:
         The federation's.
     team
         The plugins.
-    learners
-        Makes the learner of a tier.
+    learners, codecs
+        Make the learner of a tier, and its codec.
     own
         What the coordinator holds, prepared for models.
     store, spool
@@ -71,6 +72,7 @@ class Runners:
         settings: FederationSettings,
         team: Team,
         learners: Learners,
+        codecs: Codecs,
         own: OwnData,
         store: Store,
         spool: Spool,
@@ -80,6 +82,7 @@ class Runners:
         self._settings = settings
         self._team = team
         self._learners = learners
+        self._codecs = codecs
         self._own = own
         self._store = store
         self._spool = spool
@@ -160,19 +163,11 @@ class Runners:
         if order.optimizer_state is not None:
             state = dict(unframe(await self._store.get(order.optimizer_state)).items())
         frames = [await self._store.get(one.blob) for one in order.contributions]
-        updates = [_opened(frame) for frame in frames]
+        updates = UpdateBlocks(self._codecs.of(order.tier), frames)
         samples = [one.samples for one in order.contributions]
+        reducer, optimizer = self._team.reducer, self._team.server_optimizer
         after, next_state = await self._compute.run(
-            partial(
-                aggregate,
-                self._team.reducer,
-                self._team.server_optimizer,
-                model,
-                state,
-                updates,
-                samples,
-                frames=frames,
-            )
+            partial(aggregate, reducer, optimizer, model, state, updates, samples)
         )
         return i.CohortReduced(
             order=order.key,
@@ -232,13 +227,6 @@ def _selected(selector: Selector, order: c.SelectParticipants) -> tuple[DeviceId
     of_all = selector.select({**order.candidates, **order.guests}, seed=order.seed)
     guests = () if isinstance(of_all, Postponed) else of_all
     return (*own, *(device for device in guests if device not in order.candidates))
-
-
-def _opened(frame: memoryview) -> Buffer:
-    """Return the values of a frame, of which nothing has to be in memory yet."""
-    values = unframe(frame).buffer
-    let_go(frame)
-    return values
 
 
 def _framed(make_frame: Callable[[], bytes]) -> tuple[bytes, BlobHash]:

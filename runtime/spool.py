@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from tierwise.core.edges import Store
+from tierwise.core.edges import HoldingStore, Store
 from tierwise.core.federation import Federation
 from tierwise.core.ids import BlobHash
 
@@ -28,6 +28,7 @@ class Spool:
 
     def __init__(self, store: Store, federation: Federation) -> None:
         self._store = store
+        self._holding = store if isinstance(store, HoldingStore) else None
         self._federation = federation
         self._held: Counter[BlobHash] = Counter()
         self._freed: set[BlobHash] = set()
@@ -47,16 +48,42 @@ class Spool:
         try:
             yield writing
         finally:
-            self._held -= Counter(writing.blobs)
+            for blob in writing.blobs:
+                self._let_go(blob)
         left_over = [blob for blob in writing.blobs if not writing.logged or blob in self._freed]
         if left_over:
             await self.discard(left_over)
 
-    async def put(self, data: bytes | memoryview, blob: BlobHash) -> None:
+    @property
+    def holds(self) -> bool:
+        """Tell whether the store takes what is in memory as it is: then `hold` can be called."""
+        return self._holding is not None
+
+    def hold(self, data: memoryview, blob: BlobHash) -> None:
+        """Put a blob in that is in memory and vouched for; `settle` is called when it is known what becomes of it."""
+        assert self._holding is not None, "the store does not take it"
+        self._held[blob] += 1
+        self._holding.hold(data, blob)
+
+    def settle(self, blob: BlobHash, *, logged: bool) -> None:
+        """Say whether the log names what was held; if not, it is discarded."""
+        self._let_go(blob)
+        if not logged or blob in self._freed:
+            self.free([blob])
+
+    def _let_go(self, blob: BlobHash) -> None:
+        self._held[blob] -= 1
+        if not self._held[blob]:
+            del self._held[blob]
+
+    async def put(self, data: bytes | memoryview, blob: BlobHash, *, vouched: bool = False) -> None:
         """Write a blob, which is held from before it is written."""
         self._held[blob] += 1
         while blob in self._deleting:
             await self._deleted.wait()
+        if vouched and self._holding is not None:
+            self._holding.hold(memoryview(data), blob)
+            return
         written = await self._store.put(data)
         assert written == blob, "its address was given"
 
@@ -104,7 +131,7 @@ class Writing:
     blobs: list[BlobHash] = field(default_factory=list)
     logged: bool = False
 
-    async def put(self, data: bytes | memoryview, blob: BlobHash) -> None:
-        """Write a blob whose address is ``blob``: the sha256 of ``data``."""
+    async def put(self, data: bytes | memoryview, blob: BlobHash, *, vouched: bool = False) -> None:
+        """Write a blob whose address is ``blob``: the sha256 of ``data``, unless somebody has vouched for it."""
         self.blobs.append(blob)
-        await self.spool.put(data, blob)
+        await self.spool.put(data, blob, vouched=vouched)

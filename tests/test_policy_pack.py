@@ -53,12 +53,12 @@ def test_the_packs_own_tests_pass_without_a_test_framework(environment, tmp_path
 def test_the_plugins_are_listed(environment, tmp_path):
     listed = run(environment / "tierwise", "plugins", "--json", cwd=tmp_path)
     json.loads(listed)
-    for name in ("memory-bands", "trimmed-mean", "tierwise-policy-pack"):
+    for name in ("memory-bands", "winsorized-mean", "tierwise-policy-pack"):
         assert f'"{name}"' in listed
 
 
 def test_a_federation_uses_the_pack_by_name(environment, tmp_path):
     result = run(environment / "tierwise", "simulate", PACK / "federation.toml", "--json", cwd=tmp_path)
     json.loads(result)
-    for name in ("memory-bands", "trimmed-mean", "tierwise-policy-pack"):
+    for name in ("memory-bands", "winsorized-mean", "tierwise-policy-pack"):
         assert f'"{name}"' in result

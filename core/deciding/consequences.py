@@ -30,6 +30,25 @@ def follow(state: FederationState, _given: i.Tick, now: float) -> tuple[e.Event,
     return ()
 
 
+def stirs(state: FederationState, event: e.Event) -> bool:
+    """Tell whether something may follow from an event that was just applied, or be outstanding that was not before.
+
+    Most events are contributions that others are still waited for after. From them nothing follows, and nothing has to
+    be looked for: that would cost more than they do.
+    """
+    match event:
+        case e.UpdateAccepted() | e.EvaluationAccepted():
+            name = state.group_of_cohort(event.cohort)
+            cohort = None if name is None else state.groups[name].cohort
+            return cohort is None or not cohort.waiting
+        case e.DeviceEnrolled():
+            return False  # it cannot be grouped yet
+        case e.HardwareReported() if state.stage is Stage.ENROLLING:
+            enough = state.opened.enrolment.min_devices
+            return enough is not None and len(state.ready) >= enough
+    return True
+
+
 def _end(state: FederationState) -> e.Event:
     if any(group.model is not None for group in state.groups.values()):
         return e.FederationFinished()
@@ -54,16 +73,14 @@ def due_at(state: FederationState) -> float | None:
 
 def _end_enrolment(state: FederationState, now: float) -> tuple[e.Event, ...]:
     settings = state.opened.enrolment
-    ready = sorted(name for name, one in state.devices.items() if one.profile is not None and one.available)
+    ready = len(state.ready)
     window_over = settings.window_s is not None and now >= state.opened_at + settings.window_s
-    if settings.min_devices is not None and len(ready) >= settings.min_devices:
-        return (e.GroupingOpened(devices=tuple(ready)),)
-    if not window_over:
-        return ()
-    if len(ready) < MINIMUM:
-        error = TooFewDevicesError(len(ready))
-        return (e.FederationFailed(reason=str(error), too_few_devices=len(ready)),)
-    return (e.GroupingOpened(devices=tuple(ready)),)
+    if settings.min_devices is None or ready < settings.min_devices:
+        if not window_over:
+            return ()
+        if ready < MINIMUM:
+            return (e.FederationFailed(reason=str(TooFewDevicesError(ready)), too_few_devices=ready),)
+    return (e.GroupingOpened(devices=tuple(sorted(state.ready))),)
 
 
 def _group_consequence(state: FederationState, name: GroupId, group: GroupState, now: float) -> tuple[e.Event, ...]:

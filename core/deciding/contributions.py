@@ -110,7 +110,7 @@ def _open_cohort(state: FederationState, given: i.SubmitUpdate | i.SubmitEvaluat
     late_s = (now if given.arrived_at is None else given.arrived_at) - cohort.opened.deadline_at
     if late_s > 0:
         raise Rejected(e.Refusal.LATE, f"it came {late_s:.3g} s after the deadline of cohort {given.cohort}")
-    if name not in cohort.opened.participants:
+    if name not in cohort.waiting and name not in cohort.opened.participants:  # the first is quick to tell
         raise Rejected(e.Refusal.NOT_SELECTED, f"device {name!r} is not in cohort {given.cohort}")
     _check_base(name, given.base, cohort.opened.model)
     return cohort
@@ -144,11 +144,10 @@ def _check_base(name: DeviceId, base: BlobHash, expected: BlobHash) -> None:
 
 
 def _check_metrics(wanted: Sequence[str], name: DeviceId, metrics: Metrics) -> None:
-    expected = set(wanted)
-    if set(metrics) != expected:
+    if len(metrics) != len(wanted) or any(metric not in metrics for metric in wanted):
         raise Rejected(
             e.Refusal.MALFORMED,
-            f"device {name!r} reports the metrics {_named(set(metrics))}, the task has {_named(expected)}",
+            f"device {name!r} reports the metrics {_named(set(metrics))}, the task has {_named(set(wanted))}",
         )
     for metric, value in metrics.items():
         sum_without_samples = value.count == 0 and value.sum != 0

@@ -46,6 +46,8 @@ def table_of(kind: Kind) -> tuple[str, str] | None:
     """Return the table of a configuration that names a plugin of a kind, and the key that does."""
     if kind is Kind.EXCHANGE:
         return "exchange", "policy"
+    if kind is Kind.CODEC:
+        return "codec", "name"
     last = kind.value.split()[-1]
     return next(((name, keys[0]) for name, keys in known_keys().items() if keys[0] == last), None)
 

@@ -25,4 +25,9 @@ class MeanReducer:
 
     def reduce(self, updates: Sequence[Buffer], samples: NDArray[np.int64], out: Buffer) -> None:
         """Average one block in the order given; the kernel's law of summation fixes the rounding."""
-        weighted_sum(updates, samples, out, divisor=int(samples.sum()))
+        weights, divisor = self.weights(samples)
+        weighted_sum(updates, weights, out, divisor=divisor)
+
+    def weights(self, samples: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
+        """Return the samples, and their sum."""
+        return samples, int(samples.sum())

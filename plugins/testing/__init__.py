@@ -9,6 +9,7 @@ the law that it breaks and what was seen::
 They need no test framework. All inputs are made from fixed seeds, so a check that failed fails again.
 """
 
+from tierwise.plugins.testing._codec import check_codec
 from tierwise.plugins.testing._data import check_data_source
 from tierwise.plugins.testing._exchange import check_exchange
 from tierwise.plugins.testing._grouping import check_grouping_policy
@@ -25,6 +26,7 @@ __all__ = [
     "REGRESSION_TASK",
     "TASK",
     "ConformanceError",
+    "check_codec",
     "check_data_source",
     "check_exchange",
     "check_grouping_policy",

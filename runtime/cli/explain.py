@@ -14,7 +14,6 @@ from tierwise.core.federation import Federation
 from tierwise.core.grouping import MINIMUM
 from tierwise.core.hardware import POWER, HardwareEnvelope, HardwareProfile, Origin
 from tierwise.core.ids import DeviceId
-from tierwise.core.standardised_tiers import StandardisedTiers
 from tierwise.core.tiers import RoundLimits
 from tierwise.plugins.manager import Plugins
 from tierwise.runtime.cli import present
@@ -23,6 +22,7 @@ from tierwise.runtime.config import RunConfig, load_config
 from tierwise.runtime.config_tables import CATALOGUE
 from tierwise.runtime.explaining import Deciding, DeviceExplained, Explanation, explain
 from tierwise.runtime.fleet.draw import draw_fleet
+from tierwise.runtime.policies import tiers_of
 from tierwise.runtime.simulation.enlisting import fleet_of
 from tierwise.runtime.stores.sqlite import SqliteStore
 from tierwise.runtime.tables import located
@@ -115,7 +115,7 @@ def _explained(
         policy=policies.grouping.name,
         grouping=plugins.grouping_policy(policies.grouping.name, policies.grouping.options, where="grouping"),
         provider=policies.tiers.name,
-        tiers=StandardisedTiers(plugins.tier_provider(policies.tiers.name, policies.tiers.options, where="tiers")),
+        tiers=tiers_of(policies, plugins),
         task=settings.task,
         limits=settings.rounds.limits,
     )
@@ -177,13 +177,16 @@ def _show_fleet(console: Console, explanation: Explanation) -> None:
 
 
 def _offers_table(explanation: Explanation) -> Table:
-    numbers = ("parameters", "model", "memory", "to train on a sample", "carried by")
+    coded = any(offer.cost.upload_bytes is not None for offer in explanation.offers)
+    update = ("update",) if coded else ()  # else it is as large as the model
+    numbers = ("parameters", "model", *update, "memory", "to train on a sample", "carried by")
     table = present.table("tier on offer", *numbers, right=numbers)
     for offer in explanation.offers:
         table.add_row(
             offer.tier,
             present.count(offer.cost.parameters),
             present.scaled(offer.cost.bytes, "B"),
+            *((present.scaled(offer.cost.update_bytes, "B"),) if coded else ()),
             present.memory(offer.cost.memory_bytes),
             present.scaled(offer.cost.fit_flops_per_sample, "FLOP"),
             f"{offer.carried_by:,} of {len(explanation.devices):,}",

@@ -1,16 +1,11 @@
 """Runs the demonstration's federations in processes of their own, one for each processor, and leaves none behind."""
 
-import multiprocessing
-import os
-import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
 from typing import Final
 
 from tierwise.core.errors import FederationError, TierwiseError
@@ -19,15 +14,12 @@ from tierwise.plugins.manager import Plugins
 from tierwise.runtime.demo.brought import Wanted
 from tierwise.runtime.demo.outcome import ArmResult, run_arm
 from tierwise.runtime.demo.plan import ArmName, Plan, make_plan
+from tierwise.runtime.processes import OwnProcess, end, processors, start
 
 MOST: Final = 8
 """Processes, whatever the machine; each needs memory of its own."""
-THREADS: Final = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-"""What tells the libraries of linear algebra, when they are loaded, how many threads to use."""
 _GLANCE_S: Final = 0.1
 """How often it is seen whether all shall stop."""
-_PARTING_S: Final = 2.0
-"""How long a process may take to end when it is told to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +35,7 @@ class Task:
 
 @dataclass(slots=True)
 class _Worker:
-    process: BaseProcess
-    pipe: Connection
+    own: OwnProcess
     task: Task | None = None
 
 
@@ -67,7 +58,8 @@ class Pool:
         try:
             yield self
         finally:
-            self._close()
+            end([worker.own for worker in self._workers])
+            self._workers.clear()
 
     def run(self, tasks: Sequence[Task], stop: StopToken, done: Callable[[Task, ArmResult], None]) -> None:
         """Run arms, several at a time.
@@ -90,81 +82,32 @@ class Pool:
         """
         stop.check()
         waiting, left = deque(tasks), len(tasks)
-        self._start(min(len(tasks), os.cpu_count() or 1, MOST))
+        count = min(len(tasks), processors(), MOST)
+        self._workers += map(_Worker, start(count - len(self._workers), _serve, self.wanted))
         while left:
             for worker in self._workers:
                 if worker.task is None and waiting:
                     worker.task = waiting.popleft()
                     _ask(worker, worker.task)
             stop.check()
-            ready = wait([worker.pipe for worker in self._workers if worker.task is not None], _GLANCE_S)
+            ready = wait([worker.own.pipe for worker in self._workers if worker.task is not None], _GLANCE_S)
             for worker in self._workers:
-                if worker.pipe in ready and worker.task is not None:
+                if worker.own.pipe in ready and worker.task is not None:
                     task, worker.task = worker.task, None
                     done(task, _answer(worker, task))
                     left -= 1
 
-    def _start(self, count: int) -> None:
-        context = multiprocessing.get_context("spawn")
-        with _deaf(), _one_thread_each():
-            while len(self._workers) < count:
-                ours, theirs = context.Pipe()
-                process = context.Process(target=_serve, args=(theirs, self.wanted), daemon=True)
-                process.start()
-                theirs.close()  # so that its end is heard
-                self._workers.append(_Worker(process, ours))
-
-    def _close(self) -> None:
-        for worker in self._workers:
-            worker.process.terminate()
-        for worker in self._workers:
-            worker.process.join(_PARTING_S)
-            if worker.process.is_alive():
-                worker.process.kill()
-                worker.process.join()
-            worker.pipe.close()
-        self._workers.clear()
-
-
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Let processes that are started here compute in one thread, unless the user set another number.
-
-    There is one for each processor already; threads of theirs would only wait for each other, and burn time with it.
-    """
-    ours = [name for name in THREADS if name not in os.environ]
-    os.environ.update(dict.fromkeys(ours, "1"))
-    try:
-        yield
-    finally:
-        for name in ours:
-            del os.environ[name]
-
-
-@contextmanager
-def _deaf() -> Iterator[None]:
-    """Let processes that are started here not hear Ctrl-C, from their first instruction on: we end them in order."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    resource_tracker.ensure_running()  # it would lift the block when it starts
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
 
 def _ask(worker: _Worker, task: Task) -> None:
     try:
-        worker.pipe.send(task)
+        worker.own.pipe.send(task)
     except OSError as error:  # it ended before it was asked
         raise _gone(worker, task) from error
 
 
 def _answer(worker: _Worker, task: Task) -> ArmResult:
     try:
-        answer = worker.pipe.recv()
+        answer = worker.own.pipe.recv()
     except (EOFError, OSError) as error:
         raise _gone(worker, task) from error
     if isinstance(answer, ArmResult):
@@ -173,8 +116,7 @@ def _answer(worker: _Worker, task: Task) -> ArmResult:
 
 
 def _gone(worker: _Worker, task: Task) -> FederationError:
-    worker.process.join(_PARTING_S)
-    return FederationError(f"{task}: its process is gone, with {worker.process.exitcode}")
+    return FederationError(f"{task}: {worker.own.last_words()}")
 
 
 # -- in the processes
@@ -182,7 +124,6 @@ def _gone(worker: _Worker, task: Task) -> FederationError:
 
 def _serve(pipe: Connection, wanted: Wanted) -> None:
     """Run what is asked for until nobody is there to ask."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     plugins = Plugins.discover()
 
     @lru_cache(maxsize=2)

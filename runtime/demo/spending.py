@@ -58,7 +58,7 @@ def read_spending(records: Sequence[Record], state: FederationState, devices: Ma
             known = known and power is not None
             energy += power.value * computed_s if power is not None else 0.0
         if fits:
-            traffic += tier.cost.bytes * max(0, in_vain - row.delivered)
+            traffic += tier.cost.update_bytes * max(0, in_vain - row.delivered)
     return Spent(traffic, energy if known else None)
 
 

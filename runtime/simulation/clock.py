@@ -3,6 +3,9 @@
 When nothing is runnable, the clock jumps to the next timer instead of waiting for it. Work that takes real time is
 done on the loop itself (`tierwise.runtime.compute.InlineCompute`), so time stands still meanwhile and can never pass a
 job's due time before its result is there.
+
+What happens to many small things has no timers: a timer, a task's waking and an iteration of the loop for each would
+cost more than what happens. It is `Happenings`, which take place where the loop would jump.
 """
 
 import asyncio
@@ -11,7 +14,7 @@ import math
 import selectors
 from collections.abc import Callable, Mapping
 from contextvars import Context
-from typing import Any, Self, TypeVarTuple
+from typing import Any, Protocol, Self, TypeVarTuple
 
 from tierwise.core.errors import TierwiseError
 
@@ -20,6 +23,25 @@ Ts = TypeVarTuple("Ts")
 
 class SimulationStalledError(TierwiseError):
     """Nothing is runnable and nothing is scheduled: what the simulation waits for will never happen."""
+
+
+class Happenings(Protocol):
+    """What happens on virtual time by itself."""
+
+    def happen(self, until: float) -> bool:
+        """Let what comes next take place, moving the clock on to it, and so on until a task has something to do.
+
+        Parameters
+        ----------
+        until
+            Nothing later than this: there is a timer.
+
+        Returns
+        -------
+        bool
+            Whether anything took place.
+        """
+        ...
 
 
 class _Moment(float):
@@ -49,6 +71,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._virtual_s = 0.0
         self._order = itertools.count()
+        self._happenings: tuple[Happenings, asyncio.Future[None]] | None = None
         super().__init__(_JumpingSelector(self))
         self._clock_resolution = math.ulp(0.0)
 
@@ -66,9 +89,35 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         """Call back at a time; see `asyncio.AbstractEventLoop.call_at`."""
         return super().call_at(_Moment(when, next(self._order)), callback, *args, context=context)
 
+    async def attend(self, happenings: Happenings) -> None:
+        """Let happenings take place, for ever; what they raise is raised here. There is one at a time."""
+        assert self._happenings is None, "there is one at a time"
+        failed = self.create_future()
+        self._happenings = happenings, failed
+        try:
+            await failed
+        finally:
+            self._happenings = None
+
+    def let_happen(self, timeout: float | None) -> bool:
+        """Let happenings take place that are not later than in so many seconds; tell whether there were any."""
+        if self._happenings is None:
+            return False
+        happenings, failed = self._happenings
+        try:
+            return happenings.happen(math.inf if timeout is None else self._virtual_s + timeout)
+        except Exception as error:
+            if not failed.done():
+                failed.set_exception(error)
+            return True
+
     def jump(self, seconds: float) -> None:
         """Move the clock on."""
-        self._virtual_s += seconds
+        self.jump_to(self._virtual_s + seconds)
+
+    def jump_to(self, when: float) -> None:
+        """Move the clock on to a time."""
+        self._virtual_s = when
         # asyncio runs what is due before the time plus this. The system clock's 1 ns, after 200 days less than what
         # a float can hold, would leave a timer that is due right now for ever in front of the loop.
         self._clock_resolution = math.ulp(self._virtual_s)
@@ -85,6 +134,8 @@ class _JumpingSelector(selectors.BaseSelector):
         ready = self._real.select(0)
         if ready or (timeout is not None and timeout <= 0):
             return ready
+        if self._loop.let_happen(timeout):
+            return []
         if timeout is None:
             raise SimulationStalledError(
                 "the simulation waits for something that will never happen: no timer is set and no task can run"

@@ -1,34 +1,39 @@
-"""Simulated devices: real machines of the protocol and real training, on one heap in one task.
+"""Simulated devices: real machines of the protocol and real training, on one heap.
 
 A device's hardware profile decides how long everything takes: an envelope takes its bytes over the link's rate, a job
 its FLOPs over the processor's. The training itself is done when the job is due, so what a deadline stops is never
-computed. A task and a timer for each device would cost more than small models do.
+computed. A task and a timer for each device would cost more than small models do, and so would putting what they say
+into bytes: it passes as letters, of which only the size is measured.
 """
 
 import asyncio
 import heapq
 import itertools
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
+import math
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
+from typing import Any, TypeVarTuple, cast
 
 from tierwise.core import actions as do
 from tierwise.core import agent as a
 from tierwise.core.edges import Arrived, ConnectionLost
-from tierwise.core.envelope import open_from_coordinator, seal
+from tierwise.core.envelope import Letter
 from tierwise.core.events import Purpose
 from tierwise.core.hardware import HardwareProfile
 from tierwise.core.ids import BlobHash, DeviceId, GroupId
 from tierwise.core.insistence import AgentSettings
-from tierwise.core.learning import FitStopped, Learner, LocalData, StopToken
+from tierwise.core.learning import LocalData
+from tierwise.core.messages import CoordinatorMessage
 from tierwise.core.task import Task
-from tierwise.core.tiers import Tier
-from tierwise.core.work import Job, perform
-from tierwise.runtime.exceptions import told_to_coordinator
+from tierwise.core.work import Job
+from tierwise.runtime.simulation.clock import VirtualTimeLoop
 from tierwise.runtime.simulation.faults import FaultPlan, FaultyLinks, Way
+from tierwise.runtime.simulation.workers import BegunJob, JobFailed, Workers
 from tierwise.runtime.transports.memory import newly_followed
 
+Ts = TypeVarTuple("Ts")
 RELIABLE = AgentSettings(retry_s=None, poll_s=None)
 """The simulated network loses nothing, so nothing is sent twice."""
 
@@ -41,18 +46,27 @@ class DeviceSpec:
     data: LocalData
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Device:
+    name: DeviceId
     machine: a.AgentMachine
     profile: HardwareProfile
     data: LocalData
+    uplink_bytes_per_s: float
+    downlink_bytes_per_s: float
     up: bool = True
     """Whether its program runs."""
     following: tuple[GroupId, ...] = ()
-    work: object | None = None
-    """Stands for the job that it does; another one each time that a job is begun."""
-    ticks: set[float] = field(default_factory=set)
-    """When a tick is on the heap already."""
+    work: BegunJob | None = None
+    """The job that it does."""
+    ticks_at: float = math.inf
+    """When its next tick is on the heap; a later one that is there too no longer counts."""
+
+    def stop_work(self) -> None:
+        """Do no job any more."""
+        if self.work is not None:
+            self.work.drop()
+            self.work = None
 
 
 class SimulatedFleet:
@@ -66,14 +80,15 @@ class SimulatedFleet:
         By id.
     task
         What their data is for.
-    make_learner
-        Gives the learner of a tier; one serves all devices, since learners are pure.
-    stop
-        Ends the training when told to.
+    workers
+        Who do the devices' jobs.
     settings
         How the devices insist; they need to where a coordinator may die with what it was told.
     faults
         What goes wrong; None for nothing.
+    vouches
+        Whether the workers name updates for what they were made from, for a store that takes them as they are (a
+        `tierwise.core.edges.HoldingStore`): then nobody reads an update again between the training and the sum.
 
     Attributes
     ----------
@@ -85,28 +100,37 @@ class SimulatedFleet:
         self,
         devices: Mapping[DeviceId, DeviceSpec],
         task: Task,
-        make_learner: Callable[[Tier], Learner],
-        stop: StopToken,
+        workers: Workers,
         settings: AgentSettings = RELIABLE,
         faults: FaultPlan | None = None,
+        *,
+        vouches: bool = False,
     ) -> None:
         self.kept: dict[DeviceId, BlobHash] = {}
         self._make_machine = partial(a.AgentMachine, schema_hash=task.schema_hash, settings=settings)
         self._devices = {
-            name: _Device(self._make_machine(name, profile=spec.profile), spec.profile, spec.data.divided(task.scale))
+            name: _Device(
+                name,
+                self._make_machine(name, profile=spec.profile),
+                spec.profile,
+                spec.data,
+                uplink_bytes_per_s=spec.profile.value("uplink_bytes_per_s"),
+                downlink_bytes_per_s=spec.profile.value("downlink_bytes_per_s"),
+            )
             for name, spec in sorted(devices.items())
         }
         self._faults = faults
         self._links = None if faults is None else FaultyLinks(faults)
-        self._make_learner = make_learner
-        self._stop = stop
-        self._retained: dict[GroupId, bytes] = {}
+        self._workers = workers
+        self._vouches = vouches
+        self._retained: dict[GroupId, Letter] = {}
         self._arrivals: asyncio.Queue[Arrived | ConnectionLost] = asyncio.Queue()
         self._attended = False
         """Whether there is a coordinator."""
-        self._heap: list[tuple[float, int, Callable[[], None]]] = []
+        self._reported = False
+        """Whether the coordinator has something to do, and has not had its turn."""
+        self._heap: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._order = itertools.count()  # of equal times, what was scheduled first happens first
-        self._wake = asyncio.Event()
 
     def stages(self) -> dict[DeviceId, a.AgentStage]:
         """Return where the devices stand whose programs run."""
@@ -134,53 +158,65 @@ class SimulatedFleet:
         """Return None: all is yielded when it arrives."""
         return
 
-    async def send(self, device: DeviceId, data: bytes) -> None:
-        """Let an envelope travel to one device."""
-        if device in self._devices:
-            self._deliver(device, data)
+    def hand(self, device: DeviceId, letter: Letter) -> None:
+        """Let a letter travel to one device."""
+        found = self._devices.get(device)
+        if found is not None:
+            self._deliver(asyncio.get_running_loop().time(), found, letter)
 
-    async def broadcast(self, group: GroupId, data: bytes) -> None:
-        """Let an envelope travel to all devices of a group, to each over its own link."""
-        self._retained[group] = data
-        for name, device in self._devices.items():
+    def hand_round(self, group: GroupId, letter: Letter) -> None:
+        """Let a letter travel to all devices of a group, to each over its own link."""
+        self._retained[group] = letter
+        now = asyncio.get_running_loop().time()
+        for device in self._devices.values():
             if group in device.following:
-                self._deliver(name, data)
+                self._deliver(now, device, letter)
 
     # -- the heap
 
     async def run(self) -> None:
         """Let things happen when they are due, for ever."""
         loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualTimeLoop), "devices are simulated on virtual time"
+        self._clock = loop
         self._schedule_faults()
-        for name, device in self._devices.items():
-            self._act(name, device, device.machine.start(loop.time()))
-        while True:
-            while self._heap and self._heap[0][0] <= loop.time():
-                heapq.heappop(self._heap)[2]()
-            timer = loop.call_at(self._heap[0][0], self._wake.set) if self._heap else None
-            try:
-                await self._wake.wait()
-            finally:
-                if timer is not None:
-                    timer.cancel()
-            self._wake.clear()
+        for device in self._devices.values():
+            self._act(loop.time(), device, device.machine.start(loop.time()))
+        await loop.attend(self)
 
-    def _schedule(self, due_at: float, happen: Callable[[], None]) -> None:
-        if not self._heap or due_at < self._heap[0][0]:
-            self._wake.set()
-        heapq.heappush(self._heap, (due_at, next(self._order), happen))
+    def happen(self, until: float) -> bool:
+        """Let happen what is due next, and so on until the coordinator has something to do."""
+        heap, loop = self._heap, self._clock
+        if not heap or heap[0][0] > until:
+            return False
+        self._reported = False
+        now = loop.time()
+        while heap:
+            due_at = heap[0][0]
+            if due_at > now:
+                if self._reported or due_at > until:  # of one moment, everything happens before anybody sees any of it
+                    break
+                loop.jump_to(due_at)
+                now = due_at
+            _, _, happening, given = heapq.heappop(heap)
+            happening(now, *given)
+        return True
 
-    def _deliver(self, name: DeviceId, data: bytes) -> None:
-        device = self._devices[name]
+    def _schedule(self, due_at: float, happening: Callable[[float, *Ts], None], *given: *Ts) -> None:
+        heapq.heappush(self._heap, (due_at, next(self._order), happening, given))
 
-        def arrive() -> None:
-            if device.up and not self._cut(name):
-                message, body = open_from_coordinator(data)
-                self._act(name, device, device.machine.receive(message, body, self._now()))
+    def _deliver(self, now: float, device: _Device, letter: Letter) -> None:
+        arrives_at = now + letter.size / device.downlink_bytes_per_s
+        if self._links is None:
+            self._schedule(arrives_at, self._arrive, device, letter)
+        elif not self._links.cut(device.name, now):
+            for each in self._links.arrivals(device.name, Way.DOWN, arrives_at):
+                self._schedule(each, self._arrive, device, letter)
 
-        travel_s = len(data) / device.profile.value("downlink_bytes_per_s")
-        for arrives_at in self._arrivals_at(name, Way.DOWN, self._now() + travel_s):
-            self._schedule(arrives_at, arrive)
+    def _arrive(self, now: float, device: _Device, letter: Letter) -> None:
+        if device.up and not self._cut(device.name, now):
+            message = cast("CoordinatorMessage", letter.message)
+            self._act(now, device, device.machine.receive(message, letter.body, now))
 
     # -- faults
 
@@ -188,13 +224,8 @@ class SimulatedFleet:
     def _forgetful(self) -> bool:
         return self._faults is not None and self._faults.forgetful
 
-    def _cut(self, name: DeviceId) -> bool:
-        return self._links is not None and self._links.cut(name, self._now())
-
-    def _arrivals_at(self, name: DeviceId, way: Way, due_at: float) -> Iterable[float]:
-        if self._links is None:
-            return (due_at,)
-        return () if self._links.cut(name, self._now()) else self._links.arrivals(name, way, due_at)
+    def _cut(self, name: DeviceId, now: float) -> bool:
+        return self._links is not None and self._links.cut(name, now)
 
     def _schedule_faults(self) -> None:
         if self._faults is None:
@@ -203,114 +234,104 @@ class SimulatedFleet:
             for name in sorted(partition.devices):
                 if partition.noticed_after_s is not None:
                     noticed_at = partition.start_s + partition.noticed_after_s
-                    self._schedule(noticed_at, partial(self._lose, name, "its network is cut off"))
-                    self._schedule(partition.end_s, partial(self._reconnect, name))
+                    self._schedule(noticed_at, self._lose, name, "its network is cut off")
+                    self._schedule(partition.end_s, self._reconnect, self._devices[name])
         for crash in self._faults.agent_crashes:
-            self._schedule(crash.at_s, partial(self._crash, crash.device))
+            self._schedule(crash.at_s, self._crash, self._devices[crash.device])
             if crash.down_s is not None:
-                self._schedule(crash.at_s + crash.down_s, partial(self._restart, crash.device))
+                self._schedule(crash.at_s + crash.down_s, self._restart, self._devices[crash.device])
             if crash.noticed_after_s is not None:
                 noticed_at = crash.at_s + crash.noticed_after_s
-                self._schedule(noticed_at, partial(self._lose, crash.device, "its agent crashed"))
+                self._schedule(noticed_at, self._lose, crash.device, "its agent crashed")
 
-    def _lose(self, name: DeviceId, reason: str) -> None:
+    def _lose(self, _now: float, name: DeviceId, reason: str) -> None:
         self._report(ConnectionLost(name, reason))
 
-    def _reconnect(self, name: DeviceId) -> None:
-        device = self._devices[name]
+    def _reconnect(self, now: float, device: _Device) -> None:
         if device.up:
-            self._act(name, device, device.machine.start(self._now()))
+            self._act(now, device, device.machine.start(now))
 
-    def _crash(self, name: DeviceId) -> None:
-        device = self._devices[name]
-        device.up, device.work, device.following = False, None, ()
+    def _crash(self, _now: float, device: _Device) -> None:
+        device.stop_work()
+        device.up, device.following = False, ()
 
-    def _restart(self, name: DeviceId) -> None:
-        device = self._devices[name]
+    def _restart(self, now: float, device: _Device) -> None:
         if not device.up:
             device.up = True
-            device.machine = self._make_machine(name, profile=device.profile)
-            self._act(name, device, device.machine.start(self._now()))
+            device.machine = self._make_machine(device.name, profile=device.profile)
+            self._act(now, device, device.machine.start(now))
 
     # -- what devices do
 
-    def _act(self, name: DeviceId, device: _Device, actions: tuple[do.Action, ...]) -> None:
+    def _act(self, now: float, device: _Device, actions: tuple[do.Action, ...]) -> None:
         for action in actions:
             match action:
                 case do.Send():
-                    self._send(name, device, action)
-                case do.Follow():
-                    self._follow(name, device, (action.group, *action.also))
+                    self._send(now, device, action)
                 case do.StartJob():
-                    self._start_job(name, device, action.job)
+                    self._start_job(now, device, action.job)
+                case do.Follow():
+                    self._follow(now, device, (action.group, *action.also))
                 case do.StopJob():
-                    device.work = None
+                    device.stop_work()
                 case do.KeepTarget():
-                    self.kept[name] = action.model  # the coordinator's result has the model itself
+                    self.kept[device.name] = action.model  # the coordinator's result has the model itself
                 case do.Leave():
                     pass  # the machine knows
-        self._schedule_tick(name, device)
+        due_at = device.machine.due_at
+        if due_at is not None and due_at < device.ticks_at:
+            device.ticks_at = due_at
+            self._schedule(due_at, self._tick, device, due_at)
 
-    def _follow(self, name: DeviceId, device: _Device, groups: tuple[GroupId, ...]) -> None:
+    def _follow(self, now: float, device: _Device, groups: tuple[GroupId, ...]) -> None:
         before, device.following = device.following, groups
         for group in newly_followed(before, groups):
             if group in self._retained:
-                self._deliver(name, self._retained[group])
+                self._deliver(now, device, self._retained[group])
 
-    def _send(self, name: DeviceId, device: _Device, action: do.Send) -> None:
-        data = seal(action.message, action.body)
-        travel_s = len(data) / device.profile.value("uplink_bytes_per_s")
+    def _send(self, now: float, device: _Device, action: do.Send) -> None:
+        letter = Letter(action.message, action.body, vouched=self._vouches)
+        arrives_at = now + letter.size / device.uplink_bytes_per_s
+        if self._links is None:
+            self._schedule(arrives_at, self._reach, device.name, letter)
+        elif not self._links.cut(device.name, now):
+            for each in self._links.arrivals(device.name, Way.UP, arrives_at):
+                self._schedule(each, self._reach, device.name, letter)
 
-        def arrive() -> None:
-            if not self._cut(name):
-                self._report(Arrived(name, data))
-
-        for arrives_at in self._arrivals_at(name, Way.UP, self._now() + travel_s):
-            self._schedule(arrives_at, arrive)
+    def _reach(self, now: float, name: DeviceId, letter: Letter) -> None:
+        if not self._cut(name, now):
+            self._report(Arrived(name, letter))
 
     def _report(self, arrived: Arrived | ConnectionLost) -> None:
         if self._attended or not self._forgetful:
+            self._reported = True
             self._arrivals.put_nowait(arrived)
 
-    def _start_job(self, name: DeviceId, device: _Device, job: Job) -> None:
-        work = device.work = object()
+    def _start_job(self, now: float, device: _Device, job: Job) -> None:
         fits = job.purpose is Purpose.FIT
         duration_s = job.tier.cost.compute_s(
             device.profile,
             fit_samples=job.budget.samples(len(device.data.train)) if fits else 0,
             evaluate_samples=len(device.data.holdout),
         )
+        due_at = now + duration_s
+        work = device.work = self._workers.begin(device.name, job, due_at)
+        self._schedule(due_at, self._finish, device, job, work)
 
-        def finish() -> None:
-            if device.work is not work:
-                return  # it was stopped
-            device.work = None
-            self._act(name, device, self._perform(device, job))
+    def _finish(self, now: float, device: _Device, job: Job, work: BegunJob) -> None:
+        if device.work is not work:
+            return  # it was stopped
+        device.work = None
+        done = work.take()
+        if isinstance(done, JobFailed):
+            self._act(now, device, device.machine.job_failed(job.cohort, done.reason, now))
+        else:
+            self._act(now, device, device.machine.job_done(job.cohort, done, now))
 
-        self._schedule(self._now() + duration_s, finish)
-
-    def _perform(self, device: _Device, job: Job) -> tuple[do.Action, ...]:
-        try:
-            done = perform(job, self._make_learner(job.tier), device.data, self._stop)
-        except FitStopped:
-            raise
-        except Exception as error:  # as on a real device, a learner's mistake is told to the coordinator
-            return device.machine.job_failed(job.cohort, told_to_coordinator(error), self._now())
-        return device.machine.job_done(job.cohort, done, self._now())
-
-    def _schedule_tick(self, name: DeviceId, device: _Device) -> None:
-        due_at = device.machine.due_at
-        if due_at is None or due_at in device.ticks:
+    def _tick(self, now: float, device: _Device, at: float) -> None:
+        if at != device.ticks_at:
             return
-        device.ticks.add(due_at)
-
-        def tick() -> None:
-            device.ticks.discard(due_at)
-            if device.up:
-                self._act(name, device, device.machine.tick(self._now()))
-
-        self._schedule(due_at, tick)
-
-    @staticmethod
-    def _now() -> float:
-        return asyncio.get_running_loop().time()
+        device.ticks_at = math.inf
+        if device.up:
+            due_at = device.machine.due_at
+            self._act(now, device, () if due_at is None or due_at > at else device.machine.tick(now))

@@ -8,23 +8,27 @@ from typing import Any, TypeVar
 import anyio
 
 from tierwise.core import events as e
-from tierwise.core.edges import Store
+from tierwise.core.edges import HoldingStore, Store
 from tierwise.core.events import Record
 from tierwise.core.ids import DeviceId
 from tierwise.core.learning import StopToken
 from tierwise.core.settings import FederationSettings
 from tierwise.core.state import FederationState, Stage
+from tierwise.core.work import content_name, origin_name
 from tierwise.plugins.manager import Plugins
 from tierwise.runtime.compute import InlineCompute
 from tierwise.runtime.coordinator import Coordinator
 from tierwise.runtime.exceptions import unwrapped
-from tierwise.runtime.learners import Learners
 from tierwise.runtime.own_data import OwnData
 from tierwise.runtime.policies import Policies
 from tierwise.runtime.result import FederationResult
 from tierwise.runtime.simulation.clock import SimulationStalledError, VirtualTimeLoop
+from tierwise.runtime.simulation.collecting import rare_collections
 from tierwise.runtime.simulation.fleet import DeviceSpec, SimulatedFleet
+from tierwise.runtime.simulation.hiring import hire
+from tierwise.runtime.simulation.workers import Workers
 from tierwise.runtime.stores.memory import MemoryStore
+from tierwise.runtime.threads import one_thread
 
 T = TypeVar("T")
 
@@ -58,10 +62,12 @@ def simulate(
     stop: StopToken | None = None,
     watch: Callable[[e.Event | e.Notice], None] | None = None,
     own: OwnData | None = None,
+    workers: int | None = 1,
 ) -> Simulation:
-    """Run a whole federation in this thread, on virtual time, with real training.
+    """Run a whole federation on virtual time, with real training.
 
-    The same arguments on the same machine and build give the same bytes.
+    The same arguments on the same machine and build give the same bytes, whatever the number of workers: so that a
+    sum is always computed in the same order, the libraries of linear algebra use one thread meanwhile.
 
     Parameters
     ----------
@@ -78,6 +84,11 @@ def simulate(
         Called with every event and notice, in order, within the simulation: it should be quick.
     own
         What the coordinator itself holds, as for a `tierwise.runtime.Coordinator`.
+    workers
+        Who does the devices' jobs: 1 for this thread; more for so many processes; None for as many as there are
+        processors. Processes pay where a device's training takes a millisecond or more. Each of them makes the learners
+        anew, whose classes it has to be able to import. One that computes in threads of its own has to give the same
+        bytes with any number of them.
 
     Raises
     ------
@@ -85,6 +96,10 @@ def simulate(
         If there are no target models.
     FitStopped
         If it was stopped.
+    ConfigurationError
+        If there are less than 1 workers, or not enough memory to be shared with them.
+    FederationError
+        If a worker process is gone, or cannot make a learner.
     SimulationStalledError
         If it can never go on: enrolment waits for more devices than there are, or a group for devices that fulfil the
         selector's conditions. It says which.
@@ -93,11 +108,13 @@ def simulate(
     store = store or MemoryStore()
     stop = stop or StopToken()
 
+    vouches = isinstance(store, HoldingStore)
+    name = origin_name if vouches else content_name
     reached = FederationState()
 
-    async def main() -> Simulation:
+    async def main(hired: Workers) -> Simulation:
         nonlocal reached
-        fleet = SimulatedFleet(devices, settings.task, Learners(plugins, settings.task), stop)
+        fleet = SimulatedFleet(devices, settings.task, hired, vouches=vouches)
         coordinator = Coordinator(
             settings,
             transport=fleet,
@@ -119,7 +136,8 @@ def simulate(
         return Simulation(result, await store.records(), coordinator.federation.latest_at)
 
     try:
-        return run_virtually(main())
+        with one_thread(), rare_collections(), hire(workers, devices, settings.task, plugins, stop, name) as hired:
+            return run_virtually(main(hired))
     except SimulationStalledError as error:
         raise SimulationStalledError(f"the simulation can never go on: {_missing(reached)}") from error
 

@@ -46,11 +46,14 @@ class BlobDirectory:
     incoming
         Where a file that is to be adopted is best written: it is on the same disk, and what is left there by a crash
         is removed by `prepare`.
+    packs
+        Where small blobs are, many to a file: `tierwise.runtime.stores.packs`.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.incoming = root / "incoming"
+        self.packs = root / "packs"
         self._checked: dict[BlobHash, _Identity] = {}
 
     def prepare(self) -> None:

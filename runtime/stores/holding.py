@@ -19,10 +19,13 @@ from sqlalchemy import Connection
 
 from tierwise.core.errors import StoreError
 from tierwise.core.events import Record
+from tierwise.core.ids import BlobHash
 from tierwise.runtime.stores import log
 from tierwise.runtime.stores.blobs import BlobDirectory
 from tierwise.runtime.stores.database import Access, connection, make_durable, telling, wal
 from tierwise.runtime.stores.errors import StoreDamagedError, StoreHeldError, sync_directory, told
+from tierwise.runtime.stores.packs import Packs
+from tierwise.runtime.stores.waiting import WaitingBlobs
 
 _WITNESS: Final = re.compile(rb"records (\d{20})\nprocess (\d{20})\n")
 
@@ -86,6 +89,11 @@ class Holding:
         The store's file.
     blobs
         The directory beside it.
+
+    Attributes
+    ----------
+    waiting
+        Small blobs for the next commit.
     """
 
     def __init__(self, path: Path, blobs: BlobDirectory) -> None:
@@ -98,6 +106,8 @@ class Holding:
         self._witness = Witness(path)
         self._descriptor = -1
         self._next = 0
+        self.waiting = WaitingBlobs()
+        self._packs = Packs(blobs.packs, blobs.incoming)
 
     def take(self) -> None:
         """Take the store, and make it if it is not there.
@@ -121,6 +131,7 @@ class Holding:
             if self._next and not self._blobs.root.is_dir():
                 raise StoreDamagedError(self._blobs.root, "the directory of the store's blobs is not there")
             self._blobs.prepare()
+            self._packs.prepare()
             with told(self._witness.path, "written"):
                 self._descriptor = self._witness.open()
                 stack.callback(os.close, self._descriptor)
@@ -142,22 +153,49 @@ class Holding:
             for expected, record in enumerate(records, self._next):
                 if record.sequence != expected:
                     raise StoreError(f"{self._path}: the log's next record is {expected}, given {record.sequence}")
+            self._pack()
             with telling(self._path), self._connection.begin():
                 log.append(self._connection, records)
             self._next += len(records)
             with suppress(OSError):  # the records are there, whether anybody witnesses it or not
                 Witness.write(self._descriptor, self._next, os.getpid())
 
+    def read_small(self, blob: BlobHash) -> bytes | None:
+        """Return a small blob that is there; None for another."""
+        content = self.waiting.get(blob)
+        return content if content is not None or self.waiting.is_removed(blob) else self._packs.read(blob)
+
+    def small_addresses(self) -> set[BlobHash]:
+        """Return the addresses of all small blobs."""
+        with self._guard:
+            return self.waiting.applied_to(self._packs.addresses())
+
     def release(self) -> None:
-        """Let go of the store; once it is let go, this does nothing."""
+        """Let go of the store; once it is let go, this does nothing.
+
+        Raises
+        ------
+        StoreError
+            If small blobs that were put last cannot be written; the store is let go all the same.
+        """
         with self._guard:
             self._released = True
             if self._connection is None:
                 return
             self._connection = None
-            with suppress(OSError):
-                Witness.write(self._descriptor, self._next, 0)
-            self._stack.close()
+            with self._stack:
+                self._pack(least=1.0)
+                with suppress(OSError):
+                    Witness.write(self._descriptor, self._next, 0)
+
+    def _pack(self, least: float = 0.5) -> None:
+        """Write and remove what waits; a pack of which less than a share is wanted is written anew."""
+        changes = self.waiting.changes()
+        contents = {**self._packs.left_of(changes.removed, least=least), **changes.written}
+        if contents:
+            self._packs.write(contents)
+        self.waiting.committed(changes)
+        self._packs.remove(changes.removed)
 
     def _lock(self, stack: ExitStack) -> None:
         if not self._path.parent.is_dir():
@@ -185,4 +223,5 @@ class Holding:
             with connected.begin():
                 if empty:
                     log.create(connected)
+                log.upgrade(connected)
                 return log.length(connected)

@@ -24,14 +24,15 @@ from sqlalchemy import (
     insert,
     inspect,
     select,
+    update,
 )
 
 from tierwise.core.errors import StoreError
 from tierwise.core.events import SCHEMA_VERSION, Record, decode_record, encode_record
 from tierwise.runtime.stores.errors import StoreDamagedError
 
-FORMAT: Final = 1
-"""Of the tables; a newer one is refused."""
+FORMAT: Final = 2
+"""Of a store; a newer one is refused. Format 1 had each blob in a file of its own."""
 
 _TABLES: Final = MetaData()
 _STORE: Final = Table("tierwise_store", _TABLES, Column("format", Integer, nullable=False))
@@ -78,6 +79,12 @@ def create(connection: Connection) -> None:
     """Make the tables, within the transaction of the caller."""
     _TABLES.create_all(connection)
     connection.execute(insert(_STORE), [{"format": FORMAT}])
+
+
+def upgrade(connection: Connection) -> None:
+    """Have older programs refuse what this one is going to write, within the transaction of the caller."""
+    if connection.execute(select(_STORE.c.format)).scalar_one() != FORMAT:
+        connection.execute(update(_STORE).values(format=FORMAT))
 
 
 def length(connection: Connection) -> int:

@@ -3,7 +3,8 @@
 ::
 
     run.db                       the log; with -wal and -shm, SQLite's own, while a coordinator has it or was killed
-    run.db.blobs/ab/cdef…        the blobs, by the hash of their content
+    run.db.blobs/ab/cdef…        blobs of 256 KiB and more, by the hash of their content
+    run.db.blobs/packs/          smaller blobs, many to a file
     run.db.blobs/incoming/       what is being written
     run.db.witness               how many records were acknowledged, and by which process
     run.db.lock                  what a coordinator has locked as long as it lives
@@ -11,6 +12,7 @@
 All of it together is the store: move and back up all of it, while no coordinator has it.
 """
 
+import hashlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -26,7 +28,10 @@ from tierwise.core.ids import BlobHash
 from tierwise.runtime.stores import log
 from tierwise.runtime.stores.blobs import BlobDirectory
 from tierwise.runtime.stores.database import Access, connection, read_undisturbed, telling
+from tierwise.runtime.stores.errors import StoreDamagedError
 from tierwise.runtime.stores.holding import Holding, Witness
+from tierwise.runtime.stores.packs import Packs
+from tierwise.runtime.stores.waiting import SMALL
 
 T = TypeVar("T")
 
@@ -108,8 +113,16 @@ class SqliteStore:
         return await self._run(lambda: Witness(self.path).read()[1])
 
     async def put(self, data: bytes | memoryview) -> BlobHash:
-        """Keep a blob and return its address; a damaged one is replaced."""
-        self._held()
+        """Keep a blob and return its address; a damaged one is replaced.
+
+        A small one is on the disk after the next `append`, and takes no sync of its own.
+        """
+        holding = self._held()
+        if memoryview(data).nbytes < SMALL:
+            content = bytes(data)
+            blob = BlobHash(hashlib.sha256(content).hexdigest())
+            holding.waiting.put(blob, content)
+            return blob
         return await self._run(lambda: self._blobs.put(data))
 
     async def adopt(self, path: Path) -> BlobHash:
@@ -119,16 +132,38 @@ class SqliteStore:
 
     async def get(self, blob: BlobHash) -> memoryview:
         """Return a blob, read-only; a large one is mapped, and stays readable when it is deleted."""
-        return await self._run(lambda: self._blobs.get(blob))
+        holding = self._holding
+        waiting = None if holding is None else holding.waiting.get(blob)
+        return memoryview(waiting) if waiting is not None else await self._run(lambda: self._get(blob, holding))
 
     async def delete(self, blobs: Sequence[BlobHash]) -> None:
         """Forget blobs."""
-        self._held()
+        self._held().waiting.remove(blobs)
         await self._run(lambda: self._blobs.delete(blobs))
 
     async def blobs(self) -> Sequence[BlobHash]:
         """Return the addresses of all blobs, sorted."""
-        return await self._run(self._blobs.addresses)
+        holding = self._holding
+        return await self._run(lambda: self._addresses(holding))
+
+    def _get(self, blob: BlobHash, holding: Holding | None) -> memoryview:
+        content = self._packs().read(blob) if holding is None else holding.read_small(blob)
+        if content is None:
+            return self._blobs.get(blob)
+        if hashlib.sha256(content).hexdigest() != blob:
+            what = f"the content ({len(content):,} bytes) of blob {blob} is not what was written"
+            raise StoreDamagedError(self._blobs.packs, what)
+        return memoryview(content)
+
+    def _addresses(self, holding: Holding | None) -> list[BlobHash]:
+        small = self._packs().addresses() if holding is None else holding.small_addresses()
+        return sorted({*small, *self._blobs.addresses()})
+
+    def _packs(self) -> Packs:
+        """Return the packs as they are now, for reading: another process may have the store."""
+        packs = Packs(self._blobs.packs, self._blobs.incoming)
+        packs.load()
+        return packs
 
     def _held(self) -> Holding:
         if self._holding is None:

@@ -62,8 +62,8 @@ def receipt(cohort="g1.r1", refusal=None):
     return m.Receipt(cohort=CohortId(cohort), refusal=refusal, reason="" if refusal is None else "because")
 
 
-def done(body=b"delta", local=None):
-    trained = Trained(body, BlobHash(hashlib.sha256(body).hexdigest()), samples=7, local=local)
+def done(body=b"delta", local=None, lost=None):
+    trained = Trained(body, BlobHash(hashlib.sha256(body).hexdigest()), samples=7, local=local, lost=lost)
     return JobDone(METRICS, trained)
 
 
@@ -607,6 +607,65 @@ def test_local_tensors_come_back_with_the_next_round_of_the_group_and_are_never_
     device.hear(m.Assigned(assignment=assignment("g2")))
     (started,) = device.hear(announced("g2.r1"))
     assert started.job.local is None  # another group's model
+
+
+LOST = np.array([1, 2, 3, 4], np.float32)
+
+
+def lost_of(actions):
+    (started,) = (action for action in actions if isinstance(action, StartJob))
+    return started.job.lost
+
+
+def having_lost():
+    """Return a device that has sent an update which lost something, and what it says to the next round."""
+    device = training()
+    device.finish(given=done(lost=LOST))
+    return device, msgspec.structs.replace(announced("g1.r2"), made_by=CohortId("g1.r1"))
+
+
+def test_what_coding_lost_comes_back_with_the_next_round_of_the_group():
+    device, following = having_lost()
+    device.hear(receipt())
+    assert lost_of(device.hear(following, b"model")) is LOST
+
+
+def test_a_round_without_us_settles_what_coding_lost_too():
+    device, following = having_lost()
+    device.hear(receipt())
+    device.hear(msgspec.structs.replace(following, participants=(DeviceId("other"),)), b"model")
+    third = msgspec.structs.replace(announced("g1.r3"), made_by=CohortId("g1.r2"))
+    assert lost_of(device.hear(third, b"model")) is LOST
+
+
+@pytest.mark.parametrize(
+    ("refusal", "said"),
+    [(Refusal.MALFORMED, {}), (Refusal.LATE, {"left_out": (ME,)}), (None, {"made_by": None})],
+    ids=["malformed", "late", "abandoned"],
+)
+def test_of_an_update_that_does_not_count_nothing_is_kept(refusal, said):
+    device, following = having_lost()
+    device.hear(receipt(refusal=refusal))
+    assert lost_of(device.hear(msgspec.structs.replace(following, **said), b"model")) is None
+
+
+def test_what_coding_lost_for_a_group_that_it_leaves_is_dropped():
+    device, following = having_lost()
+    device.hear(receipt())
+    device.hear(m.Assigned(assignment=assignment("g2"), order=1))
+    device.hear(m.Assigned(assignment=assignment("g1"), order=2))
+    assert lost_of(device.hear(msgspec.structs.replace(following, order=2), b"model")) is None
+
+
+def test_what_coding_lost_outlives_a_coordinator_whose_log_was_put_back():
+    device, following = having_lost()
+    device.hear(receipt())
+    (*_, started) = device.hear(msgspec.structs.replace(following, order=7), b"model")
+    assert started.job.lost is LOST
+    device.finish("g1.r2", done(lost=2 * LOST))
+    device.start()
+    device.hear(welcome(assignment()))  # of order 0
+    assert lost_of(device.hear(following, b"model")) is LOST, "the round is done again"
 
 
 def test_local_tensors_of_a_stopped_job_are_not_kept():

@@ -162,7 +162,13 @@ class Histories(RuleBasedStateMachine):
         return len(decided)
 
     def step(self, given: i.Input, *, settle: bool = True) -> None:
+        calm = self.settled and not self.machine.stirred
+        before = list(self.machine.outstanding()) if calm else []
         self.give(given)
+        due_at = self.machine.due_at
+        if calm and not self.machine.stirred and (due_at is None or self.now < due_at):
+            assert self.machine.decide(i.Tick(), self.now) == (), f"{given} stirs"
+            assert list(self.machine.outstanding()) == before, f"{given} stirs"
         self.settled = False
         if settle:
             self.settle()
@@ -170,7 +176,7 @@ class Histories(RuleBasedStateMachine):
     def settle(self) -> None:
         for _ in range(TICKS_LIMIT):
             if not self.give(i.Tick()):
-                self.settled = True
+                self.settled, self.machine.stirred = True, False
                 return
         raise AssertionError(f"ticking does not come to an end: {self.events[-5:]}")
 
@@ -323,6 +329,11 @@ class Histories(RuleBasedStateMachine):
         for newcomer in state.newcomers:
             assert state.devices[newcomer].group is None
             assert state.devices[newcomer].profile is not None
+
+    @invariant()
+    def who_can_be_grouped_is_known(self) -> None:
+        state = self.machine.state
+        assert state.ready == {name for name, device in state.devices.items() if device.ready}
 
     @invariant()
     def group_names_are_given_once(self) -> None:

@@ -14,6 +14,7 @@ from tierwise.core import messages as m
 from tierwise.core.envelope import (
     HEADER_LIMIT,
     PROTOCOL_VERSION,
+    Letter,
     common_version,
     open_from_coordinator,
     open_from_device,
@@ -117,6 +118,13 @@ def test_what_the_coordinator_says_comes_back(message, body):
     assert header == message
     assert bytes(rest) == body
     assert rest.readonly
+
+
+@given(from_devices, st.binary(max_size=50))
+def test_a_letter_has_the_size_of_its_envelope_and_says_the_same(message, body):
+    letter = Letter(message, body)
+    assert letter.size == len(letter.sealed()) == len(seal(message, body))
+    assert open_from_device(letter) == open_from_device(letter.sealed())
 
 
 @given(from_devices, from_coordinators)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tierwise.core.errors import LayoutError
-from tierwise.core.weights import Layout, Role, TensorSpec, Weights
+from tierwise.core.weights import Layout, Role, TensorSpec, Weights, all_finite
 
 shapes = st.dictionaries(
     st.text(st.characters(codec="ascii", categories=("L", "N")), min_size=1, max_size=4),
@@ -205,3 +205,18 @@ def test_a_role_that_no_tensor_has_gives_an_empty_part() -> None:
 def test_a_part_of_something_else_is_refused(spec: TensorSpec) -> None:
     with pytest.raises(LayoutError, match=f"tensor '{spec.name}' of shape"):
         counted(MIXED).replaced(Weights.zeros(Layout((spec,))))
+
+
+@pytest.mark.parametrize(
+    ("values", "finite"),
+    [
+        ([], True),
+        ([0.0, -1.0], True),
+        ([3e38, 3e38, -3e38], True),  # whose squares are not
+        ([1.0, float("nan")], False),
+        ([float("inf"), float("-inf")], False),
+        ([3e38, float("nan")], False),
+    ],
+)
+def test_what_is_not_finite_is_found(values, finite):
+    assert all_finite(np.array(values, np.float32)) is finite

@@ -1,5 +1,6 @@
 """The weighted sum: one set of cases for the compiled kernel and its twin."""
 
+import contextlib
 import importlib.util
 import math
 import sys
@@ -35,15 +36,40 @@ def _without_warning():
         yield
 
 
-@pytest.fixture(params=["numpy", pytest.param("cython", marks=needs_compiled)])
+@pytest.fixture(params=["numpy", *(pytest.param(level, marks=needs_compiled) for level in range(3))])
 def kernel(request, monkeypatch):
-    """The public function, with each of the implementations behind it."""
-    monkeypatch.setattr(averaging, "_average", implementation(request.param))
-    return ext.weighted_sum
+    """The public function, with each of the implementations behind it: the twin, and the kernel at every level."""
+    monkeypatch.setattr(averaging, "_average", _average_numpy if request.param == "numpy" else compiled())
+    if request.param == "numpy":
+        yield ext.weighted_sum
+    elif request.param >= compiled().LEVELS:
+        pytest.skip(f"this machine has no vectors of level {request.param}")
+    else:
+        with at_level(request.param):
+            yield ext.weighted_sum
 
 
-def implementation(name):
-    return _average_numpy if name == "numpy" else importlib.import_module("tierwise.ext._average")
+def compiled():
+    return importlib.import_module("tierwise.ext._average")
+
+
+@contextlib.contextmanager
+def at_level(level):
+    compiled().use_level(level)
+    yield
+    compiled().use_level(compiled().LEVELS - 1)
+
+
+def of_every_implementation(buffers, coefficients):
+    """The sum by the twin, and by the kernel at every level that this machine has."""
+    out = np.full(buffers[0].size, np.nan, np.float32)
+    _average_numpy.weighted_sum(buffers, coefficients, out)
+    yield out.copy()
+    for level in range(compiled().LEVELS):
+        out[:] = np.nan
+        with at_level(level):
+            compiled().weighted_sum(buffers, coefficients, out)
+        yield out.copy()
 
 
 def draw(rng, n_buffers, size):
@@ -120,11 +146,8 @@ def test_follows_the_law_of_summation(kernel, n_buffers):
 def test_kernel_and_twin_agree_to_the_bit(seed, n_buffers, size, divisor):
     buffers, weights = draw(np.random.default_rng(seed), n_buffers, size)
     coefficients = _checks.coefficients(tuple(buffers), weights, np.empty(size, np.float32), divisor)
-    results = []
-    for name in ("cython", "numpy"):
-        results.append(np.full(size, np.nan, np.float32))
-        implementation(name).weighted_sum(tuple(buffers), coefficients, results[-1])
-    assert same_bits(*results)
+    twin, *levels = of_every_implementation(tuple(buffers), coefficients)
+    assert all(same_bits(result, twin) for result in levels)
 
 
 ANY_FLOAT = st.floats(width=32, allow_nan=True, allow_infinity=True, allow_subnormal=True)
@@ -141,11 +164,8 @@ ANY_FLOAT = st.floats(width=32, allow_nan=True, allow_infinity=True, allow_subno
 def test_kernel_and_twin_agree_on_any_float(rows, weight):
     buffers = tuple(np.array(row, np.float32) for row in rows)
     coefficients = _checks.coefficients(buffers, np.full(len(rows), weight), np.empty(len(rows[0]), np.float32), 2**40)
-    results = []
-    for name in ("cython", "numpy"):
-        results.append(np.zeros(len(rows[0]), np.float32))
-        implementation(name).weighted_sum(buffers, coefficients, results[-1])
-    assert same_bits(*results)
+    twin, *levels = of_every_implementation(buffers, coefficients)
+    assert all(same_bits(result, twin) for result in levels)
 
 
 @pytest.mark.parametrize("n_buffers", [1, 2, 8, 9, 64, 100, 300])
@@ -375,6 +395,13 @@ def test_errors_of_the_divisor():
             total(ext.weighted_sum, [ONE], [1], divisor)
     with pytest.raises(TypeError, match="float"):
         total(ext.weighted_sum, [ONE], [1], 2.0)
+
+
+@needs_compiled
+@pytest.mark.parametrize("level", [-1, 99])
+def test_a_level_that_the_machine_does_not_have(level):
+    with pytest.raises(ValueError, match=f"^level is {level}, expected 0 to {compiled().LEVELS - 1}$"):
+        compiled().use_level(level)
 
 
 def test_out_is_unchanged_after_an_error():

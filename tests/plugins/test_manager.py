@@ -258,7 +258,7 @@ HOOK_FAULTS = {
             "there is no hook named 'tierwise_probe' (did you mean 'tierwise_probes'?); the hooks are tierwise_probes, "
             "tierwise_grouping_policies, tierwise_tier_providers, tierwise_learners, tierwise_selectors, "
             "tierwise_reducers, tierwise_server_optimizers, tierwise_aggregators, tierwise_exchanges, "
-            "tierwise_stop_rules, tierwise_data_sources"
+            "tierwise_codecs, tierwise_stop_rules, tierwise_data_sources"
         ),
     ),
     "a hook without its mark": (

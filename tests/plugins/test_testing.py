@@ -26,6 +26,7 @@ CONTRACTS = {
     "reducers": ("_reducer", testing.check_reducer),
     "server_optimizers": ("_optimizer", testing.check_server_optimizer),
     "exchanges": ("_exchange", testing.check_exchange),
+    "codecs": ("_codec", testing.check_codec),
     "stop_rules": ("_stopping", testing.check_stop_rule),
     "data_sources": ("_data", testing.check_data_source),
 }
@@ -123,6 +124,7 @@ CHECKS = {
     Kind.REDUCER: lambda plugins, name: testing.check_reducer(plugins.reducer(name)),
     Kind.SERVER_OPTIMIZER: lambda plugins, name: testing.check_server_optimizer(plugins.server_optimizer(name)),
     Kind.EXCHANGE: lambda plugins, name: testing.check_exchange(plugins.exchange(name)),
+    Kind.CODEC: lambda plugins, name: testing.check_codec(plugins.codec(name)),
     Kind.STOP_RULE: lambda plugins, name: testing.check_stop_rule(plugins.stop_rule(name)),
 }
 

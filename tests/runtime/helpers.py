@@ -22,10 +22,12 @@ from tierwise.plugins.descriptors import AggregatorDescriptor, Kind, PluginDescr
 from tierwise.plugins.hookspecs import HOOKS, hookimpl
 from tierwise.plugins.manager import Plugins
 from tierwise.runtime.agent import Agent
+from tierwise.runtime.codecs import Codecs
 from tierwise.runtime.compute import InlineCompute
 from tierwise.runtime.coordinator import Coordinator
 from tierwise.runtime.policies import AggregatorChoice, Choice, Policies
 from tierwise.runtime.simulation.fleet import RELIABLE, DeviceSpec, SimulatedFleet
+from tierwise.runtime.simulation.workers import InThread
 from tierwise.runtime.stores.memory import MemoryStore
 from tierwise.runtime.transports.memory import MemoryNetwork
 
@@ -121,8 +123,13 @@ def specs(devices: int = 9) -> dict[DeviceId, DeviceSpec]:
 
 def simulated(devices: Mapping[DeviceId, DeviceSpec], insist: AgentSettings = RELIABLE) -> SimulatedFleet:
     """Return a fleet to be run on virtual time."""
+    return SimulatedFleet(devices, TASK, in_thread(devices), insist)
+
+
+def in_thread(devices: Mapping[DeviceId, DeviceSpec]) -> InThread:
+    """Return who does the devices' jobs on the event loop."""
     learners = functools.partial(make_learner, plugins())
-    return SimulatedFleet(devices, TASK, learners, StopToken(), insist)
+    return InThread({name: spec.data for name, spec in devices.items()}, learners, Codecs(plugins()), StopToken())
 
 
 def make_learner(known: Plugins, tier):

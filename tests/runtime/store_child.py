@@ -42,10 +42,11 @@ async def write_until_killed(path: Path) -> None:
         tell("open")
         while True:
             length = random.randrange(1, 30)
+            blob = await store.put(random.randbytes(random.randrange(400_000)))
             await store.append(step(count, length))
             count += length
             tell("records", count)
-            tell("blob", await store.put(random.randbytes(random.randrange(400_000))))
+            tell("blob", blob)
 
 
 def crash(path: Path) -> None:
@@ -101,7 +102,7 @@ def main() -> None:
     elif rest:
         ballast = Path(rest[0])
         ballast.write_bytes(bytes(1_000_000))
-        anyio.run(fill, Path(path), ballast, 100_000)
+        anyio.run(fill, Path(path), ballast, 300_000)
     else:
         resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, resource.RLIM_INFINITY))
         anyio.run(fill, Path(path), None, 700_000)

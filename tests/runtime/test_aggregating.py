@@ -6,13 +6,17 @@ import sys
 import numpy as np
 import pytest
 
+from tierwise.core.coded_framing import CodedUpdates
 from tierwise.core.errors import PluginFailedError
+from tierwise.core.framing import to_bytes
 from tierwise.core.weights import Layout, Role, TensorSpec, Weights
 from tierwise.plugins.aggregation.mean import MeanReducer
 from tierwise.plugins.aggregation.momentum import MomentumOptimizer, MomentumOptions
 from tierwise.plugins.aggregation.plain import PlainOptimizer, PlainOptions
-from tierwise.runtime import aggregating
+from tierwise.plugins.codecs.plain import Float32Codec
+from tierwise.runtime import blocks
 from tierwise.runtime.aggregating import aggregate
+from tierwise.runtime.blocks import UpdateBlocks
 
 from .helpers import resident_bytes
 
@@ -26,6 +30,9 @@ LAYOUT = Layout(
 )
 
 
+UNCODED = CodedUpdates(Float32Codec(), "float32", LAYOUT.aggregated)
+
+
 def weights(layout=LAYOUT, seed=0):
     return Weights(layout, np.random.default_rng(seed).normal(size=layout.size).astype(np.float32))
 
@@ -34,15 +41,23 @@ def updates(count, size=11):
     return [np.random.default_rng(100 + seed).normal(size=size).astype(np.float32) for seed in range(count)]
 
 
-def mapped_file(path, array):
-    path.write_bytes(array.tobytes())
+def framed(updates):
+    return [to_bytes(Weights(LAYOUT.aggregated, update)) for update in updates]
+
+
+def sent(updates):
+    return UpdateBlocks(UNCODED, framed(updates))
+
+
+def mapped_file(path, frame):
+    path.write_bytes(frame)
     with path.open("rb") as file:
         return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 def test_a_mean_is_added_to_what_is_aggregated_and_the_rest_stays():
     model, given, samples = weights(), updates(3), [1, 2, 5]
-    after, state = aggregate(MeanReducer(), PLAIN, model, {}, given, samples)
+    after, state = aggregate(MeanReducer(), PLAIN, model, {}, sent(given), samples)
     mean = np.average(np.stack(given).astype(np.float64), axis=0, weights=samples)
     np.testing.assert_allclose(
         after.part(Role.AGGREGATE).buffer, model.part(Role.AGGREGATE).buffer + mean, rtol=1e-5, atol=1e-6
@@ -55,7 +70,7 @@ def test_a_mean_is_added_to_what_is_aggregated_and_the_rest_stays():
 def test_nothing_that_was_given_is_changed():
     model, given = weights(), updates(3)
     before = [model.buffer.copy(), *(one.copy() for one in given)]
-    aggregate(MeanReducer(), PLAIN, model, {}, given, [1, 1, 1])
+    aggregate(MeanReducer(), PLAIN, model, {}, sent(given), [1, 1, 1])
     for now, then in zip([model.buffer, *given], before, strict=True):
         assert now.tobytes() == then.tobytes()
 
@@ -66,7 +81,7 @@ def test_plugins_cannot_write_to_what_is_not_theirs():
             updates[0][:] = 0
 
     with pytest.raises(ValueError, match="read-only"):
-        aggregate(Greedy(), PLAIN, weights(), {}, updates(3), [1, 1, 1])
+        aggregate(Greedy(), PLAIN, weights(), {}, sent(updates(3)), [1, 1, 1])
 
     class Rewriting:
         def step(self, state, model, reduced):
@@ -74,14 +89,14 @@ def test_plugins_cannot_write_to_what_is_not_theirs():
             return model, state
 
     with pytest.raises(ValueError, match="read-only"):
-        aggregate(MeanReducer(), Rewriting(), weights(), {}, updates(3), [1, 1, 1])
+        aggregate(MeanReducer(), Rewriting(), weights(), {}, sent(updates(3)), [1, 1, 1])
 
 
 @pytest.mark.parametrize("block", [1, 3, 4, 11, 100])
 def test_the_size_of_a_block_does_not_matter(monkeypatch, block):
-    whole, _ = aggregate(MeanReducer(), PLAIN, weights(), {}, updates(9), range(1, 10))
-    monkeypatch.setattr(aggregating, "BLOCK", block)
-    parts, _ = aggregate(MeanReducer(), PLAIN, weights(), {}, updates(9), range(1, 10))
+    whole, _ = aggregate(MeanReducer(), PLAIN, weights(), {}, sent(updates(9)), range(1, 10))
+    monkeypatch.setattr(blocks, "BLOCK", block)
+    parts, _ = aggregate(MeanReducer(), PLAIN, weights(), {}, sent(updates(9)), range(1, 10))
     assert parts == whole
 
 
@@ -94,18 +109,19 @@ def test_every_element_is_in_one_block(monkeypatch):
             sizes.append(len(out))
             out[:] = 1
 
-    monkeypatch.setattr(aggregating, "BLOCK", 4)
-    after, _ = aggregate(Counting(), PLAIN, Weights.zeros(LAYOUT), {}, updates(2), [1, 1])
+    monkeypatch.setattr(blocks, "BLOCK", 4)
+    after, _ = aggregate(Counting(), PLAIN, Weights.zeros(LAYOUT), {}, sent(updates(2)), [1, 1])
     assert sizes == [4, 4, 3]
     assert after["a"].tolist() == [1] * 5
     assert after["z"].tolist() == [1] * 6
 
 
-@pytest.mark.parametrize(("count", "length"), [(2, 4), (3, 4), (4, 3), (6, 2), (50, 2)])
+@pytest.mark.parametrize(("count", "length"), [(2, 4), (3, 4), (4, 2), (6, 2), (50, 2)])
 def test_many_updates_are_reduced_in_smaller_blocks(monkeypatch, count, length):
-    monkeypatch.setattr(aggregating, "BLOCK", 4)
-    monkeypatch.setattr(aggregating, "BLOCKS", 12)
-    monkeypatch.setattr(aggregating, "SMALLEST", 2)
+    monkeypatch.setattr(blocks, "BLOCK", 4)
+    monkeypatch.setattr(blocks, "BLOCKS", 12)
+    monkeypatch.setattr(blocks, "SMALLEST", 2)
+    monkeypatch.setattr(blocks, "GRAIN", 1)
     seen = []
 
     class Counting(MeanReducer):
@@ -114,29 +130,29 @@ def test_many_updates_are_reduced_in_smaller_blocks(monkeypatch, count, length):
             super().reduce(updates, samples, out)
 
     given, samples = updates(count), list(range(1, count + 1))
-    after, _ = aggregate(Counting(), PLAIN, weights(), {}, given, samples)
+    after, _ = aggregate(Counting(), PLAIN, weights(), {}, sent(given), samples)
     assert seen[0] == max(seen) == length
     assert sum(seen) == 11
-    assert after == aggregate(MeanReducer(), PLAIN, weights(), {}, given, samples)[0]
+    assert after == aggregate(MeanReducer(), PLAIN, weights(), {}, sent(given), samples)[0]
 
 
 @pytest.mark.parametrize("few", [2, 20])
 def test_mapped_updates_give_the_same_whether_they_are_copied_or_not(monkeypatch, tmp_path, few):
-    monkeypatch.setattr(aggregating, "FEW", few)
-    monkeypatch.setattr(aggregating, "BLOCK", 4)
+    monkeypatch.setattr(blocks, "FEW", few)
+    monkeypatch.setattr(blocks, "BLOCK", 4)
     given, samples = updates(9), range(1, 10)
-    frames = [mapped_file(tmp_path / str(number), update) for number, update in enumerate(given)]
-    views = [np.frombuffer(frame, np.float32) for frame in frames]
-    after, _ = aggregate(MeanReducer(), PLAIN, weights(), {}, views, samples, frames)
-    assert after == aggregate(MeanReducer(), PLAIN, weights(), {}, given, samples)[0]
+    frames = [mapped_file(tmp_path / str(number), frame) for number, frame in enumerate(framed(given))]
+    after, _ = aggregate(MeanReducer(), PLAIN, weights(), {}, UpdateBlocks(UNCODED, frames), samples)
+    assert after == aggregate(MeanReducer(), PLAIN, weights(), {}, sent(given), samples)[0]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what is in memory of a map")
 @pytest.mark.parametrize("few", [1, 4])
 def test_no_more_than_a_block_of_a_mapped_update_stays_in_memory(monkeypatch, tmp_path, few):
-    monkeypatch.setattr(aggregating, "FEW", few)
+    monkeypatch.setattr(blocks, "FEW", few)
     layout = Layout.of({"w": (10_000_000,)})
-    frames = [mapped_file(tmp_path / f"update-{number}", np.ones(layout.size, np.float32)) for number in range(3)]
+    frame = to_bytes(Weights(layout, np.ones(layout.size, np.float32)))
+    frames = [mapped_file(tmp_path / f"update-{number}", frame) for number in range(3)]
     resident = []
 
     class Watching(MeanReducer):
@@ -144,16 +160,16 @@ def test_no_more_than_a_block_of_a_mapped_update_stays_in_memory(monkeypatch, tm
             super().reduce(updates, samples, out)
             resident.append(sum(resident_bytes(f"update-{number}") for number in range(3)))
 
-    views = [np.frombuffer(frame, np.float32) for frame in frames]
-    aggregate(Watching(), PLAIN, Weights.zeros(layout), {}, views, [1, 1, 1], frames)
+    given = UpdateBlocks(CodedUpdates(Float32Codec(), "float32", layout), frames)
+    aggregate(Watching(), PLAIN, Weights.zeros(layout), {}, given, [1, 1, 1])
     assert max(resident) <= (3 * 8e6 if few == 4 else 0)
 
 
 def test_the_optimizers_state_goes_in_and_out():
     model = weights()
     momentum = MomentumOptimizer(MomentumOptions(momentum=0.5))
-    first, state = aggregate(MeanReducer(), momentum, model, {}, updates(3), [1, 1, 1])
-    _, again = aggregate(MeanReducer(), momentum, first, state, updates(3), [1, 1, 1])
+    first, state = aggregate(MeanReducer(), momentum, model, {}, sent(updates(3)), [1, 1, 1])
+    _, again = aggregate(MeanReducer(), momentum, first, state, sent(updates(3)), [1, 1, 1])
     np.testing.assert_allclose(again["velocity"], 1.5 * state["velocity"], rtol=1e-6)
 
 
@@ -186,4 +202,4 @@ class Answer:
 )
 def test_an_optimizer_that_breaks_its_contract(answer, text):
     with pytest.raises(PluginFailedError, match=f"^the server optimizer returned {text}"):
-        aggregate(MeanReducer(), answer, weights(), {}, updates(3), [1, 1, 1])
+        aggregate(MeanReducer(), answer, weights(), {}, sent(updates(3)), [1, 1, 1])

@@ -471,3 +471,24 @@ def test_another_encoding(tmp_path) -> None:
     path = tmp_path / "run.toml"
     path.write_bytes("# é\n".encode("latin-1"))
     assert load_fault(path) == "is not a text in UTF-8 (byte 2)"
+
+
+def test_a_codec_is_chosen_in_a_table_of_its_own():
+    config = parse_config({"codec": {"name": "top-k", "fraction": 0.1}})
+    assert config.policies.codec == Choice(name="top-k", options={"fraction": 0.1})
+    assert parse_config({}).policies.codec == Choice(name="float32")
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "text"),
+    [
+        ({"name": "int9"}, "codec.name", "there is no codec named 'int9' (did you mean 'int8'?)"),
+        ({"name": "top-k", "fraction": 2}, "codec.fraction", "is 2, allowed is a number greater than 0 and of at most"),
+        ({"fraction": 0.1}, "codec.fraction", "codec 'float32' has no option 'fraction'"),
+    ],
+)
+def test_a_wrong_codec_is_told(table, key, text):
+    with pytest.raises(ConfigurationError) as caught:
+        parse_config({"codec": table})
+    assert caught.value.key == key
+    assert text in str(caught.value)

@@ -7,19 +7,23 @@ from dataclasses import replace
 from pathlib import Path
 
 import anyio
+import msgspec
 import pytest
 
 from tierwise.core import events as e
 from tierwise.core.events import encode_record
 from tierwise.core.hardware import HardwareProfile, Quantity
+from tierwise.core.ids import BlobHash
 from tierwise.runtime.compute import InlineCompute, ThreadCompute
 from tierwise.runtime.simulation.run import run_virtually, simulate
+from tierwise.runtime.stores.memory import MemoryStore
 
 from .helpers import facts, plugins, policies, run_with_agents, settings, specs, targets_of
 
 
-def simulate_once(fleet=None, seed=7, **changed):
-    return simulate(settings(seed=seed), fleet or specs(), policies=policies(**changed), plugins=plugins()).records
+def simulate_once(fleet=None, seed=7, store=None, **changed):
+    chosen = policies(**changed)
+    return simulate(settings(seed=seed), fleet or specs(), policies=chosen, plugins=plugins(), store=store).records
 
 
 def log_bytes(records):
@@ -68,10 +72,38 @@ def test_the_order_in_which_the_devices_are_given_does_not_matter():
     assert log_bytes(simulate_once(backwards)) == log_bytes(simulate_once())
 
 
+class CopyingStore(MemoryStore):
+    """Takes nothing as it is, like one on a disk: what comes is named for its bytes."""
+
+    hold = None
+
+
+def without_names(records):
+    """Return facts without the names of updates, of which there are two kinds."""
+    events = [record.event for record in records]
+    return facts(
+        replace_name(record) if isinstance(event, e.UpdateAccepted) else record
+        for record, event in zip(records, events, strict=True)
+    )
+
+
+def replace_name(record):
+    event = msgspec.structs.replace(record.event, blob=BlobHash(""))
+    return msgspec.structs.replace(record, event=event)
+
+
 def test_real_agents_get_the_bytes_of_the_simulation():
     simulated = simulate_once()
     _, live, targets = anyio.run(run_with_agents)
     assert targets_of(live) == targets_of(simulated)
+    assert without_names(live) == without_names(simulated)
+    for target in targets.values():
+        assert target.model.identity == targets_of(simulated)[target.group]
+
+
+def test_real_agents_name_updates_as_a_simulation_does_whose_store_could_be_on_a_disk():
+    simulated = simulate_once(store=CopyingStore())
+    _, live, targets = anyio.run(run_with_agents)
     assert facts(live) == facts(simulated)
     for target in targets.values():
         assert target.model.identity == targets_of(simulated)[target.group]

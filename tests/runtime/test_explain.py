@@ -270,3 +270,21 @@ def test_the_datas_devices_are_told_of_with_their_models(capsys, tmp_path) -> No
     found = document(capsys, tmp_path / "run.toml")
     assert [one["device"] for one in found["devices"]] == ["attic", "cellar", "kitchen"]
     assert all(one["model"] for one in found["devices"])
+
+
+def test_a_codec_is_reckoned_with(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plain = msgspec.json.decode(asked(capsys, file, "--json"), type=Explanation)
+    changed(file, "[tiers]", '[codec]\nname = "int8"\n[tiers]')
+    coded = msgspec.json.decode(asked(capsys, file, "--json"), type=Explanation)
+    for before, now in zip(plain.offers, coded.offers, strict=True):
+        assert before.cost.upload_bytes is None
+        assert now.cost.bytes == before.cost.bytes
+        assert now.cost.parameters < now.cost.update_bytes < before.cost.bytes / 3
+    one, other = (explained.devices[0].verdicts[1].predicted for explained in (plain, coded))
+    assert other.upload_s < one.upload_s / 3
+    assert other.traffic_bytes == coded.offers[1].cost.bytes + coded.offers[1].cost.update_bytes
+    assert " update " in asked(capsys, file)
+
+
+def test_without_a_codec_there_is_no_column_for_it(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert " update " not in asked(capsys, file)

@@ -164,3 +164,47 @@ def test_a_federation_that_has_ended_stays_ended_whatever_is_allowed() -> None:
     store = CrashingStore()
     done = simulate_with(store, policies=policies(rounds=2))
     assert simulate_with(store, policies=policies(rounds=4), may_change=["stop"]) == done
+
+
+def test_a_log_of_before_there_were_codecs_goes_on_uncoded() -> None:
+    state = opened(Policies())
+    state.policies = {name: table for name, table in state.policies.items() if name != "codec"}
+    assert compare(state, chosen(Policies()), ()) is False
+    assert refusal(state, chosen(Policies(codec=Choice(name="int8"))), "codec") == (
+        "codec.name is 'int8', the store's federation was opened with 'float32': go on with that, or give the new "
+        "federation a store of its own"
+    )
+
+
+def test_of_an_older_log_the_codec_is_compared_too() -> None:
+    older, int8 = opened(None), msgspec.structs.replace(USED, kind="codec", name="int8")
+    float32 = msgspec.structs.replace(int8, name="float32")
+    assert compare(older, chosen(Policies())._replace(plugins=(USED, float32)), ()) is False
+    told = refusal(older, chosen(Policies(codec=Choice(name="int8")))._replace(plugins=(USED, int8)))
+    assert told.startswith("plugins is [('codec', 'int8')], the store's federation was opened with []")
+
+
+def test_another_codec_or_another_of_its_options_is_another_federation() -> None:
+    before = opened(Policies(codec=Choice(name="top-k")))
+    now = Policies(codec=Choice(name="top-k", options={"fraction": 0.5}))
+    assert refusal(before, chosen(now), "codec").startswith("codec.fraction is 0.5, the store's federation was opened")
+    (told,) = refusal(before, chosen(Policies(codec=Choice(name="int8")))).splitlines()
+    assert told.startswith("codec.name is 'int8', the store's federation was opened with 'top-k'")
+
+
+def test_a_store_without_a_codec_is_gone_on_with() -> None:
+    expected = targets_of(simulate_with(CrashingStore()))
+    store = CrashingStore(after=[30])
+    with pytest.raises(Crash):
+        simulate(settings(), specs(), policies=policies(), plugins=plugins(), store=store)
+    log = store._store._log
+    for number, data in enumerate(log):  # as a version wrote it that had no codecs
+        plain = msgspec.msgpack.decode(data)
+        event = plain["event"]
+        if event["event"] == "federation-opened":
+            del event["policies"]["codec"]
+            event["plugins"] = [one for one in event["plugins"] if one["kind"] != "codec"]
+        if event["event"] == "tier-assigned":
+            del event["tier"]["codec"], event["tier"]["cost"]["upload_bytes"]
+        log[number] = msgspec.msgpack.encode(plain)
+    assert targets_of(simulate_with(store)) == expected

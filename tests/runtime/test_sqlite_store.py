@@ -17,6 +17,8 @@ from pathlib import Path
 import anyio
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tierwise.core.errors import BlobMissingError, StoreError
 from tierwise.core.events import SCHEMA_VERSION
@@ -25,6 +27,7 @@ from tierwise.runtime.stores.blobs import BlobDirectory
 from tierwise.runtime.stores.errors import StoreDamagedError, StoreHeldError
 from tierwise.runtime.stores.memory import MemoryStore
 from tierwise.runtime.stores.sqlite import SqliteStore
+from tierwise.runtime.stores.waiting import WaitingBlobs
 
 from .store_child import step
 from .store_contract import StoreContract, address, log, record
@@ -358,8 +361,8 @@ async def test_what_was_written_by_a_newer_version(path):
     await write(path)
     edit(path, f"UPDATE records SET schema = {SCHEMA_VERSION + 1} WHERE sequence = 7")
     await refused(path, f"record 7 has schema {SCHEMA_VERSION + 1}, this tierwise reads up to .*: upgrade", StoreError)
-    edit(path, "UPDATE tierwise_store SET format = 2")
-    await refused(path, "is a store of format 2, this tierwise reads up to 1: upgrade tierwise", StoreError)
+    edit(path, "UPDATE tierwise_store SET format = 3")
+    await refused(path, "is a store of format 3, this tierwise reads up to 2: upgrade tierwise", StoreError)
 
 
 async def test_the_sound_part_of_a_damaged_log_can_be_read(path):
@@ -443,6 +446,130 @@ async def test_without_its_blobs_a_log_is_not_gone_on_with(path):
         await store.get(blob)
 
 
+# -- small blobs, many to a file
+
+
+def packs(path: Path) -> list[Path]:
+    return sorted(beside(path, ".blobs").glob("packs/*"))
+
+
+async def test_small_blobs_share_a_file_that_the_next_records_wait_for(path):
+    store, reader = SqliteStore(path), SqliteStore(path)
+    async with store.open():
+        small = [await store.put(b"%d" % number) for number in range(20)]
+        assert await store.get(small[0]) == b"0"
+        assert await reader.blobs() == []
+        await store.append([record(0)])
+        assert await reader.blobs() == sorted(small)
+        assert [await reader.get(blob) for blob in small] == [b"%d" % number for number in range(20)]
+        assert len(packs(path)) == 1
+        await store.delete(small)
+        assert await store.blobs() == []
+        assert await reader.blobs() == sorted(small)
+        await store.append([record(1)])
+        assert await reader.blobs() == []
+        assert packs(path) == []
+    assert not list(beside(path, ".blobs").glob("??"))
+
+
+@pytest.mark.parametrize(("kept", "anew"), [(4, True), (16, False)])
+async def test_a_file_of_small_blobs_is_written_anew_when_little_of_it_is_wanted(path, kept, anew):
+    store = SqliteStore(path)
+    async with store.open():
+        blobs = [await store.put(bytes([number]) * 10_000) for number in range(20)]
+        await store.append([record(0)])
+        [before] = packs(path)
+        await store.delete(blobs[kept:])
+        await store.append([record(1)])
+        [after] = packs(path)
+        assert (after != before) is anew
+        assert list(await store.blobs()) == sorted(blobs[:kept])
+        assert [await store.get(blob) for blob in blobs[:kept]] == [bytes([n]) * 10_000 for n in range(kept)]
+    assert await SqliteStore(path).get(blobs[0]) == bytes(10_000)
+
+
+async def test_a_small_blob_that_changed_is_named_and_put_again_is_whole(path):
+    store = SqliteStore(path)
+    async with store.open():
+        small = await store.put(b"small")
+        await store.append([record(0)])
+        [pack] = packs(path)
+        flip(pack, -1)
+        for one in (store, SqliteStore(path)):
+            with pytest.raises(StoreDamagedError, match=rf"packs: the content \(5 bytes\) of blob {small} is not what"):
+                await one.get(small)
+        await store.put(b"small")
+        await store.append([record(1)])
+        assert await SqliteStore(path).get(small) == b"small"
+
+
+@pytest.mark.parametrize("place", [3, 9, 13, None])
+async def test_a_damaged_index_of_small_blobs_is_named(path, place):
+    store = SqliteStore(path)
+    async with store.open():
+        small = await store.put(bytes(1000))
+        await store.append([record(0)])
+    [pack] = packs(path)
+    if place is None:
+        os.truncate(pack, 40)
+    else:
+        flip(pack, place)
+    with pytest.raises(StoreDamagedError, match=f"^{pack}: this file of small blobs does not have the index"):
+        await SqliteStore(path).get(small)
+    with pytest.raises(StoreDamagedError, match="does not have the index"):
+        async with SqliteStore(path).open():
+            pass
+
+
+async def test_a_store_of_before_small_blobs_is_read_and_gone_on_with(path):
+    await write(path, 2)
+    edit(path, "UPDATE tierwise_store SET format = 1")
+    beside(path, ".blobs").joinpath("packs").rmdir()
+    old = BlobDirectory(beside(path, ".blobs")).put(b"old")
+    assert await SqliteStore(path).get(old) == b"old"
+    assert await SqliteStore(path).blobs() == [old]
+    store = SqliteStore(path)
+    async with store.open():
+        new = await store.put(b"new")
+        await store.append([record(2)])
+        assert list(await store.blobs()) == sorted([old, new])
+        assert await store.get(old) == b"old"
+        await store.delete([old])
+    assert await SqliteStore(path).blobs() == [new]
+    assert await SqliteStore(path).records() == log(0, 3)
+    with contextlib.closing(sqlite3.connect(path)) as connected:
+        assert connected.execute("SELECT format FROM tierwise_store").fetchall() == [(2,)]
+
+
+@given(st.lists(st.tuples(st.sampled_from(["put", "remove", "begin", "end"]), st.integers(0, 2)), max_size=30))
+def test_whatever_is_said_while_a_commit_runs_holds_after_it(steps):
+    """What waits, applied to what is on the disk, is always what was said last."""
+    waiting, disk, said, running = WaitingBlobs(), {}, {}, None
+    for what, number in steps:
+        blob = address(b"%d" % number)
+        match what:
+            case "put":
+                waiting.put(blob, b"%d" % number)
+                said[blob] = True
+            case "remove":
+                waiting.remove([blob])
+                said[blob] = False
+            case "begin" if running is None:
+                running = waiting.changes()
+            case "end" if running is not None:
+                disk = {one: content for one, content in disk.items() if one not in running.removed}
+                disk |= running.written
+                waiting.committed(running)
+                running = None
+        assert waiting.applied_to(disk) == {one for one, there in said.items() if there}
+    for last in (running, None):
+        last = waiting.changes() if last is None else last
+        disk = {one: content for one, content in disk.items() if one not in last.removed} | last.written
+        waiting.committed(last)
+    assert disk.keys() == {one for one, there in said.items() if there}
+    assert not waiting.changes()
+
+
 # -- shared, cancelled, adopted
 
 
@@ -452,7 +579,7 @@ async def test_only_the_owner_can_read_it(path):
         store = SqliteStore(path)
         async with store.open():
             await store.append([record(0)])
-            blob = await store.put(b"data")
+            blob = await store.put(bytes(300_000))
             spooled = store.incoming / "update"
             spooled.write_bytes(b"spooled")
             await store.adopt(spooled)

@@ -2,7 +2,7 @@
 
 import numpy as np
 from tierwise_policy_pack.bands import MemoryBandsOptions, MemoryBandsPolicy
-from tierwise_policy_pack.trimmed import TrimmedMeanOptions, TrimmedMeanReducer
+from tierwise_policy_pack.winsorized import WinsorizedMeanOptions, WinsorizedMeanReducer
 
 from tierwise.core.hardware import HardwareProfile, fleet_table
 from tierwise.core.tiers import RoundLimits
@@ -14,7 +14,7 @@ def test_the_grouping_policy_keeps_its_contract():
 
 
 def test_the_reducer_keeps_its_contract():
-    check_reducer(TrimmedMeanReducer(TrimmedMeanOptions()))
+    check_reducer(WinsorizedMeanReducer(WinsorizedMeanOptions()))
 
 
 def test_a_band_of_two_joins_the_weaker_one():
@@ -27,5 +27,5 @@ def test_a_band_of_two_joins_the_weaker_one():
 def test_one_wrong_device_in_five_does_no_harm():
     updates = [np.full(4, value, np.float32) for value in (1, 2, 3, 4, -1e30)]
     out = np.empty(4, np.float32)
-    TrimmedMeanReducer(TrimmedMeanOptions(share=0.2)).reduce(updates, np.array([1, 1, 1, 1, 10**9]), out)
+    WinsorizedMeanReducer(WinsorizedMeanOptions(share=0.2)).reduce(updates, np.array([1, 1, 1, 1, 10**9]), out)
     assert out.tolist() == [2, 2, 2, 2]

@@ -105,7 +105,61 @@ class CallsAMedianASum(Median):
     need = Need.SUM
 
 
-RIGHT = {"mean": Mean(), "median": Median()}
+class Weighted(Mean):
+    """Reduces with weights that a survey has found."""
+
+    need = Need.INDIVIDUAL
+
+    def __init__(self, weights):
+        self.weights = weights
+
+    def reduce(self, updates, samples, out):
+        super().reduce(updates, self.weights, out)
+
+
+class ByNorm:
+    """Weighs updates by the inverse of their norms."""
+
+    need = Need.INDIVIDUAL
+
+    def survey(self, blocks, samples):
+        return Weighted(self.weights(sum(np.square(np.stack(block), dtype=float).sum(axis=1) for block in blocks)))
+
+    def weights(self, squares):
+        return 1 / np.sqrt(squares)
+
+
+class ReturnsWeights(ByNorm):
+    def survey(self, blocks, samples):
+        found = super().survey(blocks, samples)
+        found.need = Need.SUM
+        return found
+
+
+class Remembers(ByNorm):
+    """Has one reducer for all cohorts."""
+
+    def __init__(self):
+        self.made = Weighted(None)
+
+    def survey(self, blocks, samples):
+        self.made.weights = super().survey(blocks, samples).weights
+        return self.made
+
+
+class LooksAtTheFirstBlock(ByNorm):
+    def survey(self, blocks, samples):
+        return super().survey([next(iter(blocks))], samples)
+
+
+class Collects(ByNorm):
+    """Keeps all blocks, and looks at them in the end."""
+
+    def survey(self, blocks, samples):
+        return super().survey(list(blocks), samples)
+
+
+RIGHT = {"mean": Mean(), "median": Median(), "by norm": ByNorm()}
 BROKEN = {
     "the need is declared": NeedsSomething(),
     "the inputs stay as they are": InPlace(),
@@ -118,4 +172,8 @@ BROKEN = {
     "a thousand updates are not too many": Overflows(),
     "a common factor of the samples does not matter": Shrinks(),
     "only the weighted sum counts": CallsAMedianASum(),
+    "a survey returns what reduces": ReturnsWeights(),
+    "one survey does not disturb another": Remembers(),
+    "the cut of a survey does not matter": LooksAtTheFirstBlock(),
+    "a block is read before the next": Collects(),
 }

@@ -85,6 +85,19 @@ async def test_the_same_bytes_as_in_memory(broker, protocol, devices, chunk_byte
     assert {r.event.devices for r in records if isinstance(r.event, e.RoundClosed)} == {3}
 
 
+@pytest.mark.parametrize("chunk_bytes", [120_000, 1024], ids=["in one message", "in pieces"])
+async def test_coded_updates_give_the_same_bytes_as_in_memory(broker, chunk_bytes):
+    chosen = {"policies": policies(groups=1, rounds=3, codec=Choice(name="top-k"), **WIDE)}
+    here, records, _ = await run(settings(broker, chunk_bytes=chunk_bytes), 3, Keys(), **chosen)
+    _, expected, _ = await run_with_agents(devices=3, **chosen)
+    assert targets_of(records) == targets_of(expected)
+    assert here.dropped.total == 0
+    (tier,) = (r.event.tier for r in records if isinstance(r.event, e.TierAssigned))
+    sent = [r.event.size_bytes for r in records if isinstance(r.event, e.UpdateAccepted)]
+    assert sent == [tier.cost.upload_bytes] * 9
+    assert 5 * tier.cost.upload_bytes < tier.cost.bytes
+
+
 async def test_the_models_are_sent_once_whatever_the_number_of_devices(broker):
     """Counted where the coordinator's connection leaves it, so that no way of sending is forgotten."""
     published, sent = {}, {}

@@ -75,6 +75,15 @@ def test_a_damaged_result_is_told(tmp_path) -> None:
         load_result(tmp_path)
 
 
+@pytest.mark.parametrize("place", [0, 1000, -3])
+def test_a_result_that_was_cut_short_is_not_taken_for_none(tmp_path, capsys, place) -> None:
+    write_result(tmp_path, RUN, REPORT)
+    path = tmp_path / "result.json"
+    path.write_bytes(path.read_bytes()[:place])
+    assert tierwise(["report", str(tmp_path)]) == 1
+    assert capsys.readouterr().err.startswith(f"error: {path} is damaged, it is no whole JSON document: put back")
+
+
 def test_without_altair_the_command_says_how_to_get_it(tmp_path, capsys, monkeypatch) -> None:
     write_result(tmp_path, RUN, REPORT)
     monkeypatch.setitem(sys.modules, "altair", None)

@@ -1,6 +1,5 @@
 """Runs a small federation through a plan of faults, on virtual time, and keeps all that it ever wrote."""
 
-import functools
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +7,7 @@ from dataclasses import dataclass, field
 import anyio
 from anyio.abc import TaskGroup
 
-from tests.runtime.helpers import MOMENTUM, TASK, coordinator, data, make_learner, name_of, plugins, policies, settings
+from tests.runtime.helpers import MOMENTUM, TASK, coordinator, data, name_of, plugins, policies, settings
 from tierwise.core import events as e
 from tierwise.core.agent import AgentStage
 from tierwise.core.errors import FederationError
@@ -25,8 +24,10 @@ from tierwise.runtime.policies import AggregatorChoice
 from tierwise.runtime.simulation.clock import SimulationStalledError
 from tierwise.runtime.simulation.faults import FaultPlan
 from tierwise.runtime.simulation.fleet import DeviceSpec, SimulatedFleet
+from tierwise.runtime.simulation.hiring import hire
 from tierwise.runtime.simulation.mortal import MortalStore
 from tierwise.runtime.simulation.run import run_virtually
+from tierwise.runtime.simulation.workers import Workers
 from tierwise.runtime.stores.memory import MemoryStore
 
 WINDOW_S, DEADLINE_S, GRACE_S, CLOSING_S, ROUNDS = 30.0, 40.0, 20.0, 25.0, 3
@@ -134,7 +135,7 @@ def profile(number: int) -> HardwareProfile:
     )
 
 
-def run(setup: Setup, store: WitnessStore | None = None) -> Outcome:
+def run(setup: Setup, store: WitnessStore | None = None, workers: int = 1) -> Outcome:
     """Run a federation through all its coordinators' lives, until every device has left.
 
     Parameters
@@ -143,23 +144,25 @@ def run(setup: Setup, store: WitnessStore | None = None) -> Outcome:
         The run.
     store
         For who wants to see what is in it when this raises; None for a new one.
+    workers
+        Who do the devices' jobs, as for `simulate`.
 
     Raises
     ------
     RunStuckError
         If that does not come, with where everything stands.
     """
-    return run_virtually(_Run(setup, store or WitnessStore()).main())
+    devices = {name_of(number): DeviceSpec(profile(number), data(number)) for number in range(setup.devices)}
+    with hire(workers, devices, TASK, plugins(), StopToken()) as hired:
+        return run_virtually(_Run(setup, store or WitnessStore(), devices, hired).main())
 
 
 class _Run:
-    def __init__(self, setup: Setup, store: WitnessStore) -> None:
+    def __init__(self, setup: Setup, store: WitnessStore, devices: dict[DeviceId, DeviceSpec], hired: Workers) -> None:
         self.setup = setup
         self.witness = store
         self.store = MortalStore(self.witness, setup.plan)
-        specs = {name_of(number): DeviceSpec(profile(number), data(number)) for number in range(setup.devices)}
-        learners = functools.partial(make_learner, plugins())
-        self.fleet = SimulatedFleet(specs, TASK, learners, StopToken(), setup.insist, setup.plan)
+        self.fleet = SimulatedFleet(devices, TASK, hired, setup.insist, setup.plan)
         self.coordinator: Coordinator | None = None
         self.crashes = 0
 

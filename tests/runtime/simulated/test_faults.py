@@ -77,6 +77,14 @@ def test_a_seed_replays_exactly(seed):
     assert once.kept == again.kept
 
 
+@pytest.mark.parametrize("seed", [2, 3, 7])
+def test_a_seed_gives_the_same_with_worker_processes(seed):
+    alone, together = run(drawn(seed)), run(drawn(seed), workers=2)
+    assert replay.digest(alone) == replay.digest(together)
+    assert alone.kept == together.kept
+    assert alone.bodies == together.bodies
+
+
 def test_a_seed_replays_exactly_in_another_process():
     # Where strings hash to something else, sets have another order.
     digests = {replay.digest(run(drawn(5)))}

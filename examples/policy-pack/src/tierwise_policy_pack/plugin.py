@@ -22,10 +22,10 @@ def tierwise_reducers() -> Iterable[PluginDescriptor]:
     """Announce the reducer."""
     yield PluginDescriptor(
         kind=Kind.REDUCER,
-        name="trimmed-mean",
-        target="tierwise_policy_pack.trimmed:TrimmedMeanReducer",
-        options="tierwise_policy_pack.trimmed:TrimmedMeanOptions",
-        summary="Averages what is left of each coordinate without its smallest and largest values.",
+        name="winsorized-mean",
+        target="tierwise_policy_pack.winsorized:WinsorizedMeanReducer",
+        options="tierwise_policy_pack.winsorized:WinsorizedMeanOptions",
+        summary="Averages each coordinate after its smallest and largest values were brought to their neighbours.",
     )
 
 
@@ -33,8 +33,8 @@ def tierwise_reducers() -> Iterable[PluginDescriptor]:
 def tierwise_aggregators() -> Iterable[AggregatorDescriptor]:
     """Announce the aggregator: our reducer, and the server optimizer that comes with tierwise."""
     yield AggregatorDescriptor(
-        name="trimmed-mean",
-        reducer="trimmed-mean",
+        name="winsorized-mean",
+        reducer="winsorized-mean",
         server_optimizer="plain",
-        summary="Adds the trimmed mean of the updates to the model: a few devices cannot pull it far.",
+        summary="Adds the winsorized mean of the updates to the model: a few devices cannot pull it far.",
     )

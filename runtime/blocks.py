@@ -1,0 +1,115 @@
+"""A cohort's spooled updates, read one block of each after the other."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tierwise.core.coded_framing import CodedUpdates
+from tierwise.core.coding import SumsCoded
+from tierwise.core.weights import Buffer
+from tierwise.runtime.pages import is_mapped, let_go
+
+BLOCK: Final = 1 << 20
+"""Elements of a block at the most: 4 MiB of each update."""
+BLOCKS: Final = 1 << 23
+"""Elements of the blocks of all updates together: 32 MiB."""
+SMALLEST: Final = 1 << 12
+"""Elements of a block at the least: below that, calling the reducer takes longer than what it does. All blocks but the
+last have a multiple of it, so that a survey that adds up stretches of an update adds up the same whatever the block."""
+FEW: Final = BLOCKS // BLOCK
+"""Updates up to which mapped files are read where they are. A system may bring 2 MB of a file for each byte that is
+read, so of more of them the blocks are copied, one file after the other, and memory stays the same however many there
+are. That takes twice as long; receiving them took a hundred times as long."""
+
+
+TOGETHER: Final = 16
+"""Coded updates that are summed at once: 32 MB of mapped files, by the same reckoning."""
+
+
+class UpdateBlocks:
+    """Reads updates as a device sent them, block by block.
+
+    Parameters
+    ----------
+    coding
+        How they are coded.
+    frames
+        What was sent, checked, in the order in which it is reduced; they may be mapped files.
+    """
+
+    def __init__(self, coding: CodedUpdates, frames: Sequence[bytes | memoryview]) -> None:
+        self._coding = coding
+        self._frames = frames
+        self._updates = []
+        for frame in frames:
+            self._updates.append(coding.read(frame, "an update"))
+            let_go(frame)  # nothing of it has to be in memory yet
+        share = BLOCKS // max(len(frames), 1) // SMALLEST * SMALLEST
+        self._length = min(BLOCK, max(SMALLEST, share))
+        many = len(frames) > FEW and any(map(is_mapped, frames))
+        self._plain = [next(iter(arrays.values())) for arrays in self._updates] if coding.plain and not many else None
+        self._room: NDArray[np.float32] | None = None
+
+    def slices(self) -> list[slice]:
+        """Return the blocks of an update, in order."""
+        size = self._coding.layout.size
+        return [slice(start, min(start + self._length, size)) for start in range(0, size, self._length)]
+
+    def read(self, block: slice) -> list[Buffer]:
+        """Return a block of each update, read-only; those of the block before are not valid any more."""
+        if self._plain is not None:
+            self._let_go()  # of the block before
+            return [_read_only(update[block]) for update in self._plain]
+        if self._room is None:
+            self._room = np.empty((len(self._frames), min(self._length, self._coding.layout.size)), np.float32)
+        rows = self._room[:, : block.stop - block.start]
+        for row, arrays, frame in zip(rows, self._updates, self._frames, strict=True):
+            self._coding.codec.decode(arrays, block, row)
+            let_go(frame)
+        return [_read_only(row) for row in rows]
+
+    @property
+    def sums(self) -> bool:
+        """Whether `weighted_sum` is there: updates that nobody coded need no way of their own."""
+        return not self._coding.plain and isinstance(self._coding.codec, SumsCoded)
+
+    def weighted_sum(self, weights: NDArray[np.int64], block: slice, out: Buffer, *, divisor: int) -> None:
+        """Set ``out`` to a block of ``sum over k of weights[k] / divisor * updates[k]``, if the codec `sums` itself.
+
+        The codec sums so many updates as may be in memory together; such sums are added pairwise, so that rounding
+        grows with the logarithm of their number.
+        """
+        sums: list[Buffer] = []
+        for count, start in enumerate(range(0, len(self._updates), TOGETHER), start=1):
+            room = out if start == 0 else np.empty_like(out)
+            self._sum(slice(start, start + TOGETHER), weights, block, room, divisor)
+            sums.append(room)
+            while count % 2 == 0:  # each trailing zero bit of the count is a pair that is complete
+                _add_last(sums)
+                count //= 2
+        while len(sums) > 1:
+            _add_last(sums)
+
+    def _sum(self, some: slice, weights: NDArray[np.int64], block: slice, out: Buffer, divisor: int) -> None:
+        codec = self._coding.codec
+        assert isinstance(codec, SumsCoded), "sums tells"
+        codec.weighted_sum(self._updates[some], weights[some], block, out, divisor=divisor)
+        self._let_go(some)
+
+    def _let_go(self, some: slice = slice(None)) -> None:
+        for frame in self._frames[some]:
+            let_go(frame)
+
+
+def _add_last(sums: list[Buffer]) -> None:
+    """Add the last sum to the one before it."""
+    last = sums.pop()
+    sums[-1] += last
+
+
+def _read_only(buffer: Buffer) -> Buffer:
+    view = buffer.view()
+    view.flags.writeable = False
+    return view
