@@ -35,6 +35,7 @@ def run(benchmark: Benchmark, *, quick: bool = False) -> Outcome:
         rows = Path(place) / "rows.json"
         given = ("--quick",) if quick else benchmark.arguments
         command = [sys.executable, str(benchmark.script), *given, "--json", str(rows)]
+        measured = commit()  # before it runs: somebody may commit meanwhile
         before, began_at = os.getloadavg()[0], time.monotonic()
         try:
             done = _done(command, benchmark.limit_s)
@@ -51,7 +52,7 @@ def run(benchmark: Benchmark, *, quick: bool = False) -> Outcome:
         benchmark=benchmark.name,
         title=found["title"],
         date=today(),
-        commit=commit(),
+        commit=measured,
         machine=machine(),
         versions=versions(),
         seconds=round(seconds, 1),

@@ -24,7 +24,7 @@ PROGRAM = (sys.executable, "-c", "from tierwise.runtime.cli import main; main()"
 NOTHING, CLICK = "python -c pass", "python importing click"
 LIBRARIES = "python importing click, numpy, anyio, msgspec"
 HELP, IMPORT, EVERYTHING = "tierwise --help", "import tierwise.runtime", "from tierwise.runtime import *"
-COMMANDS = ("agent", "coordinator", "simulate", "explain", "plugins")
+COMMANDS = ("agent", "coordinator", "simulate")
 RUNS: dict[str, tuple[str, ...]] = {
     NOTHING: (sys.executable, "-c", "pass"),
     CLICK: (sys.executable, "-c", "import click"),
@@ -73,7 +73,7 @@ def rows(repetitions: int) -> Iterator[Row]:
 
 def main() -> None:
     options = arguments("Measure how long the program takes to start.").parse_args()
-    report("From the start of a process to its end", rows(2 if options.quick else 11), options.json)
+    report("From the start of a process to its end", rows(2 if options.quick else 4), options.json)
 
 
 if __name__ == "__main__":

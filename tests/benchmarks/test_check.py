@@ -1,5 +1,7 @@
 """Fresh results are compared with earlier ones; what has fallen is measured again before it is named."""
 
+from pathlib import Path
+
 import check
 import pytest
 from registry import Benchmark
@@ -27,12 +29,9 @@ def measuring(monkeypatch):
             return Outcome("made", a_result(speed(left.pop(0))))
 
         monkeypatch.setattr(check, "run", run)
-        monkeypatch.setattr(check, "benchmarks", lambda: [Benchmark(script)])
+        monkeypatch.setattr(check, "benchmarks", lambda: [Benchmark(Path("made.py"))])
         return ran
 
-    from pathlib import Path
-
-    script = Path("made.py")
     return give
 
 
@@ -61,11 +60,16 @@ def test_what_has_fallen_once_and_then_not_was_noise(earlier, measuring, monkeyp
     assert ran == ["made"] * 3
 
 
-def test_a_benchmark_that_fails_is_no_success(earlier, measuring, monkeypatch, capsys):
-    measuring()
-    monkeypatch.setattr(check, "run", lambda one, quick: Outcome("made", failure="exit code 1"))
+def test_a_benchmark_that_fails_is_no_success_though_another_is_as_good_as_before(earlier, monkeypatch, capsys):
+    a_result(speed(2.0), benchmark="other").save(earlier)
+    found = {"made": Outcome("made", failure="exit code 1")}
+    found["other"] = Outcome("other", a_result(speed(2.0), benchmark="other"))
+    monkeypatch.setattr(check, "benchmarks", lambda: [Benchmark(Path(f"{name}.py")) for name in found])
+    monkeypatch.setattr(check, "run", lambda one, quick: found[one.name])
     assert checked(monkeypatch, "--earlier", earlier) == 1
-    assert "FAILED: made: exit code 1" in capsys.readouterr().err
+    out, err = capsys.readouterr()
+    assert "FAILED: made: exit code 1" in err
+    assert "0 of 1 ratios fell" in out
 
 
 def test_given_results_are_compared_without_a_run(earlier, measuring, monkeypatch, tmp_path):

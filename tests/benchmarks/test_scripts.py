@@ -31,7 +31,18 @@ def test_the_scripts_are_found():
 
 
 def test_what_the_scripts_share_is_no_benchmark():
-    assert not set(BY_NAME) & {"broker", "check", "page", "report", "run"}
+    assert not set(BY_NAME) & {
+        "broker",
+        "check",
+        "comparing",
+        "page",
+        "plot",
+        "registry",
+        "report",
+        "results",
+        "run",
+        "running",
+    }
 
 
 def test_a_script_without_its_data_is_skipped_and_says_how_to_get_them(tmp_path):
