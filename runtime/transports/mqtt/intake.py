@@ -9,7 +9,6 @@ import anyio.to_thread
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from tierwise.core.edges import Arrived, ConnectionLost
-from tierwise.core.envelope import Letter
 from tierwise.core.errors import DeviceError
 from tierwise.core.ids import DeviceId
 from tierwise.core.transfer import (
@@ -183,7 +182,6 @@ class Intake:
     async def _unseal(self, sealed: Arrived) -> None:
         assert not isinstance(sealed.data, Letter), "a broker carries bytes"
         assert self._sealing_key is not None
-        assert not isinstance(sealed.data, Letter), "what comes over a wire is bytes"
         try:
             pieces = unsealed_from(sealed.device, self._federation, self._sealing_key, sealed.data)
             if len(sealed.data) <= self.limit_bytes:
