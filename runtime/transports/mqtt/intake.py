@@ -9,6 +9,7 @@ import anyio.to_thread
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from tierwise.core.edges import Arrived, ConnectionLost
+from tierwise.core.envelope import Letter
 from tierwise.core.errors import DeviceError
 from tierwise.core.ids import DeviceId
 from tierwise.core.transfer import (
