@@ -7,6 +7,7 @@ more than what is written there.
 
 import errno
 import os
+import secrets
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -41,7 +42,7 @@ class OwnMemory:
             If there is not so much memory to be shared.
         """
         try:
-            segment = SharedMemory(create=True, size=size)
+            segment = SharedMemory(f"tierwise-{os.getpid()}-{secrets.token_hex(6)}", create=True, size=size)
             self._segments[segment.name] = segment
             _reserve(segment)
         except OSError as error:

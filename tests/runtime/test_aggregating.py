@@ -121,7 +121,6 @@ def test_many_updates_are_reduced_in_smaller_blocks(monkeypatch, count, length):
     monkeypatch.setattr(blocks, "BLOCK", 4)
     monkeypatch.setattr(blocks, "BLOCKS", 12)
     monkeypatch.setattr(blocks, "SMALLEST", 2)
-    monkeypatch.setattr(blocks, "GRAIN", 1)
     seen = []
 
     class Counting(MeanReducer):

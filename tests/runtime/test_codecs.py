@@ -9,9 +9,7 @@ import pytest
 from tierwise.core import events as e
 from tierwise.core import messages as m
 from tierwise.core.coding import ArrayForm, Dtype
-from tierwise.core.envelope import open_from_coordinator
 from tierwise.core.hardware import HardwareProfile
-from tierwise.core.learning import StopToken
 from tierwise.core.tiers import CodecChoice
 from tierwise.plugins.codecs.plain import Float32Codec
 from tierwise.plugins.descriptors import Kind
@@ -24,13 +22,14 @@ from tierwise.runtime.transports.memory import MemoryNetwork
 
 from .helpers import (
     TASK,
+    CopyingStore,
     agent,
     coordinator,
     data,
     descriptor,
     facts,
+    in_thread,
     live,
-    make_learner,
     name_of,
     plugins,
     plugins_with,
@@ -47,7 +46,7 @@ CODED = ("float16", "bfloat16", "int8", "top-k")
 
 def run(codec, options=None, **changed):
     chosen = policies(codec=Choice(name=codec, options=options or {}), **changed)
-    return simulate(settings(), specs(), policies=chosen, plugins=plugins())
+    return simulate(settings(), specs(), policies=chosen, plugins=plugins(), store=CopyingStore())
 
 
 def updates(records):
@@ -78,7 +77,10 @@ def test_the_same_bytes_in_memory_and_in_a_simulation(codec):
 
 
 def test_float32_is_what_is_sent_without_a_codec():
-    plain, chosen = simulate(settings(), specs(), policies=policies(), plugins=plugins()), run("float32")
+    plain, chosen = (
+        simulate(settings(), specs(), policies=policies(), plugins=plugins(), store=CopyingStore()),
+        run("float32"),
+    )
     assert plain.records == chosen.records
     assert {tier.cost.upload_bytes for tier in tiers(plain.records).values()} == {None}
 
@@ -131,14 +133,14 @@ def announcements(devices, codec):
     heard = []
 
     class Hearing(SimulatedFleet):
-        async def broadcast(self, group, data):
-            message, _ = open_from_coordinator(data)
+        def hand_round(self, group, letter):
+            message = letter.message
             if isinstance(message, m.RoundAnnounced) and message.purpose is e.Purpose.FIT:
                 heard.append(message)
-            await super().broadcast(group, data)
+            super().hand_round(group, letter)
 
     async def main():
-        fleet = Hearing(devices, TASK, functools.partial(make_learner, plugins()), Codecs(plugins()), StopToken())
+        fleet = Hearing(devices, TASK, in_thread(devices))
         chosen = policies(groups=1, rounds=2, codec=Choice(name=codec))
         limits = settings(len(devices), deadline_s=30.0)
         async with anyio.create_task_group() as tasks:

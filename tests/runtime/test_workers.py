@@ -26,6 +26,7 @@ from tierwise.core.ids import CohortId
 from tierwise.core.learning import Dataset, FitBudget, FitStopped, LocalData, StopToken
 from tierwise.core.task import Task
 from tierwise.core.work import Job, perform
+from tierwise.plugins.codecs.plain import Float32Codec
 from tierwise.plugins.descriptors import Kind, PluginDescriptor
 from tierwise.plugins.learners.mlp import MlpLearner
 from tierwise.plugins.manager import Plugins
@@ -86,7 +87,8 @@ def children() -> set[int]:
 
 
 def segments() -> set[str]:
-    return {file.name for file in SEGMENTS.iterdir()} if SEGMENTS.is_dir() else set()
+    """Return our own: other tests run beside these."""
+    return {file.name for file in SEGMENTS.glob(f"tierwise-{os.getpid()}-*")} if SEGMENTS.is_dir() else set()
 
 
 @pytest.fixture(autouse=True)
@@ -222,11 +224,11 @@ def test_what_is_due_first_is_done_first(marks):
 def test_all_of_a_job_and_of_what_it_gives_survives_the_trip():
     plain = job("local")
     learner = file_plugins().learner("local", {}, TASK)
-    first = perform(plain, learner, data(1), StopToken())
+    first = perform(plain, learner, Float32Codec(), data(1), StopToken())
     again = replace(plain, local=first.trained.local, seed=2**64 - 1, budget=FitBudget(epochs=3, max_samples=30))
     with hired(2) as workers:
         for asked in (plain, again, job("local", purpose=Purpose.DESCRIBE), job("local", purpose=Purpose.EVALUATE)):
-            expected = perform(asked, learner, data(1), StopToken())
+            expected = perform(asked, learner, Float32Codec(), data(1), StopToken())
             done = workers.begin(name_of(1), asked, due_at=0.0).take()
             assert done.metrics == expected.metrics
             assert (done.trained is None) == (expected.trained is None)

@@ -223,6 +223,14 @@ class TwiceAcceptingMachine:
     def __getattr__(self, name):
         return getattr(self._machine, name)
 
+    @property
+    def stirred(self):
+        return self._machine.stirred
+
+    @stirred.setter
+    def stirred(self, stirred):
+        self._machine.stirred = stirred
+
     def decide(self, given, now):
         try:
             return self._machine.decide(given, now)
