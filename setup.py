@@ -17,7 +17,8 @@ BOUNDSCHECK = os.environ.get("TIERWISE_BOUNDSCHECK") == "1"
 
 # Every addition and product must round as written, or the kernels would differ from their twins.
 FLAGS = {"msvc": ["/O2", "/fp:precise"]}
-UNIX_FLAGS = ["-O3", "-ffp-contract=off", "-g0"]
+# What -O3 has beyond vectors makes the loops no faster, and takes twice as long to compile.
+UNIX_FLAGS = ["-O2", "-ftree-vectorize", "-ffp-contract=off", "-g0"]
 
 KERNELS = sorted(Path("ext").glob("*.pyx"))
 HEADERS = [str(path) for path in sorted(Path("ext").glob("*.h"))]
@@ -36,6 +37,7 @@ class BuildKernels(build_ext):
 
     def build_extensions(self) -> None:
         """Set flags here, where the compiler is known, and `optional`, which `cythonize` does not hand on."""
+        self.parallel = self.parallel or os.cpu_count()
         for extension in self.extensions:
             extension.extra_compile_args = FLAGS.get(self.compiler.compiler_type, UNIX_FLAGS)
             extension.optional = not REQUIRE_KERNELS
