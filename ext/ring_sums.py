@@ -7,7 +7,6 @@ within the cohort's limit of weights can leave the ring.
 """
 
 import math
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -33,9 +32,9 @@ LARGEST_CLIP: Final = float(np.finfo(np.float32).max)
 class Grid:
     """A fixed-point grid for the values of a cohort, whose sums stay within the integers of a size.
 
-    A step is the smallest power of two with which ``weight_limit * round(clip / step) <= 2**(bits - 1) - 1``. A weighted
-    sum of any updates whose weights add up to `weight_limit` or less is within these bounds, so it cannot overflow,
-    and it is known from its remainder modulo ``2**bits``.
+    A step is the smallest power of two with which ``weight_limit * round(clip / step) <= 2**(bits - 1) - 1``. A
+    weighted sum of any updates whose weights add up to `weight_limit` or less is within these bounds, so it cannot
+    overflow, and it is known from its remainder modulo ``2**bits``.
 
     Raises
     ------

@@ -48,10 +48,10 @@ def decoded(sums, grid, divisor=1):
     return out
 
 
-def grids(bits=st.sampled_from([32, 64])):
+def grids():
     """Grids of any kind."""
     clips = st.floats(2.0**-126, float(np.finfo(np.float32).max)) | st.floats(0.01, 100.0)
-    return bits.flatmap(
+    return st.sampled_from([32, 64]).flatmap(
         lambda bits: st.builds(
             Grid, clips, st.integers(1, 2000) | st.integers(1, LARGEST[bits] // 256), bits=st.just(bits)
         )
