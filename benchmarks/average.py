@@ -8,6 +8,7 @@ For K buffers of n float32 each, GB/s counts the bytes of the buffers, once: wha
 - *np.tensordot* of the stacked buffers: the usual one-liner; stacking is part of it, as the buffers come apart.
 - *np loop*: one buffer after the other into the result, with the product in an array made beforehand.
 - *float32*: `weighted_sum` of as many parameters; what codes them in fewer bytes has fewer to read.
+- *ring_sum* has a read pass over its own buffers, of integers.
 - *twin*: the NumPy specification of the kernel, which gives the same bits.
 
 Every repetition runs them all, one after the other, and ratios are medians over repetitions, so that a
@@ -36,6 +37,7 @@ from tierwise.ext import (
     _average_numpy,
     encode_bfloat16,
     encode_int8,
+    ring_sum,
     weighted_sum,
     weighted_sum_bfloat16,
     weighted_sum_float16,
@@ -187,6 +189,32 @@ def coded(n_buffers: int, size: int, budget_s: float) -> Iterator[Row]:
         )
 
 
+def ring(library: ctypes.CDLL, bits: int, n_buffers: int, size: int, budget_s: float) -> Row:
+    """Measure the sum of integers modulo ``2**bits`` beside reading them."""
+    rng = np.random.default_rng(0)
+    buffers = [rng.integers(0, 2**bits, size, f"uint{bits}") for _ in range(n_buffers)]
+    out = np.zeros(size, f"uint{bits}")
+    pointers = (ctypes.c_void_p * n_buffers)(*[x.ctypes.data for x in buffers])
+    halves = ctypes.c_size_t(size * bits // 32)
+    times = timed(
+        {
+            "ours": lambda: ring_sum(buffers, out),
+            "C read pass": lambda: library.read_integers(pointers, n_buffers, halves),
+        },
+        budget_s,
+    )
+    gigabytes = n_buffers * size * bits / 8 / 1e9
+    return compared(
+        f"ring_sum uint{bits} {n_buffers} x {size:,}",
+        gigabytes / statistics.median(times["ours"]),
+        "GB/s",
+        baseline="C read pass",
+        baseline_value=gigabytes / statistics.median(times["C read pass"]),
+        ratio=statistics.median(b / a for a, b in zip(times["ours"], times["C read pass"], strict=True)),
+        at_least=0.6,
+    )
+
+
 def error(n_buffers: int) -> Row:
     """Measure the error where it is hardest to keep: equal values, whose roundings all go one way."""
     bound = 2e-6
@@ -220,6 +248,8 @@ def main() -> None:
         for row in measure(library, n_buffers, size, budget_s)
     ]
     rows += coded(8, 100_000 if options.quick else 10_000_000, budget_s)
+    if library is not None:
+        rows += [ring(library, bits, 32, 100_000 if options.quick else 1_000_000, budget_s) for bits in (32, 64)]
     rows.append(error(100_000))
     report(f"Weighted sum, {KERNELS} kernels, one thread", rows, options.json)
 

@@ -39,9 +39,7 @@ def coefficients(
 
 def quotients_of(weights: NDArray[np.int64], divisor: int, count: int) -> NDArray[np.float32]:
     """Check the weights of so many buffers, and return ``float32(weights / divisor)``."""
-    divisor = operator.index(divisor)
-    if divisor < 1:
-        raise ValueError(f"divisor is {divisor}, expected a positive integer")
+    divisor = positive("divisor", divisor)
     if fault := _fault("weights", weights, INT64):
         raise fault
     if len(weights) != count:
@@ -49,11 +47,18 @@ def quotients_of(weights: NDArray[np.int64], divisor: int, count: int) -> NDArra
     return np.divide(weights, float(divisor)).astype(np.float32)
 
 
-def alike(buffers: Arrays, out: NDArray[np.float32], *, name: str = "buffers", dtype: np.dtype[Any] = FLOAT32) -> None:
+def alike(
+    buffers: Arrays,
+    out: NDArray[Any],
+    *,
+    name: str = "buffers",
+    dtype: np.dtype[Any] = FLOAT32,
+    result: np.dtype[Any] = FLOAT32,
+) -> None:
     """Check that there are buffers to reduce, and somewhere of the same shape to write the result to."""
     require_some(buffers, name)
-    if not (_arrays.alike(buffers, dtype, out) and out.dtype is FLOAT32):
-        writable(out)
+    if not (_arrays.alike(buffers, dtype, out) and out.dtype is result):
+        writable(out, result)
         each(name, buffers, dtype, out.size, "out")
         apart(name, buffers, out)
 
@@ -64,9 +69,9 @@ def require_some(buffers: tuple[object, ...], name: str = "buffers") -> None:
         raise ValueError(f"{name} is empty, expected at least one buffer")
 
 
-def writable(out: NDArray[np.float32]) -> None:
+def writable(out: NDArray[Any], dtype: np.dtype[Any] = FLOAT32) -> None:
     """Check what a result is written to."""
-    if fault := _fault("out", out, FLOAT32):
+    if fault := _fault("out", out, dtype):
         raise fault
     if not out.flags.writeable:
         raise ValueError("out is read-only, expected an array that the sum can be written to")
@@ -95,13 +100,13 @@ def one(name: str, array: NDArray[Any], dtype: np.dtype[Any], size: int | None =
         raise ValueError(f"{name} has {array.size} items, expected {size}, as many as {like}")
 
 
-def apart(name: str, buffers: Arrays, out: NDArray[np.float32]) -> None:
+def apart(name: str, buffers: Arrays, out: NDArray[Any]) -> None:
     """Check that no buffer shares memory with the result."""
     for k, buffer in enumerate(buffers):
         apart_from_out(f"{name}[{k}]", buffer, out)
 
 
-def apart_from_out(name: str, array: NDArray[Any], out: NDArray[np.float32]) -> None:
+def apart_from_out(name: str, array: NDArray[Any], out: NDArray[Any]) -> None:
     """Check that an array shares no memory with the result."""
     # Comparing the bounds, as this does, is exact for contiguous arrays.
     if np.may_share_memory(array, out):
@@ -128,6 +133,14 @@ def sums_of(buffers: tuple[NDArray[np.float32], ...], out: NDArray[np.float64], 
         raise fault
     if not out.flags.writeable:
         raise ValueError("out is read-only, expected an array that the sums can be added to")
+
+
+def positive(name: str, value: int) -> int:
+    """Check that an integer is at least 1, and return it."""
+    value = operator.index(value)
+    if value < 1:
+        raise ValueError(f"{name} is {value}, expected a positive integer")
+    return value
 
 
 def within(name: str, value: int, least: int, most: int) -> int:

@@ -15,6 +15,7 @@ NAMES: Final = (
     "coded",
     "distance",
     "order",
+    "ring",
 )
 REMEDY: Final = (
     "To mend it, install a C compiler and run "

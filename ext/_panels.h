@@ -12,6 +12,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "_pointers.h"
+
 #if FLT_EVAL_METHOD != 0 && FLT_EVAL_METHOD != 16
 #error "the kernels promise IEEE float32 arithmetic, which this compiler's settings do not give"
 #endif
@@ -106,19 +108,5 @@ static int tw_sum_all(tw_sum *sum, Py_ssize_t itemsize, Py_ssize_t size, float *
         tw_sum_block(sum, start, end - start, out + start);
     }
     free(sum->scratch);
-    return 0;
-}
-
-/* Note where the items of each buffer of a tuple are; the tuple keeps them alive. -1 is an error that is set. */
-static int tw_pointers(PyObject *buffers, const void **pointers)
-{
-    Py_ssize_t k;
-    for (k = 0; k < PyTuple_GET_SIZE(buffers); k++) {
-        Py_buffer view;
-        if (PyObject_GetBuffer(PyTuple_GET_ITEM(buffers, k), &view, PyBUF_SIMPLE) < 0)
-            return -1;
-        pointers[k] = view.buf;
-        PyBuffer_Release(&view);
-    }
     return 0;
 }

@@ -1,0 +1,13 @@
+import numpy as np
+from numpy.typing import NDArray
+
+LEVELS: int
+
+def use_level(level: int) -> None: ...
+def ring_sum(
+    buffers: tuple[NDArray[np.uint32], ...] | tuple[NDArray[np.uint64], ...], out: NDArray[np.uint32 | np.uint64]
+) -> None: ...
+def encode(
+    values: NDArray[np.float32], clip: float, per_step: float, weight: int, out: NDArray[np.uint32 | np.uint64]
+) -> bool: ...
+def decode(sums: NDArray[np.uint32 | np.uint64], step: float, divisor: float, out: NDArray[np.float32]) -> None: ...
