@@ -17,8 +17,9 @@ BOUNDSCHECK = os.environ.get("TIERWISE_BOUNDSCHECK") == "1"
 
 # Every addition and product must round as written, or the kernels would differ from their twins.
 FLAGS = {"msvc": ["/O2", "/fp:precise"]}
-# What -O3 has beyond vectors makes the loops no faster, and takes twice as long to compile.
-UNIX_FLAGS = ["-O2", "-ftree-vectorize", "-ffp-contract=off", "-g0"]
+UNIX_FLAGS = ["-O3", "-ffp-contract=off", "-g0"]
+# Its many loops are no faster with what -O3 has beyond vectors, and take twice as long to compile.
+CODED_FLAGS = ["-O2", "-ftree-vectorize", *UNIX_FLAGS[1:]]
 
 KERNELS = sorted(Path("ext").glob("*.pyx"))
 HEADERS = [str(path) for path in sorted(Path("ext").glob("*.h"))]
@@ -39,7 +40,8 @@ class BuildKernels(build_ext):
         """Set flags here, where the compiler is known, and `optional`, which `cythonize` does not hand on."""
         self.parallel = self.parallel or os.cpu_count()
         for extension in self.extensions:
-            extension.extra_compile_args = FLAGS.get(self.compiler.compiler_type, UNIX_FLAGS)
+            unix = CODED_FLAGS if extension.name.endswith("._coded") else UNIX_FLAGS
+            extension.extra_compile_args = FLAGS.get(self.compiler.compiler_type, unix)
             extension.optional = not REQUIRE_KERNELS
         super().build_extensions()
 
