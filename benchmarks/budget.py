@@ -37,6 +37,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from fleet import allow_files, federation
 from report import Row, arguments, compared, report
 
+from tierwise.core.coded_framing import CodedUpdates
 from tierwise.core.envelope import open_from_device, seal
 from tierwise.core.events import Record, UpdateAccepted
 from tierwise.core.framing import to_bytes, unframe
@@ -47,7 +48,9 @@ from tierwise.core.updates import check_update
 from tierwise.core.weights import Layout, Weights
 from tierwise.plugins.aggregation.mean import MeanReducer
 from tierwise.plugins.aggregation.plain import PlainOptimizer, PlainOptions
+from tierwise.plugins.codecs.plain import Float32Codec
 from tierwise.runtime.aggregating import aggregate
+from tierwise.runtime.blocks import UpdateBlocks
 from tierwise.runtime.security.keys import KnownKey
 from tierwise.runtime.security.signing import TO_COORDINATOR, Signer, Verifier
 from tierwise.runtime.stores.sqlite import SqliteStore
@@ -55,6 +58,7 @@ from tierwise.runtime.transports.mqtt import kinds
 from tierwise.runtime.transports.mqtt.sealed import sealed_by, unsealed_from
 
 LAYOUT: Final = Layout.of({"w1": (88, 252), "b1": (252,), "w2": (252, 10), "b2": (10,)})
+CODING: Final = CodedUpdates(Float32Codec(), "float32", LAYOUT)
 FEDERATION: Final = "budget"
 DEVICE: Final = DeviceId("device-0001")
 SHARING: Final = 32
@@ -111,7 +115,7 @@ class Stages:
 
     def validate(self, body: memoryview) -> None:
         """Look at all of it."""
-        check_update(body, device=DEVICE, blob=self.blob, layout=LAYOUT)
+        check_update(body, device=DEVICE, blob=self.blob, coding=CODING)
 
     # -- the limits
 
@@ -170,9 +174,10 @@ async def on_the_disk(stages: Stages, samples: Samples, devices: int, repetition
                 sequence += len(shared)
             start = time.perf_counter()
             frames = [await store.get(blob) for blob in blobs]
-            updates = [unframe(frame).buffer for frame in frames]
-            aggregate(MeanReducer(), PlainOptimizer(PlainOptions()), model, {}, updates, [100] * devices, frames)
+            blocks = UpdateBlocks(CODING, frames)
+            aggregate(MeanReducer(), PlainOptimizer(PlainOptions()), model, {}, blocks, [100] * devices)
             samples.setdefault("reduce", []).append((time.perf_counter() - start) / devices)
+            updates = [unframe(frame).buffer for frame in frames]
             timed(samples, "reduce limit", lambda updates=updates: [update.max() for update in updates], devices)
             timed(samples, "spool limit", stages.spooling_limit, SHARING)
             timed(samples, "log limit", stages.logging_limit, SHARING)
