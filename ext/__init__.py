@@ -16,20 +16,20 @@ from tierwise.ext.coded_sums import (
 from tierwise.ext.coding import decode_bfloat16, decode_int8, encode_bfloat16, encode_int8
 from tierwise.ext.distances import add_pairwise_sq_distances, add_sq_norms
 from tierwise.ext.order_statistics import coordinate_median, mean_around_median, trimmed_mean
-from tierwise.ext.ring_sums import Grid, decode, encode, ring_sum
+from tierwise.ext.ring_sums import RingGrid, decode_ring, encode_ring, ring_sum
 
 __all__ = [
-    "Grid",
+    "RingGrid",
     "INT8_BLOCK",
     "KERNELS",
     "KernelsMissingWarning",
     "add_pairwise_sq_distances",
     "add_sq_norms",
     "coordinate_median",
-    "decode",
+    "decode_ring",
     "decode_bfloat16",
     "decode_int8",
-    "encode",
+    "encode_ring",
     "encode_bfloat16",
     "encode_int8",
     "mean_around_median",

@@ -29,7 +29,7 @@ LARGEST_CLIP: Final = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
+class RingGrid:
     """A fixed-point grid for the values of a cohort, whose sums stay within the integers of a size.
 
     A step is the smallest power of two with which ``weight_limit * round(clip / step) <= 2**(bits - 1) - 1``. A
@@ -84,9 +84,9 @@ class Grid:
         return UINT32 if self.bits == 32 else UINT64
 
 
-def encode(
+def encode_ring(
     values: NDArray[np.float32],
-    grid: Grid,
+    grid: RingGrid,
     weight: int = 1,
     out: NDArray[Any] | None = None,
 ) -> NDArray[Any]:
@@ -175,7 +175,7 @@ def ring_sum(buffers: Sequence[NDArray[Any]], out: NDArray[Any]) -> None:
     _ring.ring_sum(held, out)
 
 
-def decode(sums: NDArray[Any], grid: Grid, out: NDArray[np.float32], *, divisor: int) -> None:
+def decode_ring(sums: NDArray[Any], grid: RingGrid, out: NDArray[np.float32], *, divisor: int) -> None:
     """Set `out` to the values that sums stand for, over a divisor: with the sum of weights it is the weighted mean.
 
     A sum is read in two's complement, which is what it was before the remainder was taken as long as the weights kept

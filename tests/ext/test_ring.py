@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tierwise.ext import Grid, _choice, decode, encode, ring_sum, ring_sums
+from tierwise.ext import RingGrid, _choice, decode_ring, encode_ring, ring_sum, ring_sums
 
 from .levels import WAYS, all_same, implementation, needs_compiled
 
@@ -44,7 +44,7 @@ def summed(buffers):
 
 def decoded(sums, grid, divisor=1):
     out = np.full(sums.size, np.nan, np.float32)
-    decode(sums, grid, out, divisor=divisor)
+    decode_ring(sums, grid, out, divisor=divisor)
     return out
 
 
@@ -53,7 +53,7 @@ def grids():
     clips = st.floats(2.0**-126, float(np.finfo(np.float32).max)) | st.floats(0.01, 100.0)
     return st.sampled_from([32, 64]).flatmap(
         lambda bits: st.builds(
-            Grid, clips, st.integers(1, 2000) | st.integers(1, LARGEST[bits] // 256), bits=st.just(bits)
+            RingGrid, clips, st.integers(1, 2000) | st.integers(1, LARGEST[bits] // 256), bits=st.just(bits)
         )
     )
 
@@ -105,9 +105,9 @@ def test_a_sum_of_the_same_buffer_many_times_and_of_one_that_is_read_only(dtype)
 
 @given(grids())
 @settings(max_examples=25)
-@example(Grid(1.0, 2**23, 32))
-@example(Grid(2.0**-126, LARGEST[64] // 256, 64))
-@example(Grid(float(np.finfo(np.float32).max), 1, 64))
+@example(RingGrid(1.0, 2**23, 32))
+@example(RingGrid(2.0**-126, LARGEST[64] // 256, 64))
+@example(RingGrid(float(np.finfo(np.float32).max), 1, 64))
 def test_a_step_is_the_finest_that_cannot_overflow(grid):
     clip = Fraction(grid.clip)
     assert Fraction(grid.step) == Fraction(2) ** grid.exponent
@@ -119,15 +119,15 @@ def test_a_step_is_the_finest_that_cannot_overflow(grid):
 
 @given(grids(), st.sampled_from([1, -1]), st.integers(1, 9))
 @settings(max_examples=25)
-@example(Grid(np.nextafter(2.0, 0), 1, 64), 1, 1)
-@example(Grid(1.0, 127, 32), -1, 9)
+@example(RingGrid(np.nextafter(2.0, 0), 1, 64), 1, 1)
+@example(RingGrid(1.0, 127, 32), -1, 9)
 def test_no_sum_overflows_at_the_bounds(grid, sign, count):
     count = min(count, grid.weight_limit)
     weights = [grid.weight_limit // count] * count
     weights[0] += grid.weight_limit - sum(weights)
     # Clipping makes any larger magnitude the bound itself.
     values = np.array([sign * np.finfo(np.float32).max, sign * np.nextafter(np.float32(grid.clip), 0)], np.float32)
-    out = summed([encode(values, grid, weight) for weight in weights])
+    out = summed([encode_ring(values, grid, weight) for weight in weights])
     steps = round(Fraction(grid.clip) / Fraction(grid.step))
     total = int(out.view(f"int{grid.bits}")[0])
     assert total == sign * grid.weight_limit * steps
@@ -145,17 +145,17 @@ def test_encoding_rounds_half_to_even_clips_and_multiplies(grid, parts, data):
         values = np.clip(np.array(parts) * grid.clip, -3e38, 3e38).astype(np.float32)
     step, clip = Fraction(grid.step), Fraction(grid.clip)
     integers = [round(min(max(Fraction(float(x)), -clip), clip) / step) for x in values]
-    got = encode(values, grid, weight)
+    got = encode_ring(values, grid, weight)
     assert got.dtype == np.dtype(f"uint{grid.bits}")
     assert got.tolist() == [weight * i % 2**grid.bits for i in integers]
 
 
 @pytest.mark.parametrize("bits", [32, 64])
 def test_ties_go_to_the_even_step(bits):
-    grid = Grid(1000.0, LARGEST[bits] // 1023, bits)
+    grid = RingGrid(1000.0, LARGEST[bits] // 1023, bits)
     assert grid.step == 1.0
     ties = np.array([0.5, 1.5, 2.5, -0.5, -1.5, -2.5, 999.5, -0.0], np.float32)
-    assert encode(ties, grid).view(f"int{bits}").tolist() == [0, 2, 2, 0, -2, -2, 1000, 0]
+    assert encode_ring(ties, grid).view(f"int{bits}").tolist() == [0, 2, 2, 0, -2, -2, 1000, 0]
 
 
 @given(grids(), st.lists(st.floats(-1, 1), min_size=1, max_size=12))
@@ -163,7 +163,7 @@ def test_ties_go_to_the_even_step(bits):
 def test_decoding_gives_back_a_value_within_half_a_step(grid, parts):
     values = np.array(parts) * grid.clip
     values = values.astype(np.float32)
-    got = decoded(encode(values, grid), grid)
+    got = decoded(encode_ring(values, grid), grid)
     for value, back in zip(values.tolist(), got.tolist(), strict=True):
         clipped = min(max(Fraction(value), -Fraction(grid.clip)), Fraction(grid.clip))
         if math.isinf(back):  # where half a step beyond the clip bound is beyond float32
@@ -179,8 +179,8 @@ def test_a_weighted_mean_is_within_half_a_step_of_the_exact_one(bits):
     rng = np.random.default_rng(5)
     weights = rng.integers(1, 500, 20).tolist()
     updates = [rng.uniform(-0.25, 0.25, 5000).astype(np.float32) for _ in weights]
-    grid = Grid(0.25, sum(weights), bits)
-    out = summed([encode(x, grid, w) for x, w in zip(updates, weights, strict=True)])
+    grid = RingGrid(0.25, sum(weights), bits)
+    out = summed([encode_ring(x, grid, w) for x, w in zip(updates, weights, strict=True)])
     exact = np.average(np.asarray(updates, np.float64), axis=0, weights=weights)
     got = decoded(out, grid, sum(weights))
     assert np.all(np.abs(got - exact) <= grid.step / 2 + 2.0**-24 * np.abs(exact) + 1e-15)
@@ -188,7 +188,7 @@ def test_a_weighted_mean_is_within_half_a_step_of_the_exact_one(bits):
 
 @pytest.mark.parametrize("bits", [32, 64])
 def test_decoding_reads_twos_complement(bits):
-    grid = Grid(1.0, 1, bits)
+    grid = RingGrid(1.0, 1, bits)
     sums = np.array([0, 1, -1, LARGEST[bits], -LARGEST[bits] - 1], f"int{bits}").view(f"uint{bits}")
     expected = [float(np.float32(int(x) * grid.step / 3)) for x in sums.view(f"int{bits}")]
     assert decoded(sums, grid, 3).tolist() == expected
@@ -197,7 +197,7 @@ def test_decoding_reads_twos_complement(bits):
 @needs_compiled
 @pytest.mark.parametrize("bits", [32, 64])
 def test_encoding_and_decoding_have_the_bits_of_the_twin(bits):
-    grid = Grid(3.7, 1001, bits)
+    grid = RingGrid(3.7, 1001, bits)
     rng = np.random.default_rng(1)
     values = (rng.standard_normal(20_001) * 2).astype(np.float32)
     (sums,) = drawn(f"uint{bits}", 1, 20_001)
@@ -217,11 +217,11 @@ def test_encoding_and_decoding_have_the_bits_of_the_twin(bits):
 
 
 def test_encoding_writes_to_what_is_given():
-    grid = Grid(1.0, 10)
+    grid = RingGrid(1.0, 10)
     out = np.zeros(3, np.uint32)
-    assert encode(np.ones(3, np.float32), grid, out=out) is out
+    assert encode_ring(np.ones(3, np.float32), grid, out=out) is out
     assert out.tolist() == [round(1 / grid.step)] * 3
-    assert encode(np.empty(0, np.float32), grid).size == 0
+    assert encode_ring(np.empty(0, np.float32), grid).size == 0
     assert decoded(np.empty(0, np.uint32), grid).size == 0
 
 
@@ -232,7 +232,7 @@ def test_a_value_that_is_not_finite_is_named_and_nothing_written(wrong, at):
     values[at] = values[-1] = wrong
     out = np.full(values.size, 77, np.uint32)
     with pytest.raises(ValueError, match=rf"values\[{at}\] is {wrong}, expected finite values"):
-        encode(values, Grid(1.0, 10), out=out)
+        encode_ring(values, RingGrid(1.0, 10), out=out)
     assert np.all(out == 77)
 
 
@@ -254,22 +254,22 @@ def test_a_value_that_is_not_finite_is_named_and_nothing_written(wrong, at):
 )
 def test_a_grid_that_cannot_be(clip, weight_limit, bits, text):
     with pytest.raises(ValueError, match=text):
-        Grid(clip, weight_limit, bits)
+        RingGrid(clip, weight_limit, bits)
 
 
 @given(st.floats(0.001, 1000), st.sampled_from([32, 64]))
 @settings(max_examples=25)
 def test_the_weight_limit_that_an_error_advises_is_good(clip, bits):
     with pytest.raises(ValueError, match="a weight_limit of ") as caught:
-        Grid(clip, 2**bits, bits)
+        RingGrid(clip, 2**bits, bits)
     advised = int(str(caught.value).split("a weight_limit of ")[1].split()[0])
-    assert Grid(clip, advised, bits).weight_limit == advised
+    assert RingGrid(clip, advised, bits).weight_limit == advised
 
 
 @pytest.mark.parametrize(("clip", "weight_limit"), [("wide", 1), (None, 1), (1.0, 1.5)])
 def test_a_grid_of_other_types(clip, weight_limit):
     with pytest.raises((TypeError, ValueError)):
-        Grid(clip, weight_limit)
+        RingGrid(clip, weight_limit)
 
 
 ONES = np.ones(4, np.uint32)
@@ -322,7 +322,7 @@ VALUES = np.zeros(4, np.float32)
 )
 def test_an_encoding_that_cannot_be(values, options, error, text):
     with pytest.raises(error, match=text):
-        encode(values, Grid(1.0, 10), **options)
+        encode_ring(values, RingGrid(1.0, 10), **options)
 
 
 @pytest.mark.parametrize(
@@ -339,4 +339,4 @@ def test_an_encoding_that_cannot_be(values, options, error, text):
 )
 def test_a_decoding_that_cannot_be(sums, out, divisor, error, text):
     with pytest.raises(error, match=text):
-        decode(sums, Grid(1.0, 10), out, divisor=divisor)
+        decode_ring(sums, RingGrid(1.0, 10), out, divisor=divisor)
