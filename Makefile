@@ -49,7 +49,7 @@ clean:  ## remove what building and testing left
 	rm -f ext/*.so
 
 # The package, with its kernels; a changed kernel or dependency makes it again.
-$(READY): pyproject.toml setup.py $(wildcard ext/*.pyx ext/*.h)
+$(READY): pyproject.toml setup.py $(wildcard ext/*.pyx ext/*.pxi ext/*.h)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "tierwise needs Python 3.11 or newer; say which one with: make PYTHON=python3.11 ..." >&2; exit 1; }
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)

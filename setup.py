@@ -22,7 +22,7 @@ UNIX_FLAGS = ["-O3", "-ffp-contract=off", "-g0"]
 CODED_FLAGS = ["-O2", "-ftree-vectorize", *UNIX_FLAGS[1:]]
 
 KERNELS = sorted(Path("ext").glob("*.pyx"))
-HEADERS = [str(path) for path in sorted(Path("ext").glob("*.h"))]
+HEADERS = [str(path) for pattern in ("*.h", "*.pxi") for path in sorted(Path("ext").glob(pattern))]
 
 DIRECTIVES = {
     "language_level": 3,

@@ -37,17 +37,7 @@ cdef extern from *:
     int tw_pointers(tuple buffers, const void **pointers) except -1
     int tw_sum_all(tw_sum *sum, Py_ssize_t itemsize, Py_ssize_t size, float *out) noexcept nogil
 
-LEVELS = tw_levels()
-
-
-def use_level(int level):
-    """Run the loops of a level from 0, plain, to LEVELS - 1, the widest vectors, from now on. Tests call this."""
-    if not 0 <= level < LEVELS:
-        raise ValueError(f"level is {level}, expected 0 to {LEVELS - 1}")
-    tw_choose(level)
-
-
-use_level(LEVELS - 1)
+include "_levels.pxi"
 
 
 def weighted_sum(tuple buffers, const float[::1] coefficients, float[::1] out):

@@ -68,17 +68,7 @@ cdef enum:
     SPARSE_BLOCK = 4096  # 32 KiB of float64, about what a first-level cache has
 
 cdef float SMALLEST = 2.0**-100
-LEVELS = tw_levels()
-
-
-def use_level(int level):
-    """Run the loops of a level from 0, plain, to LEVELS - 1, the widest vectors, from now on. Tests call this."""
-    if not 0 <= level < LEVELS:
-        raise ValueError(f"level is {level}, expected 0 to {LEVELS - 1}")
-    tw_choose(level)
-
-
-use_level(LEVELS - 1)
+include "_levels.pxi"
 
 
 def weighted_sum_float16(tuple values, const float[::1] coefficients, float[::1] out):

@@ -80,17 +80,7 @@ cdef extern from *:
 cdef enum:
     LANES = 128
 
-LEVELS = tw_levels()
-
-
-def use_level(int level):
-    """Run the loops of a level from 0, plain, to LEVELS - 1, the widest vectors, from now on. Tests call this."""
-    if not 0 <= level < LEVELS:
-        raise ValueError(f"level is {level}, expected 0 to {LEVELS - 1}")
-    tw_choose(level)
-
-
-use_level(LEVELS - 1)
+include "_levels.pxi"
 
 
 cdef class _Ranks:

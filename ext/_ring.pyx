@@ -50,17 +50,7 @@ cdef enum:
     EIGHT = 8
     BLOCK_BYTES = 16384  # of the result; it and as much of eight buffers are within any second-level cache
 
-LEVELS = tw_levels()
-
-
-def use_level(int level):
-    """Run the loops of a level from 0, plain, to LEVELS - 1, the widest vectors, from now on. Tests call this."""
-    if not 0 <= level < LEVELS:
-        raise ValueError(f"level is {level}, expected 0 to {LEVELS - 1}")
-    tw_choose(level)
-
-
-use_level(LEVELS - 1)
+include "_levels.pxi"
 
 
 def ring_sum(tuple buffers, out):
