@@ -4,17 +4,15 @@ Two rules for this file. A transition is total: it never fails on an event that 
 nothing. And it reads nothing but the event, its time and the state: the same events give the same state.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
 
 from tierwise.core import events as e
-from tierwise.core.hardware import POWER
 from tierwise.core.ids import BlobHash, CohortId, DeviceId, GroupId, ModelVersion
+from tierwise.core.round_records import round_record
 from tierwise.core.state import CohortState, DeviceState, FederationState, GroupState, Phase, Postponement, Stage
-from tierwise.core.stopping import RoundRecord
-from tierwise.core.tiers import Cost
 
 
 def transition(state: FederationState, event: e.Event, at: float) -> None:
@@ -251,23 +249,7 @@ def _abandon(state: FederationState, event: e.RoundAbandoned, at: float) -> None
 def _close_round(state: FederationState, event: e.RoundClosed, at: float) -> None:
     group = state.groups[event.group]
     cohort = _cohort(state, event.cohort)
-    assert group.tier is not None
-    sent = [cohort.accepted[name] for name in cohort.survivors or ()]
-    group.history.append(
-        RoundRecord(
-            round=event.round,
-            version=event.version,
-            metrics=event.metrics,
-            opened_at=cohort.opened_at,
-            closed_at=at,
-            devices=event.devices,
-            samples=event.samples,
-            download_bytes=group.tier.cost.bytes * len(cohort.opened.participants),
-            upload_bytes=sum(one.size_bytes for one in sent if isinstance(one, e.UpdateAccepted)),
-            participants=len(cohort.opened.participants),
-            energy_j=_energy_j(state, group.tier.cost, sent),
-        )
-    )
+    group.history.append(round_record(state, group, cohort, event, at))
     group.version = event.version
     group.model = event.model
     group.optimizer_state = event.optimizer_state
@@ -277,22 +259,6 @@ def _close_round(state: FederationState, event: e.RoundClosed, at: float) -> Non
     group.cohort = None
     group.peers = _models(state) if state.exchanges else {}
     group.phase = Phase.EXCHANGING if len(group.peers) > 1 else _after_exchange(state)
-
-
-def _energy_j(
-    state: FederationState, cost: Cost, sent: Iterable[e.UpdateAccepted | e.EvaluationAccepted]
-) -> float | None:
-    """Predict what a round cost the devices, in joules, as far as their power is known."""
-    known = []
-    for one in sent:
-        device = state.devices.get(one.device)  # it may have been removed since
-        profile = None if device is None else device.profile
-        if isinstance(one, e.UpdateAccepted) and profile is not None and POWER in profile.quantities:
-            fitted = state.opened.rounds.budget.samples(one.samples)
-            evaluated = max((metric.count for metric in one.metrics.values()), default=0)
-            known.append(cost.predict(profile, fit_samples=fitted, evaluate_samples=evaluated).energy_j)
-    told = [energy_j for energy_j in known if energy_j is not None]
-    return sum(told) if told else None
 
 
 def _models(state: FederationState) -> dict[GroupId, tuple[ModelVersion, BlobHash]]:
