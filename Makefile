@@ -6,8 +6,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TOOLS := $(VENV)/.tools
-# A process of tests for each processor; what a file's tests share is made once.
-BESIDE := -n logical --dist loadfile
+# A process of tests for each processor; what a file's tests share is made once. Files come in the order of
+# tests/conftest.py, the longest first, or one process would be busy with them when the others are done.
+BESIDE := -n logical --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all lint format bench bench-check docs clean

@@ -1,6 +1,7 @@
 """Shared by all tests: what a skip means."""
 
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -10,7 +11,29 @@ settings.register_profile("tierwise", deadline=None)
 settings.load_profile("tierwise")
 # xdist tells its processes how wide the terminal is, and the programs that tests start would heed it.
 os.environ.pop("COLUMNS", None)
+TESTS = Path(__file__).parent
 NO_SKIPS = os.environ.get("TIERWISE_NO_SKIPS") == "1"
+
+
+LONG_FIRST = (
+    "runtime/programs/",
+    "test_production.py",
+    "test_snippets.py",
+    "test_service.py",
+    "test_policy_pack.py",
+    "runtime/faults/",
+)
+"""Files of which one takes half a minute and more."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have long files run first, where several processes share the files."""
+
+    def rank(item: pytest.Item) -> int:
+        place = item.path.relative_to(TESTS).as_posix()
+        return next((number for number, long in enumerate(LONG_FIRST) if place.startswith(long)), len(LONG_FIRST))
+
+    items.sort(key=rank)
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
