@@ -91,7 +91,8 @@ class Run:
         records = await store.records()
         state = _replayed(records)
         blobs = sorted({group.model for group in finished_groups(state).values() if group.model is not None})
-        return cls(records, state, {blob: bytes(await store.get(blob)) for blob in blobs}, kinds or {})
+        targets = dict(zip(blobs, map(bytes, await store.get_all(blobs)), strict=True))
+        return cls(records, state, targets, kinds or {})
 
     @classmethod
     def replayed(cls, records: Sequence[Record]) -> "Run":
