@@ -37,6 +37,7 @@ from tierwise.core.settings import EnrolmentSettings, FederationSettings, RoundS
 from tierwise.core.task import Task
 from tierwise.core.work import Job, perform
 from tierwise.plugins import Plugins
+from tierwise.runtime.codecs import Codecs
 from tierwise.runtime.learners import Learners
 from tierwise.runtime.policies import Choice, Policies
 from tierwise.runtime.processes import end, start
@@ -198,7 +199,7 @@ def jobs(cases: tuple[Case, ...], repetitions: int) -> Iterator[Row]:
     for case in cases:
         data, job = case.data, case.job(plugins)
         learners = Learners(plugins, case.task)
-        in_thread = InThread(data, learners, StopToken())
+        in_thread = InThread(data, learners, Codecs(plugins).of, StopToken())
         with in_processes(WORKERS, data, case.task, plugins, StopToken()) as processes:
             all_jobs(processes, job, data)
             all_jobs(in_thread, job, data)
@@ -218,14 +219,14 @@ def jobs(cases: tuple[Case, ...], repetitions: int) -> Iterator[Row]:
 def serve_fits(pipe: Connection, case: Case) -> None:
     plugins = Plugins.discover()
     job, data = case.job(plugins), case.data
-    learner = Learners(plugins, case.task)(job.tier)
+    learner, coding = Learners(plugins, case.task)(job.tier), Codecs(plugins).of(job.tier)
     while True:
         try:
             names = pipe.recv()
         except EOFError:
             return
         for name in names:
-            perform(job, learner, data[name], StopToken())
+            perform(job, learner, coding, data[name], StopToken())
         pipe.send(None)
 
 

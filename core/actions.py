@@ -11,7 +11,7 @@ class Send(msgspec.Struct, frozen=True):
     """Send a message with its body."""
 
     message: m.DeviceMessage
-    body: bytes | bytearray = b""
+    body: bytes | memoryview = b""
 
 
 class Follow(msgspec.Struct, frozen=True):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tierwise.core.coding import Arrays, Codec, Form, is_plain
 from tierwise.core.errors import LayoutError, ProtocolError
-from tierwise.core.framing import Entry, frame, frame_bytes, header, read_metadata, unframe
+from tierwise.core.framing import Entry, frame, frame_bytes, header, header_of, read_metadata, unframe
 from tierwise.core.weights import Buffer, Layout, Weights
 
 _UNCODED: Final = "float32"
@@ -96,11 +96,9 @@ class CodedUpdates:
             If it is a frame of weights, which the codec leaves as they are, of another layout.
         """
         form = self.form
-        if self.plain:
-            weights = unframe(body)
-            self.layout.require(weights.layout, subject)
-            return {next(iter(form)): weights.buffer}
         view = memoryview(body).toreadonly().cast("B")
+        if self.plain:
+            return {next(iter(form)): self._read_plain(view, subject)}
         if bytes(view[: len(self._header)]) != self._header:
             raise ProtocolError(_another(view, self.name))
         if len(view) != self.update_bytes:
@@ -111,6 +109,14 @@ class CodedUpdates:
             arrays[one] = _aligned(np.frombuffer(view[start:stop], form[one].dtype.numpy))
             start = stop
         return arrays
+
+    def _read_plain(self, view: memoryview, subject: str) -> Buffer:
+        header = header_of(self.layout)
+        if len(view) == self.update_bytes and bytes(view[: len(header)]) == header:
+            return _aligned(np.frombuffer(view, np.float32, offset=len(header)))
+        weights = unframe(view)
+        self.layout.require(weights.layout, subject)
+        return weights.buffer
 
     def blocks(self, arrays: Arrays, length: int) -> Iterator[tuple[slice, Buffer]]:
         """Yield where each block of an update is, and its values: valid until the next one is asked for, read-only.

@@ -36,7 +36,7 @@ def frame(weights: Weights) -> tuple[bytes, memoryview]:
 
     The view stays valid, and the frame unchanged, as long as nobody writes to the buffer.
     """
-    return _header(weights.layout), weights.buffer.view(np.uint8).data
+    return header_of(weights.layout), weights.buffer.view(np.uint8).data
 
 
 def to_bytes(weights: Weights) -> bytes:
@@ -44,28 +44,30 @@ def to_bytes(weights: Weights) -> bytes:
     return b"".join(frame(weights))
 
 
-def blank(layout: Layout) -> tuple[bytearray, Weights]:
-    """Return a frame whose values are all 0, and the weights in it, writable: what is written there needs no copy."""
-    header = _header(layout)
-    data = bytearray(len(header) + 4 * layout.size)
-    data[: len(header)] = header
-    return data, Weights(layout, np.frombuffer(data, np.float32, offset=len(header)))
+def blank(layout: Layout) -> tuple[memoryview, Buffer]:
+    """Return a frame, and its values, shape ``(layout.size,)``: undefined, and what is written there needs no copy."""
+    header = header_of(layout)
+    data = np.empty(len(header) + 4 * layout.size, np.uint8)
+    frame = data.data
+    frame[: len(header)] = header
+    return frame, data[len(header) :].view(np.float32)
 
 
 def arrays_to_bytes(arrays: Mapping[str, Buffer]) -> bytes:
     """Return named arrays of shape ``(n,)`` and float32 as a whole frame, which copies each once."""
     layout = Layout.of({name: array.shape for name, array in arrays.items()})
     buffers = (np.ascontiguousarray(arrays[tensor.name]) for tensor in layout.tensors)
-    return b"".join((_header(layout), *(buffer.view(np.uint8).data for buffer in buffers)))
+    return b"".join((header_of(layout), *(buffer.view(np.uint8).data for buffer in buffers)))
 
 
 def frame_bytes(layout: Layout) -> int:
     """Return how many bytes the frame of weights of a layout has."""
-    return len(_header(layout)) + 4 * layout.size
+    return len(header_of(layout)) + 4 * layout.size
 
 
 @lru_cache(maxsize=256)
-def _header(layout: Layout) -> bytes:
+def header_of(layout: Layout) -> bytes:
+    """Return the header of the frames of a layout, its length before it."""
     metadata, entries = {}, {}
     for tensor in layout.tensors:
         place = layout.slices[tensor.name]
@@ -160,7 +162,7 @@ def _read_layout(text: bytes) -> Layout:
         )
     except (msgspec.MsgspecError, LayoutError, ValueError, RecursionError) as error:
         raise ProtocolError(f"the header of a frame of weights cannot be read: {error}") from error
-    if _header(layout) != text:
+    if header_of(layout) != text:
         raise ProtocolError(
             "a frame of weights is not in the canonical form (float32, tensors sorted by name, no gaps); "
             "the safetensors library reads it, tierwise.core.framing writes it"

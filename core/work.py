@@ -11,7 +11,6 @@ from typing import Final
 import numpy as np
 
 from tierwise.core.coded_framing import CodedUpdates
-from tierwise.core.coding import Codec
 from tierwise.core.errors import DeviceError
 from tierwise.core.events import Purpose
 from tierwise.core.framing import blank, unframe
@@ -74,7 +73,7 @@ class Trained:
         What the coding has lost when the update is received, shape ``(n,)``; None if nothing is kept of it.
     """
 
-    body: bytes | bytearray
+    body: bytes | memoryview
     blob: BlobHash
     samples: int
     local: Weights | None
@@ -97,7 +96,7 @@ class JobDone:
     trained: Trained | None = None
 
 
-UpdateNamer = Callable[[Job, bytes | bytearray], BlobHash]
+UpdateNamer = Callable[[Job, bytes | memoryview], BlobHash]
 """Names the frame of an update that a job gave."""
 MODELS: Final = 8
 """Models that are kept by who reads many."""
@@ -137,12 +136,12 @@ def read_model(job: Job) -> Weights:
     return model
 
 
-def content_name(_job: Job, body: bytes | bytearray) -> BlobHash:
+def content_name(_job: Job, body: bytes | memoryview) -> BlobHash:
     """Name an update for its bytes: their hexadecimal sha256."""
     return BlobHash(hashlib.sha256(body).hexdigest())
 
 
-def origin_name(job: Job, _body: bytes | bytearray) -> BlobHash:
+def origin_name(job: Job, _body: bytes | memoryview) -> BlobHash:
     """Name an update for what it was made from, which costs the same however large it is.
 
     A job is a pure function, and its seed is its device's alone in this round: no other update has this name. It tells
@@ -154,7 +153,7 @@ def origin_name(job: Job, _body: bytes | bytearray) -> BlobHash:
 def perform(
     job: Job,
     learner: Learner,
-    codec: Codec,
+    coding: CodedUpdates,
     data: LocalData,
     stop: StopToken,
     *,
@@ -167,8 +166,8 @@ def perform(
     ----------
     job
         What to do.
-    learner, codec
-        Those that its tier names.
+    learner, coding
+        What its tier computes with, and how its updates are coded.
     data
         The device's.
     stop
@@ -199,21 +198,20 @@ def perform(
     after = fit.weights.part(Role.AGGREGATE)
     uncoded, delta = blank(after.layout)
     with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is seen in the next line
-        np.subtract(after.buffer, base.part(Role.AGGREGATE).buffer, out=delta.buffer)
+        np.subtract(after.buffer, base.part(Role.AGGREGATE).buffer, out=delta)
         if job.lost is not None:
-            delta.buffer += job.lost
+            delta += job.lost
         # A difference is finite only if both are; so only what is in no difference is looked at by itself.
-        if not all_finite(delta.buffer) or not (after is fit.weights or all_finite(fit.weights.buffer)):
+        if not all_finite(delta) or not (after is fit.weights or all_finite(fit.weights.buffer)):
             raise DeviceError(f"training gave values that are not finite: {_remedies(job.tier, data)}")
-    coding = CodedUpdates(codec, job.tier.codec.name, after.layout)
-    body, lost = _coded(delta.buffer, uncoded, coding, derive_seed(job.seed, "codec"))
+    body, lost = _coded(delta, uncoded, coding, derive_seed(job.seed, "codec"))
     local = fit.weights.part(Role.LOCAL) if job.tier.layout.part(Role.LOCAL).tensors else None
     return JobDone(metrics, Trained(body, name(job, body), fit.samples, local, lost))
 
 
 def _coded(
-    delta: Buffer, uncoded: bytearray, coding: CodedUpdates, seed: int
-) -> tuple[bytes | bytearray, Buffer | None]:
+    delta: Buffer, uncoded: memoryview, coding: CodedUpdates, seed: int
+) -> tuple[bytes | memoryview, Buffer | None]:
     """Return a delta's frame, and what the coding lost of it: the delta's own buffer, where that is wanted.
 
     ``uncoded`` is the frame that the delta stands in: the one to be sent if the codec leaves it as it is.

@@ -245,8 +245,8 @@ class Agent:
     async def _work(self, job: Job, stop: StopToken) -> None:
         assert self._machine is not None
         try:
-            learner, codec = self._learner(job.tier), self._codecs(job.tier.codec)
-            done = await self._compute.run(partial(perform, job, learner, codec, self._data, stop))
+            learner, coding = self._learner(job.tier), self._codecs.of(job.tier)
+            done = await self._compute.run(partial(perform, job, learner, coding, self._data, stop))
         except FitStopped:
             return
         except Exception as error:  # a learner's mistake must not take the agent down

@@ -42,13 +42,14 @@ class UpdateBlocks:
     def __init__(self, coding: CodedUpdates, frames: Sequence[bytes | memoryview]) -> None:
         self._coding = coding
         self._frames = frames
+        self._mapped: Sequence[bytes | memoryview] = frames if any(map(is_mapped, frames)) else ()
         self._updates = []
-        for frame in frames:
+        for number, frame in enumerate(frames):
             self._updates.append(coding.read(frame, "an update"))
-            let_go(frame)  # nothing of it has to be in memory yet
+            self._let_go(slice(number, number + 1))  # nothing of it has to be in memory yet
         share = BLOCKS // max(len(frames), 1) // SMALLEST * SMALLEST
         self._length = min(BLOCK, max(SMALLEST, share))
-        many = len(frames) > FEW and any(map(is_mapped, frames))
+        many = len(self._mapped) > FEW
         self._plain = [next(iter(arrays.values())) for arrays in self._updates] if coding.plain and not many else None
         self._room: NDArray[np.float32] | None = None
 
@@ -61,13 +62,13 @@ class UpdateBlocks:
         """Return a block of each update, read-only; those of the block before are not valid any more."""
         if self._plain is not None:
             self._let_go()  # of the block before
-            return [_read_only(update[block]) for update in self._plain]
+            return [update[block] for update in self._plain]
         if self._room is None:
             self._room = np.empty((len(self._frames), min(self._length, self._coding.layout.size)), np.float32)
         rows = self._room[:, : block.stop - block.start]
-        for row, arrays, frame in zip(rows, self._updates, self._frames, strict=True):
+        for number, (row, arrays) in enumerate(zip(rows, self._updates, strict=True)):
             self._coding.codec.decode(arrays, block, row)
-            let_go(frame)
+            self._let_go(slice(number, number + 1))
         return [_read_only(row) for row in rows]
 
     @property
@@ -99,7 +100,7 @@ class UpdateBlocks:
         self._let_go(some)
 
     def _let_go(self, some: slice = slice(None)) -> None:
-        for frame in self._frames[some]:
+        for frame in self._mapped[some]:
             let_go(frame)
 
 

@@ -21,7 +21,7 @@ class Codecs:
     def __init__(self, plugins: Plugins) -> None:
         self._plugins = plugins
         self._made: dict[bytes, Codec] = {}
-        self._updates: dict[TierName, CodedUpdates] = {}
+        self._updates: dict[TierName, tuple[Tier, CodedUpdates]] = {}
 
     def __call__(self, choice: CodecChoice) -> Codec:
         """Return a codec.
@@ -38,6 +38,8 @@ class Codecs:
 
     def of(self, tier: Tier) -> CodedUpdates:
         """Return how a tier's updates are coded; raises as a call does."""
-        if tier.name not in self._updates:
-            self._updates[tier.name] = CodedUpdates(self(tier.codec), tier.codec.name, tier.layout.aggregated)
-        return self._updates[tier.name]
+        known, updates = self._updates.get(tier.name, (None, None))
+        if updates is None or known != tier:  # an agent may come to another federation, with a tier of that name
+            updates = CodedUpdates(self(tier.codec), tier.codec.name, tier.layout.aggregated)
+            self._updates[tier.name] = tier, updates
+        return updates

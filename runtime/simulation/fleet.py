@@ -1,4 +1,4 @@
-"""Simulated devices: real machines of the protocol and real training, on one heap.
+"""Simulated devices: real machines of the protocol and real training, on one schedule.
 
 A device's hardware profile decides how long everything takes: an envelope takes its bytes over the link's rate, a job
 its FLOPs over the processor's. The training itself is done when the job is due, so what a deadline stops is never
@@ -7,14 +7,12 @@ into bytes: it passes as letters, of which only the size is measured.
 """
 
 import asyncio
-import heapq
-import itertools
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVarTuple, cast
+from typing import cast
 
 from tierwise.core import actions as do
 from tierwise.core import agent as a
@@ -30,10 +28,10 @@ from tierwise.core.task import Task
 from tierwise.core.work import Job
 from tierwise.runtime.simulation.clock import VirtualTimeLoop
 from tierwise.runtime.simulation.faults import FaultPlan, FaultyLinks, Way
+from tierwise.runtime.simulation.schedule import Schedule
 from tierwise.runtime.simulation.workers import BegunJob, JobFailed, Workers
 from tierwise.runtime.transports.memory import newly_followed
 
-Ts = TypeVarTuple("Ts")
 RELIABLE = AgentSettings(retry_s=None, poll_s=None)
 """The simulated network loses nothing, so nothing is sent twice."""
 
@@ -60,7 +58,7 @@ class _Device:
     work: BegunJob | None = None
     """The job that it does."""
     ticks_at: float = math.inf
-    """When its next tick is on the heap; a later one that is there too no longer counts."""
+    """When its next tick is on the schedule; a later one that is there too no longer counts."""
 
     def stop_work(self) -> None:
         """Do no job any more."""
@@ -129,8 +127,7 @@ class SimulatedFleet:
         """Whether there is a coordinator."""
         self._reported = False
         """Whether the coordinator has something to do, and has not had its turn."""
-        self._heap: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
-        self._order = itertools.count()  # of equal times, what was scheduled first happens first
+        self._schedule = Schedule()
 
     def stages(self) -> dict[DeviceId, a.AgentStage]:
         """Return where the devices stand whose programs run."""
@@ -172,7 +169,7 @@ class SimulatedFleet:
             if group in device.following:
                 self._deliver(now, device, letter)
 
-    # -- the heap
+    # -- what happens when
 
     async def run(self) -> None:
         """Let things happen when they are due, for ever."""
@@ -186,32 +183,30 @@ class SimulatedFleet:
 
     def happen(self, until: float) -> bool:
         """Let happen what is due next, and so on until the coordinator has something to do."""
-        heap, loop = self._heap, self._clock
-        if not heap or heap[0][0] > until:
+        schedule, loop = self._schedule, self._clock
+        due_at = schedule.next_at
+        if due_at is None or due_at > until:
             return False
         self._reported = False
         now = loop.time()
-        while heap:
-            due_at = heap[0][0]
+        while due_at is not None:
             if due_at > now:
                 if self._reported or due_at > until:  # of one moment, everything happens before anybody sees any of it
                     break
                 loop.jump_to(due_at)
                 now = due_at
-            _, _, happening, given = heapq.heappop(heap)
-            happening(now, *given)
+            for happening, given in schedule.pop():
+                happening(now, *given)
+            due_at = schedule.next_at
         return True
-
-    def _schedule(self, due_at: float, happening: Callable[[float, *Ts], None], *given: *Ts) -> None:
-        heapq.heappush(self._heap, (due_at, next(self._order), happening, given))
 
     def _deliver(self, now: float, device: _Device, letter: Letter) -> None:
         arrives_at = now + letter.size / device.downlink_bytes_per_s
         if self._links is None:
-            self._schedule(arrives_at, self._arrive, device, letter)
+            self._schedule.add(arrives_at, self._arrive, device, letter)
         elif not self._links.cut(device.name, now):
             for each in self._links.arrivals(device.name, Way.DOWN, arrives_at):
-                self._schedule(each, self._arrive, device, letter)
+                self._schedule.add(each, self._arrive, device, letter)
 
     def _arrive(self, now: float, device: _Device, letter: Letter) -> None:
         if device.up and not self._cut(device.name, now):
@@ -234,15 +229,15 @@ class SimulatedFleet:
             for name in sorted(partition.devices):
                 if partition.noticed_after_s is not None:
                     noticed_at = partition.start_s + partition.noticed_after_s
-                    self._schedule(noticed_at, self._lose, name, "its network is cut off")
-                    self._schedule(partition.end_s, self._reconnect, self._devices[name])
+                    self._schedule.add(noticed_at, self._lose, name, "its network is cut off")
+                    self._schedule.add(partition.end_s, self._reconnect, self._devices[name])
         for crash in self._faults.agent_crashes:
-            self._schedule(crash.at_s, self._crash, self._devices[crash.device])
+            self._schedule.add(crash.at_s, self._crash, self._devices[crash.device])
             if crash.down_s is not None:
-                self._schedule(crash.at_s + crash.down_s, self._restart, self._devices[crash.device])
+                self._schedule.add(crash.at_s + crash.down_s, self._restart, self._devices[crash.device])
             if crash.noticed_after_s is not None:
                 noticed_at = crash.at_s + crash.noticed_after_s
-                self._schedule(noticed_at, self._lose, crash.device, "its agent crashed")
+                self._schedule.add(noticed_at, self._lose, crash.device, "its agent crashed")
 
     def _lose(self, _now: float, name: DeviceId, reason: str) -> None:
         self._report(ConnectionLost(name, reason))
@@ -281,7 +276,7 @@ class SimulatedFleet:
         due_at = device.machine.due_at
         if due_at is not None and due_at < device.ticks_at:
             device.ticks_at = due_at
-            self._schedule(due_at, self._tick, device, due_at)
+            self._schedule.add(due_at, self._tick, device, due_at)
 
     def _follow(self, now: float, device: _Device, groups: tuple[GroupId, ...]) -> None:
         before, device.following = device.following, groups
@@ -293,10 +288,10 @@ class SimulatedFleet:
         letter = Letter(action.message, action.body, vouched=self._vouches)
         arrives_at = now + letter.size / device.uplink_bytes_per_s
         if self._links is None:
-            self._schedule(arrives_at, self._reach, device.name, letter)
+            self._schedule.add(arrives_at, self._reach, device.name, letter)
         elif not self._links.cut(device.name, now):
             for each in self._links.arrivals(device.name, Way.UP, arrives_at):
-                self._schedule(each, self._reach, device.name, letter)
+                self._schedule.add(each, self._reach, device.name, letter)
 
     def _reach(self, now: float, name: DeviceId, letter: Letter) -> None:
         if not self._cut(name, now):
@@ -316,7 +311,7 @@ class SimulatedFleet:
         )
         due_at = now + duration_s
         work = device.work = self._workers.begin(device.name, job, due_at)
-        self._schedule(due_at, self._finish, device, job, work)
+        self._schedule.add(due_at, self._finish, device, job, work)
 
     def _finish(self, now: float, device: _Device, job: Job, work: BegunJob) -> None:
         if device.work is not work:

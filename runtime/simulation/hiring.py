@@ -53,7 +53,7 @@ def hire(
     count = min(processors() if workers is None else workers, len(devices))
     data = {name: spec.data.divided(task.scale) for name, spec in devices.items()}
     if count <= 1:
-        yield InThread(data, Learners(plugins, task), Codecs(plugins), stop, name)
+        yield InThread(data, Learners(plugins, task), Codecs(plugins).of, stop, name)
         return
     with in_processes(count, data, task, plugins, stop, name) as hired:
         del data  # the processes have it in shared memory

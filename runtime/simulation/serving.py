@@ -98,7 +98,7 @@ class _Worker:
         self._flags = self._memory.whole(setup.flags)
         self._tiers: dict[TierName, Tier] = {}
         self._make_learner = Learners(setup.plugins, setup.task)
-        self._make_codec = Codecs(setup.plugins)
+        self._coding_of = Codecs(setup.plugins).of
         self._read = ModelReader()
         self._name = setup.name
         self._answers: list[bytes] = []
@@ -135,7 +135,7 @@ class _Worker:
                 return made
             job, data = self._job(ask, order), self._data[order.device]
             return self._told(
-                attempt(job, lambda _: made, self._make_codec, data, wanted, self._read, self._name), order
+                attempt(job, lambda _: made, self._coding_of, data, wanted, self._read, self._name), order
             )
         except FitStopped:
             return Stopped()

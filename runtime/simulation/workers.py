@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from tierwise.core.coding import Codec
+from tierwise.core.coded_framing import CodedUpdates
 from tierwise.core.ids import DeviceId
 from tierwise.core.learning import FitStopped, Learner, LocalData, StopToken
-from tierwise.core.tiers import CodecChoice, Tier
+from tierwise.core.tiers import Tier
 from tierwise.core.work import Job, JobDone, ModelReader, UpdateNamer, content_name, perform
 from tierwise.runtime.exceptions import told_to_coordinator
 
@@ -69,8 +69,8 @@ class InThread:
     ----------
     data
         Each device's own, as its models get it.
-    make_learner, make_codec
-        Give the learner and the codec of a tier; one serves all devices, since they are pure.
+    make_learner, coding_of
+        Give the learner of a tier, and how its updates are coded; one serves all devices, since they are pure.
     stop
         Ends the training when told to.
     name
@@ -81,13 +81,13 @@ class InThread:
         self,
         data: Mapping[DeviceId, LocalData],
         make_learner: Callable[[Tier], Learner],
-        make_codec: Callable[[CodecChoice], Codec],
+        coding_of: Callable[[Tier], CodedUpdates],
         stop: StopToken,
         name: UpdateNamer = content_name,
     ) -> None:
         self._data = data
         self._make_learner = make_learner
-        self._make_codec = make_codec
+        self._coding_of = coding_of
         self._stop = stop
         self._read = ModelReader()
         self._name = name
@@ -98,9 +98,7 @@ class InThread:
 
     def do(self, device: DeviceId, job: Job) -> JobDone | JobFailed:
         """Do a job now."""
-        return attempt(
-            job, self._make_learner, self._make_codec, self._data[device], self._stop, self._read, self._name
-        )
+        return attempt(job, self._make_learner, self._coding_of, self._data[device], self._stop, self._read, self._name)
 
 
 @dataclass(slots=True, eq=False)
@@ -119,7 +117,7 @@ class _Postponed:
 def attempt(
     job: Job,
     make_learner: Callable[[Tier], Learner],
-    make_codec: Callable[[CodecChoice], Codec],
+    coding_of: Callable[[Tier], CodedUpdates],
     data: LocalData,
     stop: StopToken,
     read: ModelReader,
@@ -129,7 +127,7 @@ def attempt(
 
     Parameters
     ----------
-    job, make_learner, make_codec, data, stop
+    job, make_learner, coding_of, data, stop
         What to do, with what, until it is told to stop.
     read
         Reads its model.
@@ -142,7 +140,7 @@ def attempt(
         If ``stop`` was told to.
     """
     try:
-        return perform(job, make_learner(job.tier), make_codec(job.tier.codec), data, stop, read=read, name=name)
+        return perform(job, make_learner(job.tier), coding_of(job.tier), data, stop, read=read, name=name)
     except FitStopped:
         raise
     except Exception as error:

@@ -30,7 +30,7 @@ LAYOUT = Layout(
 )
 COST = Cost(parameters=6, fit_flops_per_sample=1, evaluate_flops_per_sample=1, bytes=24, memory_bytes=24)
 TIER = Tier(name=TierName("t"), learner="adder", options={}, layout=LAYOUT, cost=COST)
-PLAIN = Float32Codec()
+PLAIN = CodedUpdates(Float32Codec(), "float32", LAYOUT.aggregated)
 MODEL = Weights(LAYOUT, np.array([1, 2, 3, 10, 20, 7], np.float32))
 DATA = LocalData(
     Dataset(np.ones((4, 1), np.float32), np.zeros(4, np.int64)),
@@ -231,8 +231,9 @@ class Halves(Float16Codec):
 
 def coded(given, codec):
     tier = msgspec.structs.replace(TIER, codec=CodecChoice(name="halves"))
-    done = perform(dataclasses.replace(given, tier=tier), Adder(), codec, DATA, StopToken()).trained
-    (values,) = CodedUpdates(codec, "halves", LAYOUT.aggregated).read(done.body, "it").values()
+    coding = CodedUpdates(codec, "halves", LAYOUT.aggregated)
+    done = perform(dataclasses.replace(given, tier=tier), Adder(), coding, DATA, StopToken()).trained
+    (values,) = coding.read(done.body, "it").values()
     return done, values.tolist()
 
 

@@ -129,7 +129,7 @@ def simulated(devices: Mapping[DeviceId, DeviceSpec], insist: AgentSettings = RE
 def in_thread(devices: Mapping[DeviceId, DeviceSpec]) -> InThread:
     """Return who does the devices' jobs on the event loop."""
     learners = functools.partial(make_learner, plugins())
-    return InThread({name: spec.data for name, spec in devices.items()}, learners, Codecs(plugins()), StopToken())
+    return InThread({name: spec.data for name, spec in devices.items()}, learners, Codecs(plugins()).of, StopToken())
 
 
 def make_learner(known: Plugins, tier):

@@ -8,6 +8,7 @@ import pytest
 
 from tierwise.core import events as e
 from tierwise.core import messages as m
+from tierwise.core.coded_framing import CodedUpdates
 from tierwise.core.coding import ArrayForm, Dtype
 from tierwise.core.hardware import HardwareProfile
 from tierwise.core.tiers import CodecChoice
@@ -196,8 +197,11 @@ def test_a_device_without_the_codec_says_so():
 
 
 def test_an_update_that_is_not_coded_is_refused_and_told():
-    class Old(Float32Codec):
+    class Old:
         """What a device has that knows nothing of codecs."""
+
+        def of(self, tier):
+            return CodedUpdates(Float32Codec(), "float32", tier.layout.aggregated)
 
     async def main():
         network, store = MemoryNetwork(), MemoryStore()
@@ -207,7 +211,7 @@ def test_an_update_that_is_not_coded_is_refused_and_told():
                 for number in range(3):
                     tasks.start_soon(live, number, network)
                 async with agent(3, network) as old:
-                    old._codecs = lambda _choice: Old()
+                    old._codecs = Old()
                     await old.target()
             await running.result()
         return await store.records()

@@ -18,6 +18,7 @@ import numpy as np
 import psutil
 import pytest
 
+from tierwise.core.coded_framing import CodedUpdates
 from tierwise.core.errors import ConfigurationError, FederationError
 from tierwise.core.events import Purpose, encode_record
 from tierwise.core.framing import to_bytes
@@ -224,11 +225,12 @@ def test_what_is_due_first_is_done_first(marks):
 def test_all_of_a_job_and_of_what_it_gives_survives_the_trip():
     plain = job("local")
     learner = file_plugins().learner("local", {}, TASK)
-    first = perform(plain, learner, Float32Codec(), data(1), StopToken())
+    coding = CodedUpdates(Float32Codec(), "float32", plain.tier.layout.aggregated)
+    first = perform(plain, learner, coding, data(1), StopToken())
     again = replace(plain, local=first.trained.local, seed=2**64 - 1, budget=FitBudget(epochs=3, max_samples=30))
     with hired(2) as workers:
         for asked in (plain, again, job("local", purpose=Purpose.DESCRIBE), job("local", purpose=Purpose.EVALUATE)):
-            expected = perform(asked, learner, Float32Codec(), data(1), StopToken())
+            expected = perform(asked, learner, coding, data(1), StopToken())
             done = workers.begin(name_of(1), asked, due_at=0.0).take()
             assert done.metrics == expected.metrics
             assert (done.trained is None) == (expected.trained is None)
