@@ -147,7 +147,8 @@ def test_another_task_is_told_with_what_differs(earlier: Path) -> None:
 
 
 def test_what_is_measured_may_differ(earlier: Path) -> None:
-    warm(earlier).offers(msgspec.structs.replace(helpers.TASK, metrics=("auc",)))
+    other = msgspec.structs.replace(helpers.TASK, metrics=("auc",))
+    assert warm(earlier).offers(other) == warm(earlier).offers(helpers.TASK)
 
 
 def test_a_standardised_federation_goes_on_with_what_was_learned(tmp_path: Path) -> None:
