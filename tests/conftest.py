@@ -1,16 +1,23 @@
-"""Shared by all tests: what a skip means."""
+"""Shared by all tests: what a skip means, and the command line in their own process."""
 
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from tierwise.runtime.cli.program import run
+
 # A busy machine makes any example slow; what takes too long is seen in the suite's time.
-settings.register_profile("tierwise", deadline=None)
-settings.load_profile("tierwise")
+settings.register_profile("short", deadline=None, max_examples=30)
+settings.register_profile("long", deadline=None)
 # xdist tells its processes how wide the terminal is, and the programs that tests start would heed it.
 os.environ.pop("COLUMNS", None)
+# Where compiled modules are not kept, each of the programs that tests start would compile tierwise anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 TESTS = Path(__file__).parent
 NO_SKIPS = os.environ.get("TIERWISE_NO_SKIPS") == "1"
 
@@ -24,6 +31,28 @@ LONG_FIRST = (
     "runtime/faults/",
 )
 """Files of which one takes half a minute and more."""
+
+
+@pytest.fixture
+def here(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run the program as `tierwise` of `runtime.programs.processes` does, but in this process: another starts slowly.
+
+    It is enough where a command says something and ends, and what starts it is not what is tested.
+    """
+
+    def tierwise(*arguments: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = run([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err, err
+        return code, out, err
+
+    return tierwise
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Try fewer examples of a property where long tests are left out."""
+    settings.load_profile("short" if config.option.markexpr == "not slow" else "long")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

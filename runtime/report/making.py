@@ -1,7 +1,9 @@
 """Makes the page if what it takes is installed; a run never fails because of it."""
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Final
 
 from tierwise.runtime.figures import Run
@@ -36,8 +38,14 @@ def make_page(run: Run, report: Report, more: Callable[[], Sequence[str]] = tupl
         return Made(None, f"{REPORT} needs {error.name}, which {REMEDY} brings")
     try:
         # The version that draws is the one that the charts are checked against.
-        drawn_by = ".".join(alt.VEGALITE_VERSION.split(".")[:2])
-        library = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", drawn_by)
+        library = _library(vl_convert, ".".join(alt.VEGALITE_VERSION.split(".")[:2]))
         return Made(build_page(run, report, library, more()).encode())
     except Exception as error:  # whatever it is, the run's results are there
         return Made(None, f"{REPORT} could not be made: {type(error).__name__}: {error}")
+
+
+@functools.cache
+def _library(converter: ModuleType, drawn_by: str) -> str:
+    """Return the code that draws; to put it together takes several times as long as all else of a page."""
+    bundle: str = converter.javascript_bundle("window.vegaEmbed = vegaEmbed;", drawn_by)
+    return bundle

@@ -761,7 +761,7 @@ class Storm:
                     assert said == action, "two answers for one cohort"
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(steps, min_size=20, max_size=60), st.lists(heard, max_size=5))
 def test_no_storm_of_messages_raises_or_makes_it_answer_twice_in_two_ways(storm, after_the_end):
     storming = Storm()

@@ -332,9 +332,15 @@ async def test_a_reader_can_take_a_cancelled_ones_place() -> None:
         for _ in range(2):
             with anyio.move_on_after(0):
                 await subscription.receive()
-        tg.start_soon(subscription.receive)
+        got = []
+
+        async def take_its_place() -> None:
+            got.append(await subscription.receive())
+
+        tg.start_soon(take_its_place)
         await wait_all_tasks_blocked()
         publish_at_once(bus, Joined())
+    assert got == [Joined()]
 
 
 async def test_reading_after_leaving_is_an_error() -> None:

@@ -569,5 +569,5 @@ def named_blobs(command: c.Command) -> set[BlobHash]:
 
 TestHistories = Histories.TestCase
 TestHistories.settings = hypothesis_settings(
-    max_examples=120, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )

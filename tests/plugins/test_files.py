@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.runtime.programs.processes import tierwise
 from tierwise.core.errors import ConfigurationError, PluginClashError, PluginLoadError
 from tierwise.core.events import PluginUsed
 from tierwise.plugins import Kind, Plugins, builtin
@@ -187,12 +186,12 @@ def test_a_mapping_cannot_choose_what_is_run(write) -> None:
 # On the command line
 
 
-def test_the_commands_take_files(write, tmp_path: Path) -> None:
+def test_the_commands_take_files(here, write, tmp_path: Path) -> None:
     path = write("my_disk.py", GOOD)
-    code, out, _ = tierwise("plugins", "--plugins", path, "--kind", "probe", "--json")
+    code, out, _ = here("plugins", "--plugins", path, "--kind", "probe", "--json")
     assert (code, [one["distribution"] for one in json.loads(out) if one["name"] == "disk"]) == (0, ["my_disk.py"])
-    code, out, _ = tierwise("probe", "--plugins", path, "--json")
+    code, out, _ = here("probe", "--plugins", path, "--json")
     assert (code, json.loads(out)["quantities"]["disk_bytes"]["value"]) == (0, 1e12)
     for command in (("plugins",), ("probe",), ("agent", "--data", "digits", "--broker", "mqtt://localhost")):
-        code, _, err = tierwise(*command, "--plugins", tmp_path / "none.py")
+        code, _, err = here(*command, "--plugins", tmp_path / "none.py")
         assert (code, err) == (2, f"error: --plugins: '{tmp_path}/none.py': there is no such file\n")

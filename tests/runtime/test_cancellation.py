@@ -9,6 +9,7 @@ import functools
 import gc
 
 import anyio
+import pytest
 
 from tierwise.runtime.compute import ThreadCompute
 from tierwise.runtime.simulation.clock import VirtualTimeLoop
@@ -19,6 +20,8 @@ from tierwise.runtime.transports.memory import MemoryNetwork
 from .helpers import INSISTENT, agent, coordinator, live, policies, run_with_agents, simulated, specs, targets_of
 
 SMALL = {"devices": 3, "policies": policies(groups=1)}
+apart = pytest.mark.parametrize("apart", [3, pytest.param(1, marks=[pytest.mark.slow, pytest.mark.timeout(600)])])
+"""How far the moments that are tried are apart: whoever has the time tries every one."""
 
 
 class WaitingStore(MemoryStore):
@@ -99,10 +102,11 @@ async def one_run(transport, store):
         await running.result()
 
 
-def test_the_coordinator_is_cancelled_at_every_moment():
+@apart
+def test_the_coordinator_is_cancelled_at_every_moment(apart):
     complaints = Complaints()
     expected, _ = simulate_and_cancel(complaints.watch(CountingLoop()), None)
-    for moment in range(1, 10_000):
+    for moment in range(1, 10_000, apart):
         targets, whole = simulate_and_cancel(complaints.watch(CountingLoop()), moment)
         complaints.check(moment)
         assert targets == expected, moment
@@ -143,12 +147,13 @@ def simulate_and_cancel(loop, moment):
     return run_virtually(main(), loop)
 
 
-def test_coordinator_and_agents_are_cancelled_together_at_every_moment():
+@apart
+def test_coordinator_and_agents_are_cancelled_together_at_every_moment(apart):
     store = MemoryStore()
     run_virtually(run_with_agents(store, **SMALL))
     expected = targets_of(anyio.run(store.records))
     complaints = Complaints()
-    for moment in range(1, 10_000):
+    for moment in range(1, 10_000, apart):
         loop, store = complaints.watch(CountingLoop()), WaitingStore()
         done = run_virtually(cancel_and_run_again(loop, store, moment), loop)
         complaints.check(moment)

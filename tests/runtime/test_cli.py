@@ -1,4 +1,4 @@
-"""The command line as a user has it: real processes, their output, their exit codes, and Ctrl-C."""
+"""The command line as a user has it: its output, its exit codes, and Ctrl-C; in processes where that matters."""
 
 import json
 import os
@@ -100,9 +100,11 @@ class Broken(MlpTierProvider):
 
 @pytest.fixture(scope="module", autouse=True)
 def pack(tmp_path_factory):
-    """Install the policy pack for all processes of this module."""
+    """Install the policy pack for all processes of this module, and for this one."""
+    folder = install(tmp_path_factory.mktemp("pack"), PACK)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(install(tmp_path_factory.mktemp("pack"), PACK)))
+        patch.setenv("PYTHONPATH", str(folder))
+        patch.syspath_prepend(folder)
         yield
 
 
@@ -140,16 +142,16 @@ def small(tmp_path):
 # Help and usage
 
 
-def test_help_lists_the_commands() -> None:
-    code, out, err = tierwise("--help")
+def test_help_lists_the_commands(here) -> None:
+    code, out, err = here("--help")
     assert (code, err) == (0, "")
     for words in ("demo", "simulate", "probe", "plugins", "Exit codes: 0 done", "--version"):
         assert words in out
 
 
 @pytest.mark.parametrize("command", ["simulate", "probe", "plugins"])
-def test_each_command_explains_itself_with_examples(command) -> None:
-    code, out, err = tierwise(command, "--help")
+def test_each_command_explains_itself_with_examples(here, command) -> None:
+    code, out, err = here(command, "--help")
     assert (code, err) == (0, "")
     assert "--json" in out
     assert f"Examples:\n    tierwise {command}" in out
@@ -180,8 +182,9 @@ def test_version() -> None:
         (["--nonsense"], None),
     ],
 )
-def test_wrong_usage_is_one_line_and_2(tmp_path, arguments, message) -> None:
-    code, out, err = tierwise(*arguments, cwd=tmp_path)
+def test_wrong_usage_is_one_line_and_2(here, tmp_path, monkeypatch, arguments, message) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, out, err = here(*arguments)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert err.startswith("error: ")
     assert message is None or err == f"error: {message}\n"
@@ -203,8 +206,8 @@ def test_a_traceback_on_request(tmp_path) -> None:
     assert "Traceback" in err
 
 
-def test_a_directory_with_other_files_is_refused_before_the_run(tmp_path, small) -> None:
-    code, out, err = tierwise("simulate", small, "--out", tmp_path)
+def test_a_directory_with_other_files_is_refused_before_the_run(here, tmp_path, small) -> None:
+    code, out, err = here("simulate", small, "--out", tmp_path)
     assert (code, out) == (2, "")
     assert err.startswith(f"error: {tmp_path}: holds files, and no result.json of tierwise")
 
@@ -212,23 +215,23 @@ def test_a_directory_with_other_files_is_refused_before_the_run(tmp_path, small)
 # probe and plugins
 
 
-def test_probe() -> None:
-    code, out, err = tierwise("probe", "--json")
+def test_probe(here) -> None:
+    code, out, err = here("probe", "--json")
     assert (code, err) == (0, "")
     quantities = json.loads(out)["quantities"]
     assert quantities["cpu_flops"]["origin"] == "measured"
     assert quantities["uplink_bytes_per_s"] == {"value": 1e6, "origin": "default"}
-    code, out, _ = tierwise("probe")
+    code, out, _ = here("probe")
     assert code == 0
     assert "GFLOP/s" in out
     assert "GiB" in out
 
 
-def test_plugins() -> None:
-    code, out, err = tierwise("plugins")
+def test_plugins(here) -> None:
+    code, out, err = here("plugins")
     assert (code, err) == (0, "")
     assert "quantile" in out
-    code, out, err = tierwise("plugins", "--json", "--options", "--kind", "stop-rule")
+    code, out, err = here("plugins", "--json", "--options", "--kind", "stop-rule")
     assert (code, err) == (0, "")
     listed = {plugin["name"]: plugin for plugin in json.loads(out)}
     assert set(listed) == {found.name for found in Plugins.discover().descriptors(Kind.STOP_RULE)}
@@ -243,7 +246,7 @@ def test_plugins() -> None:
         }
     ]
     assert all(option["meaning"] for plugin in listed.values() for option in plugin["options"])
-    code, out, _ = tierwise("plugins", "--options")
+    code, out, _ = here("plugins", "--options")
     assert code == 0
     assert "stop-rule rounds" in out
 
@@ -258,8 +261,8 @@ def test_a_broken_plugin_is_2(tmp_path) -> None:
 # simulate
 
 
-def test_simulate_shows_progress_and_a_table(small) -> None:
-    code, out, err = tierwise("simulate", small)
+def test_simulate_shows_progress_and_a_table(here, small) -> None:
+    code, out, err = here("simulate", small)
     assert code == 0
     assert [line.split()[:5] for line in out.splitlines()[2:4]] == [
         ["g1", "3", "mlp-4", "30", "2"],
@@ -269,9 +272,9 @@ def test_simulate_shows_progress_and_a_table(small) -> None:
     assert "g1 mlp-4: finished: 2 rounds, accuracy 0." in err
 
 
-def test_simulate_json_is_one_document(tmp_path, small) -> None:
+def test_simulate_json_is_one_document(here, tmp_path, small) -> None:
     out_dir = tmp_path / "out"
-    code, out, _ = tierwise("simulate", small, "--json", "--out", out_dir, "--seed", 3)
+    code, out, _ = here("simulate", small, "--json", "--out", out_dir, "--seed", 3)
     assert code == 0
     printed, written = json.loads(out), json.loads((out_dir / "result.json").read_bytes())
     events = written.pop("events")
@@ -283,51 +286,53 @@ def test_simulate_json_is_one_document(tmp_path, small) -> None:
     assert [Path(name).suffix for name in printed["files"]] == [".safetensors", ".json"] * 2 + [".html"]
 
 
-def test_the_same_seed_gives_the_same_files(tmp_path, small) -> None:
+def test_the_same_seed_gives_the_same_files(here, tmp_path, small) -> None:
     for name in ("a", "b"):
-        assert tierwise("simulate", small, "--out", tmp_path / name)[0] == 0
+        assert here("simulate", small, "--out", tmp_path / name)[0] == 0
     names = sorted(path.name for path in (tmp_path / "a").iterdir())
     assert [(tmp_path / "a" / name).read_bytes() for name in names] == [
         (tmp_path / "b" / name).read_bytes() for name in names
     ]
 
 
-def test_worker_processes_give_the_same_files(tmp_path, small) -> None:
-    for name, workers in (("alone", "1"), ("together", "2"), ("auto", "auto")):
-        code, _, err = tierwise("simulate", small, "--out", tmp_path / name, "--workers", workers)
+def test_worker_processes_give_the_same_files(here, tmp_path, small) -> None:
+    for name, run, workers in (("alone", here, "1"), ("together", tierwise, "2")):
+        code, _, err = run("simulate", small, "--out", tmp_path / name, "--workers", workers)
         assert code == 0, err
     for file in (tmp_path / "alone").iterdir():
         assert file.read_bytes() == (tmp_path / "together" / file.name).read_bytes()
-        assert file.read_bytes() == (tmp_path / "auto" / file.name).read_bytes()
+    code, printed, err = here("simulate", small, "--json", "--workers", "auto")
+    assert code == 0, err
+    assert json.loads(printed)["run"] == json.loads((tmp_path / "alone/result.json").read_bytes())["run"]
 
 
-def test_a_group_that_failed_is_1(tmp_path, small) -> None:
+def test_a_group_that_failed_is_1(here, tmp_path, small) -> None:
     small.write_text(SMALL.replace("hidden = [[4]]", "provider = 'broken'"))
-    code, _, err = tierwise("simulate", small, "--out", tmp_path / "out")
+    code, _, err = here("simulate", small, "--out", tmp_path / "out")
     assert code == 1
     assert "error: " in err
     assert "RuntimeError: no idea" in err
     assert (tmp_path / "out/result.json").exists()
 
 
-def test_a_federation_that_failed_is_1_and_its_log_is_kept(tmp_path, small) -> None:
+def test_a_federation_that_failed_is_1_and_its_log_is_kept(here, tmp_path, small) -> None:
     small.write_text(SMALL.replace("groups = 2", "by = 'battery_j'"))
-    code, out, err = tierwise("simulate", small, "--json", "--out", tmp_path / "out")
+    code, out, err = here("simulate", small, "--json", "--out", tmp_path / "out")
     assert code == 1
     assert "battery_j" in json.loads(out)["run"]["failure"]
     assert "error: " in err
     assert json.loads((tmp_path / "out/result.json").read_bytes())["events"]
 
 
-def test_too_few_samples_for_so_many_devices_is_the_files_fault(small) -> None:
+def test_too_few_samples_for_so_many_devices_is_the_files_fault(here, small) -> None:
     small.write_text("[fleet]\ndevices = 1000")
-    code, _, err = tierwise("simulate", small)
+    code, _, err = here("simulate", small)
     assert code == 2
     assert f"error: {small}: data: data source 'digits' has 1797 samples" in err
 
 
-def test_the_example_runs() -> None:
-    code, out, _ = tierwise("simulate", EXAMPLE, "--json")
+def test_the_example_runs(here) -> None:
+    code, out, _ = here("simulate", EXAMPLE, "--json")
     assert code == 0
     groups = json.loads(out)["run"]["groups"]
     assert [group["devices"] for group in groups] == [20, 20, 20]

@@ -143,7 +143,7 @@ def test_to_be_asked_again_is_enough_for_devices_that_say_nothing_twice_by_thems
     # What was sent and not logged is asked for by the round that the next coordinator publishes again. Only who joins
     # must insist, so that this begins when everybody has joined.
     joined = 1 + 2 * 9
-    for append in range(joined + 1, APPENDS + 1, 2):
+    for append in range(joined + 1, APPENDS + 1, 5):
         store = CrashingStore(**{moment: [append]})
         assert_same(simulate_with(store, insist=RELIABLE), store)
         assert store.crashes == 1
@@ -163,7 +163,7 @@ def test_every_server_optimizer_goes_on_from_its_logged_state(aggregator):
 
 
 def test_one_that_dies_twice_in_a_row_or_far_apart():
-    for append in range(1, APPENDS, 5):
+    for append in range(1, APPENDS, 8):
         for distance in (1, 2, 17):
             store = CrashingStore(before=[append], after=[append + distance])
             records = simulate_with(store)
@@ -179,7 +179,7 @@ def test_one_that_dies_at_every_append():
 
 def test_time_during_which_it_is_down_does_not_count():
     downtime_s = 5_000.0  # many deadlines long
-    for append in range(3, APPENDS + 1, 4):
+    for append in range(3, APPENDS + 1, 8):
         store = CrashingStore(before=[append])
         records = simulate_with(store, downtime_s=downtime_s)
         assert_same(records, store)

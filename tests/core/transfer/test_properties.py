@@ -21,7 +21,7 @@ faults = st.builds(
 seeds = st.integers(0, 2**32)
 long_run = settings(
     deadline=None,
-    max_examples=60,
+    max_examples=20,
     suppress_health_check=[HealthCheck.too_slow],
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # to shrink what takes thousands of events takes minutes
 )

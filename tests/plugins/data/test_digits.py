@@ -13,6 +13,7 @@ from sklearn.datasets import load_digits
 
 from tierwise.core.errors import ConfigurationError
 from tierwise.core.learning import Dataset, LocalData, reserved_of
+from tierwise.plugins.data import digits
 from tierwise.plugins.data.digits import DigitsOptions, DigitsSource
 from tierwise.plugins.testing import check_data_source
 
@@ -176,12 +177,28 @@ def test_a_part_that_is_not_there(part: int, parts: int) -> None:
         DigitsSource(DigitsOptions()).load(part, parts, 0)
 
 
-def test_the_task_is_told_without_scikit_learn() -> None:
+def test_they_are_read_without_importing_scikit_learn() -> None:
     program = """
 import sys
+from tierwise.plugins.data import digits
 from tierwise.plugins.data.digits import DigitsOptions, DigitsSource
-task = DigitsSource(DigitsOptions()).task
-print(task.features, len(task.classes), task.scale, "sklearn" in sys.modules)
+source = DigitsSource(DigitsOptions())
+print(source.task.features, len(source.task.classes), len(source.load(0, 60, 0).train), "sklearn" in sys.modules)
 """
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert found.stdout.split() == ["64", "10", "16.0", "False"]
+    features, classes, samples, imported = found.stdout.split()
+    assert (features, classes, imported) == ("64", "10", "False")
+    assert int(samples) > 0
+
+
+def test_they_are_scikit_learns_wherever_it_keeps_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    def everything() -> LocalData:
+        return DigitsSource(DigitsOptions()).load(0, 1, 0)
+
+    read = everything()
+    monkeypatch.setattr(digits, "find_spec", lambda _: None)
+    asked = everything()
+    for ours, theirs in ((read.train, asked.train), (read.holdout, asked.holdout)):
+        assert ours.features.flags.c_contiguous
+        assert ours.features.dtype == theirs.features.dtype
+        np.testing.assert_array_equal(rows(ours), rows(theirs))

@@ -4,8 +4,7 @@ import functools
 import json
 import logging
 import shutil
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -148,7 +147,8 @@ def test_another_task_is_told_with_what_differs(earlier: Path) -> None:
 
 
 def test_what_is_measured_may_differ(earlier: Path) -> None:
-    warm(earlier).offers(msgspec.structs.replace(helpers.TASK, metrics=("auc",)))
+    other = msgspec.structs.replace(helpers.TASK, metrics=("auc",))
+    assert warm(earlier).offers(other) == warm(earlier).offers(helpers.TASK)
 
 
 def test_a_standardised_federation_goes_on_with_what_was_learned(tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ def test_a_directory_without_models_is_told(tmp_path: Path) -> None:
     assert "it holds no target model of tierwise" in fault(tmp_path)
 
 
-def test_a_configuration_is_gone_on_with(tmp_path: Path) -> None:
+def test_a_configuration_is_gone_on_with(here: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
     first = """
         [federation]
         name = "digits"
@@ -208,8 +208,8 @@ def test_a_configuration_is_gone_on_with(tmp_path: Path) -> None:
         (tmp_path / f"{name}.toml").write_text(text)
         out = tmp_path / name
         # Not from the folder of the file, where a relative directory starts all the same.
-        simulated = tierwise("simulate", str(tmp_path / f"{name}.toml"), "--out", str(out))
-        assert simulated.returncode == 0, simulated.stderr
+        code, _, err = here("simulate", tmp_path / f"{name}.toml", "--out", out)
+        assert code == 0, err
     ended, began = (
         card["metrics"]["log_loss"]["value"] for d in ("first", "second") for card in cards(tmp_path / d).values()
     )
@@ -217,11 +217,6 @@ def test_a_configuration_is_gone_on_with(tmp_path: Path) -> None:
     started = json.loads((tmp_path / "second/result.json").read_bytes())["events"]
     models = [record["event"]["model"] for record in started if record["event"]["event"] == "tier-assigned"]
     assert models == [card["sha256"] for card in cards(tmp_path / "first").values()]
-
-
-def tierwise(*arguments: str) -> subprocess.CompletedProcess[str]:
-    program = [sys.executable, "-c", "from tierwise.runtime.cli import main; main()"]
-    return subprocess.run([*program, *arguments], capture_output=True, text=True, timeout=100, check=False)
 
 
 def test_a_fault_of_the_inner_provider_has_its_key(earlier: Path) -> None:

@@ -15,8 +15,8 @@ from tierwise.core import events as e
 from tierwise.runtime.stores.memory import MemoryStore
 
 pytestmark = [pytest.mark.anyio, needs_mosquitto]
-KEEPALIVE_S = 5
-FIT_S = 12.0
+KEEPALIVE_S = 3
+FIT_S = 7.0
 
 
 class Thorough:

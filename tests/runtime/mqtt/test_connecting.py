@@ -83,14 +83,16 @@ async def test_a_port_that_does_not_answer(broker):
 async def test_a_broker_that_comes_within_the_patience(broker):
     broker.stop()
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_connect_and_leave, coordinator(settings(broker)))
+        here = coordinator(settings(broker))
+        tasks.start_soon(_connect_and_leave, here)
         await anyio.sleep(0.1)
+        assert not here.connected
         broker.start()
 
 
 async def _connect_and_leave(end):
     async with end.connect():
-        pass
+        assert end.connected
 
 
 async def test_a_host_that_is_found_only_after_longer_than_the_keep_alive(broker, monkeypatch):
@@ -101,8 +103,9 @@ async def test_a_host_that_is_found_only_after_longer_than_the_keep_alive(broker
         return lookup(*arguments, **more)
 
     monkeypatch.setattr(socket, "getaddrinfo", slow)
-    async with agent(settings(broker, keepalive_s=1), A).connect():
-        pass
+    there = agent(settings(broker, keepalive_s=1), A)
+    async with there.connect():
+        assert there.connected
 
 
 async def test_giving_up_while_connecting_leaves_nothing(broker):

@@ -9,9 +9,11 @@ from tests.runtime.programs.undisturbed import Undisturbed, run_undisturbed
 
 @pytest.fixture(scope="package", autouse=True)
 def pack(tmp_path_factory):
-    """Install the policy pack for all processes."""
+    """Install the policy pack for all processes, and for this one."""
+    folder = install_pack(tmp_path_factory.mktemp("pack"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(install_pack(tmp_path_factory.mktemp("pack"))))
+        patch.setenv("PYTHONPATH", str(folder))
+        patch.syspath_prepend(folder)
         yield
 
 

@@ -64,8 +64,7 @@ def published(process: Running) -> list[dict]:
 def targets(folder: Path) -> dict[str, list[bytes]]:
     """Return, by group, the model bytes of each device's current target, which are what its card says."""
     found: dict[str, list[bytes]] = {}
-    for number in range(6):
-        directory = folder / f"model-{number}"
+    for directory in sorted(folder.glob("model-*")):
         current = json.loads((directory / "current.json").read_text())["current"]
         card = json.loads((directory / current["card"]).read_text())
         model = (directory / current["file"]).read_bytes()

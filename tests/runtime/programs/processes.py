@@ -200,10 +200,10 @@ class Scene:
         self._running.append(running)
         return running
 
-    def enrol(self, name: str) -> None:
-        """Give the six devices keys; the registry is `registry`."""
+    def enrol(self, name: str, count: int = 6) -> None:
+        """Give devices keys; the registry is `registry`."""
         where = ("--registry", str(self.folder / "registry"), "--broker", self.broker, "--federation", name)
-        for number in range(6):
+        for number in range(count):
             assert run(["enrol", f"d{number}", *where, "--out", str(self.folder / f"d{number}.bundle.json")]) == 0
         self._enrolled = True
 
@@ -216,8 +216,8 @@ class Scene:
             "--declare", f"memory_bytes={(600, 1e9)[number >= 3]}", "--out", f"model-{number}", *more,
         )  # fmt: skip
 
-    def agents(self, *more: object, name: str = "clouds") -> list[Running]:
-        return [self.agent(number, *more, name=name) for number in range(6)]
+    def agents(self, *more: object, name: str = "clouds", count: int = 6) -> list[Running]:
+        return [self.agent(number, *more, name=name) for number in range(count)]
 
     def close(self) -> None:
         for running in self._running:

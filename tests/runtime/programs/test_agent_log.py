@@ -29,12 +29,11 @@ def test_an_update_that_came_too_late_is_a_warning() -> None:
 def test_a_missed_deadline_and_quantities_that_nobody_reads_are_told(stage) -> None:
     tiers = 'provider = "leisurely"\nfit_s = 600'
     file = configuration(
-        stage.folder / "run.toml", stage.broker, name="missing", groups=1, deadline_s=1, tiers=tiers, more=""
+        stage.folder / "run.toml", stage.broker, name="missing", devices=3, groups=1, deadline_s=1, tiers=tiers, more=""
     )
     coordinator = stage.start("coordinator", "coordinator", file, "--log-json")
-    agents = [stage.agent(number, name="missing") for number in range(5)]
-    agents.append(stage.agent(5, "--declare", "rain_m=3", "--declare", "batery_ratio=0.5", name="missing"))
-    late = agents[5]
+    stage.agents(name="missing", count=2)
+    late = stage.agent(2, "--declare", "rain_m=3", "--declare", "batery_ratio=0.5", name="missing")
     late.until(lambda one: "g1.r1: the deadline is missed: its round ended before the work" in one.err.read_text())
     said = late.err.read_text()
     assert "warning: rain_m is no quantity that tierwise reads; a policy of yours may\n" in said

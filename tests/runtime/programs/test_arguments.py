@@ -6,10 +6,11 @@ from importlib.util import find_spec
 import pytest
 
 from tests.runtime.broker import free_port
-from tests.runtime.programs.processes import configuration, tierwise
+from tests.runtime.programs.processes import configuration
 from tierwise.core.errors import ConfigurationError
 from tierwise.core.ids import is_device_id
 from tierwise.plugins import Plugins
+from tierwise.runtime import broker
 from tierwise.runtime.cli.agent_link import host_id
 from tierwise.runtime.cli.dataspec import Share, read_data_spec
 
@@ -17,9 +18,16 @@ PLUGINS = Plugins.discover()
 DIGITS = "part, parts, seed, alpha, shards, holdout, minimum, samples, reserved, partition"
 
 
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """Go to a folder that has nothing in it."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
 @pytest.mark.parametrize("command", ["coordinator", "agent", "status", "broker"])
-def test_each_command_explains_itself_with_examples(command) -> None:
-    code, out, err = tierwise(command, "--help")
+def test_each_command_explains_itself_with_examples(here, command) -> None:
+    code, out, err = here(command, "--help")
     assert (code, err) == (0, "")
     assert f"Examples:\n    tierwise {command}" in out
 
@@ -94,31 +102,31 @@ LOCAL = ("--broker", "mqtt://127.0.0.1:1")
         (["--bundle", "none.json"], "none.json: is not there"),
     ],
 )  # fmt: skip
-def test_a_wrong_argument_of_an_agent_is_one_line_and_2(tmp_path, arguments, message) -> None:
-    code, out, err = tierwise("agent", "--data", "clouds", *arguments, cwd=tmp_path)
+def test_a_wrong_argument_of_an_agent_is_one_line_and_2(here, elsewhere, arguments, message) -> None:
+    code, out, err = here("agent", "--data", "clouds", *arguments)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert err.startswith("error: ")
     assert message in err
     assert "secret" not in err
 
 
-def test_a_bundle_decides_who_the_device_is(tmp_path) -> None:
+def test_a_bundle_decides_who_the_device_is(here, elsewhere) -> None:
     url = f"mqtt://127.0.0.1:{free_port()}"
-    assert tierwise("enrol", "kitchen", "--registry", "registry", "--broker", url, cwd=tmp_path)[0] == 0
+    assert here("enrol", "kitchen", "--registry", "registry", "--broker", url)[0] == 0
     bundle = ("agent", "--data", "clouds", "--bundle", "kitchen.bundle.json")
-    code, _, err = tierwise(*bundle, "--id", "cellar", cwd=tmp_path)
+    code, _, err = here(*bundle, "--id", "cellar")
     assert code == 2
     assert err == "error: --id: is 'cellar', and the bundle kitchen.bundle.json is for 'kitchen': leave it out\n"
-    (tmp_path / "broken.json").write_text("{}")
-    (tmp_path / "broken.json").chmod(0o600)
-    code, _, err = tierwise("agent", "--data", "clouds", "--bundle", "broken.json", cwd=tmp_path)
+    (elsewhere / "broken.json").write_text("{}")
+    (elsewhere / "broken.json").chmod(0o600)
+    code, _, err = here("agent", "--data", "clouds", "--bundle", "broken.json")
     assert (code, err.count("\n")) == (2, 1)
     assert "bundle of tierwise" in err
 
 
 @pytest.mark.timeout(60)
-def test_a_broker_that_is_not_there_is_told() -> None:
-    code, _, err = tierwise("agent", "--broker", "mqtt://no-such-host.invalid", "--data", "clouds", "--insecure")
+def test_a_broker_that_is_not_there_is_told(here) -> None:
+    code, _, err = here("agent", "--broker", "mqtt://no-such-host.invalid", "--data", "clouds", "--insecure")
     assert code == 1
     assert "error: there is no host named 'no-such-host.invalid'" in err or "cannot be reached" in err
 
@@ -126,10 +134,10 @@ def test_a_broker_that_is_not_there_is_told() -> None:
 # -- a coordinator's file
 
 
-def faults(tmp_path, text, *more):
-    path = tmp_path / "run.toml"
+def faults(here, folder, text, *more):
+    path = folder / "run.toml"
     path.write_text(text)
-    code, out, err = tierwise("coordinator", path, *more)
+    code, out, err = here("coordinator", path, *more)
     assert (code, out) == (2, "")
     assert err.startswith(f"error: {path}: ")
     return err.removeprefix(f"error: {path}: ")
@@ -153,25 +161,25 @@ def faults(tmp_path, text, *more):
         ("[security]\ninsecur = true", "security.insecur: [security] has no option 'insecur' (did you mean 'insec"),
     ],
 )  # fmt: skip
-def test_a_fault_of_a_coordinators_file_names_file_and_key(tmp_path, text, message) -> None:
-    err = faults(tmp_path, text)
+def test_a_fault_of_a_coordinators_file_names_file_and_key(here, tmp_path, text, message) -> None:
+    err = faults(here, tmp_path, text)
     assert err.startswith(message)
     assert "geheim" not in err
 
 
-def test_a_registry_of_another_federation_is_told(tmp_path) -> None:
-    arguments = ("--registry", tmp_path / "registry", "--broker", "mqtt://localhost", "--federation", "kitchens")
-    assert tierwise("enrol", "d0", *arguments, cwd=tmp_path)[0] == 0
-    err = faults(tmp_path, '[federation]\nname = "cellars"\n[security]\nregistry = "registry"')
+def test_a_registry_of_another_federation_is_told(here, elsewhere) -> None:
+    arguments = ("--registry", elsewhere / "registry", "--broker", "mqtt://localhost", "--federation", "kitchens")
+    assert here("enrol", "d0", *arguments)[0] == 0
+    err = faults(here, elsewhere, '[federation]\nname = "cellars"\n[security]\nregistry = "registry"')
     assert err.startswith("federation.name: is 'cellars', and the devices of the registry ")
     assert "were enrolled with 'kitchens'" in err
 
 
-def test_a_file_for_simulations_is_run_with_a_remark(tmp_path) -> None:
+def test_a_file_for_simulations_is_run_with_a_remark(here, tmp_path) -> None:
     file = configuration(tmp_path / "run.toml", f"mqtt://127.0.0.1:{free_port()}", more="[fleet]\ndevices = 12\n")
     text = file.read_text().replace('broker = "mqtt', 'broker = "mqtts').replace("[enrolment]\nmin_devices = 6\n", "")
     file.write_text(text.replace("mqtts://127.0.0.1", "mqtts://no-such-host.invalid") + "[security]\ninsecure = true\n")
-    code, _, err = tierwise("coordinator", file)
+    code, _, err = here("coordinator", file)
     assert code == 1
     assert "[fleet] is for simulations: here the devices are those that come" in err
     assert "error: there is no host named" in err or "cannot be reached" in err
@@ -180,39 +188,36 @@ def test_a_file_for_simulations_is_run_with_a_remark(tmp_path) -> None:
 # -- status and broker
 
 
-def test_status_of_nothing(tmp_path) -> None:
-    assert tierwise("status", tmp_path / "none.db")[:2] == (1, "")
+def test_status_of_nothing(here, tmp_path) -> None:
+    assert here("status", tmp_path / "none.db")[:2] == (1, "")
     (tmp_path / "run.toml").write_text("")
-    code, _, err = tierwise("status", tmp_path / "run.toml")
+    code, _, err = here("status", tmp_path / "run.toml")
     assert code == 2
     assert "store.path: is not set: such a federation is in the memory of its coordinator alone" in err
 
 
-def test_without_amqtt_the_way_to_it_is_told(tmp_path) -> None:
-    (tmp_path / "sitecustomize.py").write_text(
-        "import importlib.util as util\nfind = util.find_spec\n"
-        "util.find_spec = lambda name, *more: None if name == 'amqtt' else find(name, *more)\n"
-    )
+def test_without_amqtt_the_way_to_it_is_told(here, monkeypatch) -> None:
+    monkeypatch.setattr(broker, "find_spec", lambda name: None if name == "amqtt" else find_spec(name))
     for command in (("broker",), ("demo", "--mqtt")):
-        code, out, err = tierwise(*command, PYTHONPATH=str(tmp_path))
+        code, out, err = here(*command)
         assert (code, out, err.count("\n")) == (2, "", 1)
         assert "amqtt, which is not installed: pip install 'tierwise[broker]'" in err
 
 
-def test_the_demonstration_over_a_broker_has_no_seeds() -> None:
-    code, _, err = tierwise("demo", "--mqtt", "--seeds", "2")
+def test_the_demonstration_over_a_broker_has_no_seeds(here) -> None:
+    code, _, err = here("demo", "--mqtt", "--seeds", "2")
     assert code == 2
     assert "--seeds is for simulated fleets" in err
 
 
-def test_a_port_that_is_taken_is_told() -> None:
+def test_a_port_that_is_taken_is_told(here) -> None:
     if find_spec("amqtt") is None:
         pytest.skip("amqtt is not installed: `pip install 'tierwise[broker]'` brings it")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        code, out, err = tierwise("broker", "--port", port)
+        code, out, err = here("broker", "--port", port)
     assert (code, out) == (1, "")
     assert f"error: the embedded broker cannot listen on 127.0.0.1:{port}: " in err
     assert "address already in use" in err.lower()

@@ -2,7 +2,7 @@
 
 import signal
 
-from tests.runtime.programs.processes import Running, configuration, tierwise
+from tests.runtime.programs.processes import Running, configuration
 
 
 def has(kind: str):
@@ -12,7 +12,7 @@ def has(kind: str):
     return reached
 
 
-def test_a_changed_option_is_refused_unless_it_is_allowed(stage) -> None:
+def test_a_changed_option_is_refused_unless_it_is_allowed(stage, here) -> None:
     path, more = stage.folder / "run.toml", '[store]\npath = "run.db"\n'
 
     def written(rounds: int):
@@ -22,7 +22,7 @@ def test_a_changed_option_is_refused_unless_it_is_allowed(stage) -> None:
     coordinator.until(has("federation-opened"))
     assert coordinator.told(signal.SIGTERM) == 143
 
-    code, _, err = tierwise("coordinator", written(20))
+    code, _, err = here("coordinator", written(20))
     assert code == 2
     assert "error: stop.rounds is 20, the store's federation was opened with 10: go on with that, or give" in err
     assert err.endswith("or allow this change (--allow-change stop.rounds)\n")

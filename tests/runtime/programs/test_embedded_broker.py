@@ -29,11 +29,11 @@ def test_a_federation_over_the_embedded_broker(tmp_path) -> None:
     with scene(tmp_path, f"mqtt://127.0.0.1:{port}") as stage:
         broker = stage.start("broker", "broker", "--port", port)
         broker.until(lambda _: listens(port))
-        file = configuration(tmp_path / "run.toml", stage.broker)
+        file = configuration(tmp_path / "run.toml", stage.broker, devices=3, groups=1)
         coordinator = stage.start("coordinator", "coordinator", file)
-        agents = stage.agents()
+        agents = stage.agents(count=3)
         assert coordinator.wait() == 0, coordinator.err.read_text()
-        assert [agent.wait() for agent in agents] == [0] * 6
+        assert [agent.wait() for agent in agents] == [0] * 3
         assert broker.told(signal.SIGTERM) == 143
         assert "Traceback" not in broker.err.read_text()
 

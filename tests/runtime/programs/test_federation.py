@@ -13,7 +13,7 @@ from tests.runtime.programs.nothing_lost import events, targets
 from tests.runtime.programs.processes import PROGRAM, STORE, configuration, scene, tierwise
 
 
-def test_a_federation_from_the_first_hello_to_the_models_on_every_disk(stage) -> None:
+def test_a_federation_from_the_first_hello_to_the_models_on_every_disk(stage, here) -> None:
     file = configuration(stage.folder / "run.toml", stage.broker, more=STORE)
     coordinator = stage.start("coordinator", "coordinator", file, "--out", "result", "--log-json")
     agents = stage.agents("--log-json")
@@ -42,24 +42,24 @@ def test_a_federation_from_the_first_hello_to_the_models_on_every_disk(stage) ->
     assert [line["sent"] for line in said if "sent" in line].count("update") == 3
     assert {line["received"] for line in said if "received" in line} >= {"welcome", "round", "target", "dismissed"}
 
-    code, out, err = tierwise("status", file)
+    code, out, err = here("status", file)
     assert (code, err) == (0, "")
     assert "federation clouds: finished; no coordinator runs" in out
     assert "task clouds, schema " in out
-    standing = json.loads(tierwise("status", stage.folder / "run.db", "--json")[1])
+    standing = json.loads(here("status", stage.folder / "run.db", "--json")[1])
     assert (standing["stage"], standing["reachable"], standing["running"]) == ("finished", 6, None)
     assert [group["phase"] for group in standing["groups"]] == ["finished"] * 2
     assert standing["hardware"]["d4"]["quantities"]["cpu_flops"] == {"value": 1e11, "origin": "declared"}
-    code, out, _ = tierwise("status", file, "--device", "d4")
+    code, out, _ = here("status", file, "--device", "d4")
     rows = {line.split()[0]: line.split() for line in out.splitlines()[2:]}
     assert (code, rows["cpu_flops"][1:]) == (0, ["100", "GFLOP/s", "1e+11", "declared"])
     assert rows["cpu_count"][-1] == "measured"
-    code, _, err = tierwise("status", file, "--device", "d44")
+    code, _, err = here("status", file, "--device", "d44")
     assert (code, err) == (
         2, "error: --device: there is no device 'd44' in federation clouds (did you mean 'd4'?)\n"
     )  # fmt: skip
 
-    explained = json.loads(tierwise("explain", file, "--store", "--json")[1])
+    explained = json.loads(here("explain", file, "--store", "--json")[1])
     assert [(group["devices"], group["tier"]) for group in explained["groups"]] == [
         (["d0", "d1", "d2"], "mlp-4"),
         (["d3", "d4", "d5"], "mlp-16"),
@@ -93,46 +93,38 @@ def test_a_readable_log_ends_in_the_table(stage) -> None:
 
 
 def test_signed_and_sealed_with_bundles(stage, tmp_path) -> None:
-    for number in range(6):
-        code, _, err = tierwise(
-            "enrol", f"d{number}", "--registry", "registry", "--broker", stage.broker, "--federation", "signed",
-            cwd=tmp_path,
-        )  # fmt: skip
-        assert (code, err) == (0, "")
+    stage.enrol("signed", 3)
     more = '[security]\nregistry = "registry"\n'
-    file = configuration(tmp_path / "run.toml", stage.broker, name="signed", rounds=1, more=more)
+    file = configuration(tmp_path / "run.toml", stage.broker, name="signed", devices=3, groups=1, rounds=1, more=more)
     coordinator = stage.start("coordinator", "coordinator", file, "--log-json")
-    data = [f"clouds:part={number},parts=9" for number in range(6)]
-    agents = [
-        stage.start(f"d{n}", "agent", "--bundle", f"d{n}.bundle.json", "--data", data[n], "--out", f"model-{n}")
-        for n in range(6)
-    ]
-    stranger = stage.start(
-        "stranger", "agent", "--broker", stage.broker, "--federation", "signed", "--data", data[0], "--id", "stranger"
-    )
+    agents = stage.agents(count=3)
+    where = ("--broker", stage.broker, "--federation", "signed", "--data", "clouds:part=0,parts=9")
+    stranger = stage.start("stranger", "agent", *where, "--id", "stranger")
     assert coordinator.wait() == 0, coordinator.err.read_text()
-    assert [agent.wait() for agent in agents] == [0] * 6
-    assert {line["device"] for line in events(coordinator, "device-enrolled")} == {f"d{n}" for n in range(6)}
+    assert [agent.wait() for agent in agents] == [0] * 3
+    assert {line["device"] for line in events(coordinator, "device-enrolled")} == {"d0", "d1", "d2"}
     assert not any("no message is signed" in str(line) for line in coordinator.lines())
-    assert sum(len(models) for models in targets(tmp_path).values()) == 6
+    assert sum(len(models) for models in targets(tmp_path).values()) == 3
     assert stranger.told(signal.SIGTERM) == 143
     assert (tmp_path / "registry/coordinator.boot.json").exists()
 
 
 @pytest.mark.parametrize(("sign", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_stops_cleanly_and_says_how_to_go_on(stage, sign, code) -> None:
+def test_a_signal_stops_cleanly_and_says_how_to_go_on(stage, here, sign, code) -> None:
     name = f"told-{code}"
-    file = configuration(stage.folder / "run.toml", stage.broker, name=name, rounds=400, more=STORE)
+    file = configuration(
+        stage.folder / "run.toml", stage.broker, name=name, devices=3, groups=1, rounds=400, more=STORE
+    )
     coordinator = stage.start("coordinator", "coordinator", file, "--out", "result")
-    agents = stage.agents(name=name)
+    agents = stage.agents(name=name, count=3)
     coordinator.until(lambda one: "round 3 closed" in one.err.read_text())
-    assert agents[5].told(sign) == code
-    assert "stopped; the same command joins again" in agents[5].err.read_text()
+    assert agents[2].told(sign) == code
+    assert "stopped; the same command joins again" in agents[2].err.read_text()
     assert coordinator.told(sign) == code
     assert f"stopped; all is in the store: `tierwise coordinator {file}` goes on with it" in coordinator.err.read_text()
     assert coordinator.out.read_text().startswith("interrupted; this is how far it came:\n")
     assert json.loads((stage.folder / "result/result.json").read_text())["interrupted"] is True
-    assert "federation" in tierwise("status", file)[1]
+    assert "federation" in here("status", file)[1]
 
 
 def test_a_second_coordinator_of_a_store_does_not_say_that_it_goes_on(stage) -> None:
@@ -151,29 +143,31 @@ def test_a_second_coordinator_of_a_store_does_not_say_that_it_goes_on(stage) -> 
 
 def test_a_device_that_was_away_gets_its_model_when_it_returns(stage) -> None:
     file = configuration(
-        stage.folder / "run.toml", stage.broker, name="away", rounds=30, deadline_s=2, groups=1, more=STORE
+        stage.folder / "run.toml", stage.broker, name="away", devices=4, rounds=30, deadline_s=2, groups=1, more=STORE
     )
     coordinator = stage.start("coordinator", "coordinator", file, "--log-json", "--linger", 60)
-    agents = stage.agents(name="away")
+    agents = stage.agents(name="away", count=4)
     coordinator.until(lambda one: len(events(one, "round-closed")) >= 2)
     agents[0].process.kill()
     agents[0].wait()
     coordinator.until(lambda one: bool(events(one, "federation-finished")))
     assert stage.agent(0, name="away").wait() == 0
-    assert [agent.wait() for agent in agents[1:]] == [0] * 5
+    assert [agent.wait() for agent in agents[1:]] == [0] * 3
     (models,) = targets(stage.folder).values()
-    assert (len(models), len(set(models))) == (6, 1)
+    assert (len(models), len(set(models))) == (4, 1)
     assert coordinator.told(signal.SIGTERM) == 0
     assert coordinator.lines()[-1]["report"]["interrupted"] is False
 
 
-def test_a_store_whose_federation_has_ended_says_so_to_everybody(stage) -> None:
-    file = configuration(stage.folder / "run.toml", stage.broker, name="over", rounds=1, more=STORE)
+def test_a_store_whose_federation_has_ended_says_so_to_everybody(stage, here) -> None:
+    file = configuration(
+        stage.folder / "run.toml", stage.broker, name="over", devices=3, groups=1, rounds=1, more=STORE
+    )
     first = stage.start("coordinator", "coordinator", file)
-    agents = stage.agents(name="over")
+    agents = stage.agents(name="over", count=3)
     assert first.wait() == 0, first.last_words()
-    assert [agent.wait() for agent in agents] == [0] * 6
-    ended = json.loads(tierwise("status", file, "--json")[1])["written"]
+    assert [agent.wait() for agent in agents] == [0] * 3
+    ended = json.loads(here("status", file, "--json")[1])["written"]
 
     stranger = stage.start(
         "stranger", "agent", "--broker", stage.broker, "--federation", "over", "--data", "clouds", "--id", "stranger"
@@ -191,17 +185,17 @@ def test_a_store_whose_federation_has_ended_says_so_to_everybody(stage) -> None:
         again.err.read_text()
     )
     assert "going on" not in again.err.read_text()
-    assert json.loads(tierwise("status", file, "--json")[1])["written"] == ended
+    assert json.loads(here("status", file, "--json")[1])["written"] == ended
 
 
-def test_a_store_has_one_coordinator(stage) -> None:
+def test_a_store_has_one_coordinator(stage, here) -> None:
     file = configuration(stage.folder / "run.toml", stage.broker, name="alone", more=STORE)
     first = stage.start("first", "coordinator", file, "--log-json")
     first.until(lambda one: bool(events(one, "federation-opened")))
     code, _, err = tierwise("coordinator", file)
     assert code == 1
     assert str(first.process.pid) in err
-    assert f"its coordinator runs (process {first.process.pid})" in tierwise("status", file)[1]
+    assert f"its coordinator runs (process {first.process.pid})" in here("status", file)[1]
     assert first.told(signal.SIGTERM) == 143
 
 
@@ -219,18 +213,18 @@ def test_a_device_of_another_task_is_refused(stage) -> None:
 
 
 def test_user_and_password_come_from_a_file(tmp_path) -> None:
-    users = {"coordinator": "c0", **{f"d{number}": "s3cret" for number in range(6)}}
+    users = {"coordinator": "c0", **{f"d{number}": "s3cret" for number in range(3)}}
     folder = tmp_path / "broker"
     folder.mkdir()
     (tmp_path / "own").write_text("c0\n")
     (tmp_path / "theirs").write_text("s3cret\n")
     with running(folder, users=users) as one, scene(tmp_path, f"mqtt://{one.host}:{one.port}") as stage:
-        file = configuration(tmp_path / "run.toml", stage.broker, rounds=1)
+        file = configuration(tmp_path / "run.toml", stage.broker, devices=3, groups=1, rounds=1)
         file.write_text(file.read_text() + 'username = "coordinator"\npassword_file = "own"\n')
         coordinator = stage.start("coordinator", "coordinator", file)
-        agents = stage.agents("--password-file", "theirs")
+        agents = stage.agents("--password-file", "theirs", count=3)
         assert coordinator.wait() == 0, coordinator.err.read_text()
-        assert [agent.wait() for agent in agents] == [0] * 6
+        assert [agent.wait() for agent in agents] == [0] * 3
         (tmp_path / "theirs").write_text("guessed\n")
         code, _, err = tierwise(
             "agent",

@@ -15,10 +15,11 @@ from pathlib import Path
 import paho.mqtt.client as mqtt
 import pytest
 
-from tests.runtime.programs.processes import PATIENCE_S, Running, configuration, tierwise
+from tests.runtime.programs.processes import PATIENCE_S, Running, configuration
 from tierwise.core.ids import DeviceId
 from tierwise.core.task import Task
 from tierwise.core.transfer import decode
+from tierwise.runtime.cli.program import run
 from tierwise.runtime.security.frames import split
 from tierwise.runtime.transports.mqtt.presence import read_presence
 from tierwise.runtime.transports.mqtt.topics import Topics
@@ -55,11 +56,9 @@ class Scenery:
         self.stage = stage
         self.real = [f"d{number}" for number in range(1, real + 1)]
         for name in ("foreign", *self.real):
-            code, _, err = tierwise(
-                "enrol", name, "--registry", "registry", "--broker", stage.broker, "--federation", f"f{chunk_bytes}",
-                cwd=stage.folder,
-            )  # fmt: skip
-            assert (code, err) == (0, "")
+            where = ("--registry", str(stage.folder / "registry"), "--broker", stage.broker)
+            out = str(stage.folder / f"{name}.bundle.json")
+            assert run(["enrol", name, *where, "--federation", f"f{chunk_bytes}", "--out", out]) == 0
         more = f'chunk_bytes = {chunk_bytes}\n[security]\nregistry = "registry"\n'
         self.file = configuration(
             stage.folder / "run.toml", stage.broker, name=f"f{chunk_bytes}", devices=real + 1, rounds=rounds, width=600,

@@ -3,9 +3,10 @@
 import signal
 
 import anyio
+import anyio.to_thread
 import pytest
 
-from tests.runtime.programs.processes import configuration, tierwise
+from tests.runtime.programs.processes import configuration
 from tierwise.core import messages as m
 from tierwise.core.envelope import open_from_coordinator, seal
 from tierwise.core.events import Refusal
@@ -46,7 +47,7 @@ async def answer(broker: str, *said: bytes) -> m.CoordinatorMessage:
     raise AssertionError("nobody answered")
 
 
-async def test_who_is_quarantined_is_shown_and_can_be_released(stage) -> None:
+async def test_who_is_quarantined_is_shown_and_can_be_released(stage, here) -> None:
     more = '[store]\npath = "run.db"\n'
     file = configuration(stage.folder / "run.toml", stage.broker, name=NAME, more=more)
     coordinator = stage.start("coordinator", "coordinator", file, "--log-json")
@@ -58,10 +59,11 @@ async def test_who_is_quarantined_is_shown_and_can_be_released(stage) -> None:
     assert refused.refusal is Refusal.QUARANTINED
     assert coordinator.told(signal.SIGTERM) == 143
 
-    said = tierwise("status", file)[1]
+    _, said, _ = await anyio.to_thread.run_sync(here, "status", file)
     assert "vandal is quarantined: 3 things in a row that it sent could not be used, the last because" in said
     again = stage.start("coordinator", "coordinator", file, "--log-json", "--release", "vandal")
     again.until(lambda one: any(line.get("event") == "device-released" for line in one.lines()))
     assert isinstance(await answer(stage.broker, HELLO), m.Welcome)
     assert again.told(signal.SIGTERM) == 143
-    assert "quarantined" not in tierwise("status", file)[1]
+    _, said, _ = await anyio.to_thread.run_sync(here, "status", file)
+    assert "quarantined" not in said

@@ -3,6 +3,7 @@
 import json
 import sys
 from dataclasses import replace
+from types import ModuleType
 
 import pytest
 
@@ -12,6 +13,7 @@ from tierwise.core.ids import BlobHash
 from tierwise.runtime.cli.keeping import keep
 from tierwise.runtime.cli.program import run as tierwise
 from tierwise.runtime.output import load_result, make_report, write_result
+from tierwise.runtime.report.making import make_page
 
 RUN = replace(written_run(rounds=2, abandoned=2), targets={BlobHash("0" * 64): b"a model"})
 REPORT = make_report(RUN, configuration={"name": "here"})
@@ -48,6 +50,17 @@ def test_an_earlier_page_goes_with_its_result(tmp_path, monkeypatch) -> None:
     assert remark == "report.html needs vl_convert, which pip install 'tierwise[report]' brings"
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*report.files, "result.json"])
     assert "report.html" not in report.files
+
+
+def test_the_code_that_draws_is_put_together_once_for_all_pages(monkeypatch) -> None:
+    asked = []
+    converter = ModuleType("vl_convert")
+    monkeypatch.setattr(converter, "javascript_bundle", lambda *given: asked.append(given) or "draws()", raising=False)
+    monkeypatch.setitem(sys.modules, "vl_convert", converter)
+    first, second = (make_page(RUN, REPORT).page for _ in range(2))
+    assert first == second
+    assert b"draws()" in first
+    assert len(asked) == 1
 
 
 def test_who_interrupts_does_not_wait_for_a_page(tmp_path) -> None:

@@ -206,21 +206,21 @@ def test_a_device_that_is_enrolled_anew_starts_anew() -> None:
     verifier = Verifier("f", book)
     verifier.verify(signer(boot=10**9).sign(b"", **CONTROL), **CONTROL)
     book["a"] = KnownKey.of(B.public)
-    verifier.verify(signer("a", B, boot=1).sign(b"", **CONTROL), **CONTROL)
+    assert verifier.verify(signer("a", B, boot=1).sign(b"", **CONTROL), **CONTROL).order == Order(1, 1)
 
 
 def test_a_forged_order_does_not_silence_the_sender(verifier: Verifier) -> None:
     forged = signer("a", B, boot=ORDER_LIMIT).sign(b"", **CONTROL)
     assert rejection(verifier, forged) is Rejection.FORGED
-    verifier.verify(signer().sign(b"", **CONTROL), **CONTROL)
+    assert verifier.verify(signer().sign(b"heard", **CONTROL), **CONTROL).payload == b"heard"
 
 
 def test_an_order_for_another_topic_does_not_count_here(verifier: Verifier) -> None:
     one = signer()
-    frame = one.sign(b"", **CONTROL)
-    rejection(verifier, frame, kind="presence")
-    rejection(verifier, frame, sender="b")
-    verifier.verify(frame, **CONTROL)
+    frame = one.sign(b"here", **CONTROL)
+    assert rejection(verifier, frame, kind="presence") is Rejection.KIND
+    assert rejection(verifier, frame, sender="b") is Rejection.SENDER
+    assert verifier.verify(frame, **CONTROL).payload == b"here"
 
 
 def test_what_is_retained_comes_as_often_as_it_likes(verifier: Verifier) -> None:
@@ -263,7 +263,7 @@ def test_every_single_bit_counts(verifier: Verifier) -> None:
     frame = signer().sign(b"payload", **CONTROL)
     for damaged in every_flip(frame):
         rejection(verifier, damaged)
-    verifier.verify(frame, **CONTROL)
+    assert verifier.verify(frame, **CONTROL).payload == b"payload"
 
 
 @settings(deadline=None)
@@ -301,11 +301,13 @@ def signed_header(**changes: object) -> bytes:
 
 
 def test_a_header_by_hand_is_fine(verifier: Verifier) -> None:
-    verifier.verify(signed_header(), **CONTROL)
+    opened = verifier.verify(signed_header(), **CONTROL)
+    assert (opened.sender, opened.kind, opened.order, opened.payload) == ("a", "ctl", Order(1, 1), b"")
 
 
-def test_what_a_later_version_adds_is_left_out(verifier: Verifier) -> None:
-    verifier.verify(signed_header(hops=3), **CONTROL)
+def test_what_a_later_version_adds_is_left_out() -> None:
+    later, now = (Verifier("f", keys()).verify(frame, **CONTROL) for frame in (signed_header(hops=3), signed_header()))
+    assert later == now
 
 
 @pytest.mark.parametrize(
@@ -351,7 +353,8 @@ def test_unsigned_frames_go_the_same_way() -> None:
 def test_an_unsigned_sender_that_restarts_is_heard() -> None:
     verifier = UnsignedVerifier("f")
     verifier.verify(UnsignedSigner("a", "f", boot=1).sign(b"", **CONTROL), **CONTROL)
-    verifier.verify(UnsignedSigner("a", "f").sign(b"", **CONTROL), **CONTROL)
+    again = verifier.verify(UnsignedSigner("a", "f").sign(b"again", **CONTROL), **CONTROL)
+    assert (again.sender, again.payload) == ("a", b"again")
 
 
 def test_who_signs_and_who_does_not_never_understand_each_other(verifier: Verifier) -> None:
