@@ -25,6 +25,8 @@ SPOKEN: Final = (1, PROTOCOL_VERSION)
 """The oldest and the newest."""
 HEADER_LIMIT: Final = 4 * 1024 * 1024
 """Bytes; the longest header names every participant of a round."""
+ALIGNMENT: Final = 8
+"""Bytes; that of a frame's header and numbers."""
 
 _PREFIX: Final = struct.Struct("<2sBBI")
 _MAGIC: Final = b"tw"
@@ -105,6 +107,28 @@ class Letter:
     def sealed(self) -> bytes:
         """Return its envelope; see `seal`."""
         return seal(self.message, self.body, version=self.version)
+
+
+def lead(beginning: bytes | memoryview) -> int:
+    """Return how many bytes to leave free before an envelope, so that nobody has to copy its body to compute with it.
+
+    A header has any length, and a frame's numbers are aligned only if the frame is.
+
+    Parameters
+    ----------
+    beginning
+        The envelope, or as much of it as is there, without a gap.
+
+    Returns
+    -------
+    int
+        With so many bytes before it, its body is a multiple of 8 bytes behind an aligned place. 0 if it is no envelope,
+        or too little of it is there.
+    """
+    if len(beginning) < _PREFIX.size:
+        return 0
+    magic, _, reserved, length = _PREFIX.unpack(beginning[: _PREFIX.size])
+    return -(_PREFIX.size + length) % ALIGNMENT if magic == _MAGIC and not reserved else 0
 
 
 def open_from_device(data: bytes | memoryview | Letter) -> tuple[DeviceMessage, memoryview]:

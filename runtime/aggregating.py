@@ -14,7 +14,7 @@ from tierwise.core.aggregation import (
     Weighing,
 )
 from tierwise.core.errors import PluginFailedError
-from tierwise.core.weights import Buffer, Role, Weights
+from tierwise.core.weights import Buffer, Role, Weights, all_finite
 from tierwise.runtime.blocks import UpdateBlocks
 
 
@@ -86,5 +86,5 @@ def _check_arrays(size: int, arrays: dict[str, Buffer]) -> None:
                 f"the server optimizer returned {what} with shape {array.shape} and dtype {array.dtype}, "
                 f"expected ({size},) and float32"
             )
-        if not np.isfinite(array).all():
+        if not all_finite(array):
             raise PluginFailedError(f"the server optimizer returned {what} with values that are not finite")

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tierwise.core.coded_framing import CodedUpdates
 from tierwise.core.coding import SumsCoded
 from tierwise.core.weights import Buffer
-from tierwise.runtime.pages import is_mapped, let_go
+from tierwise.runtime.pages import Window, can_bring, is_mapped, let_go
 
 BLOCK: Final = 1 << 20
 """Elements of a block at the most: 4 MiB of each update."""
@@ -18,18 +18,16 @@ BLOCKS: Final = 1 << 23
 SMALLEST: Final = 1 << 12
 """Elements of a block at the least: below that, calling the reducer takes longer than what it does. All blocks but the
 last have a multiple of it, so that a survey that adds up stretches of an update adds up the same whatever the block."""
-FEW: Final = BLOCKS // BLOCK
-"""Updates up to which mapped files are read where they are. A system may bring 2 MB of a file for each byte that is
-read, so of more of them the blocks are copied, one file after the other, and memory stays the same however many there
-are. That takes twice as long; receiving them took a hundred times as long."""
-
-
 TOGETHER: Final = 16
-"""Coded updates that are summed at once: 32 MB of mapped files, by the same reckoning."""
+"""Coded updates that are summed at once: a system may bring 2 MB of a mapped file for each byte that is read."""
 
 
 class UpdateBlocks:
     """Reads updates as a device sent them, block by block.
+
+    Values that nobody coded are read where they are. Of mapped files no more than a block of each is in memory, so that
+    it stays the same however many there are; where a system has no way to keep to that, blocks are copied, one file
+    after the other, which takes two to four times as long.
 
     Parameters
     ----------
@@ -49,8 +47,15 @@ class UpdateBlocks:
             self._let_go(slice(number, number + 1))  # nothing of it has to be in memory yet
         share = BLOCKS // max(len(frames), 1) // SMALLEST * SMALLEST
         self._length = min(BLOCK, max(SMALLEST, share))
-        many = len(self._mapped) > FEW
-        self._plain = [next(iter(arrays.values())) for arrays in self._updates] if coding.plain and not many else None
+        self._plain: list[Buffer] | None = None
+        self._windows: list[Window] = []
+        if coding.plain and (can_bring() or not self._mapped):
+            self._plain = [next(iter(arrays.values())) for arrays in self._updates]
+            self._windows = [
+                Window(frame, values)
+                for frame, values in zip(frames, self._plain, strict=True)
+                if is_mapped(frame) and not values.flags.owndata  # it stood askew, and is a copy
+            ]
         self._room: NDArray[np.float32] | None = None
 
     def slices(self) -> list[slice]:
@@ -61,7 +66,8 @@ class UpdateBlocks:
     def read(self, block: slice) -> list[Buffer]:
         """Return a block of each update, read-only; those of the block before are not valid any more."""
         if self._plain is not None:
-            self._let_go()  # of the block before
+            for window in self._windows:
+                window.show(block)
             return [update[block] for update in self._plain]
         if self._room is None:
             self._room = np.empty((len(self._frames), min(self._length, self._coding.layout.size)), np.float32)

@@ -31,7 +31,7 @@ from tierwise.core.selection import Postponed, Selector
 from tierwise.core.settings import FederationSettings
 from tierwise.core.standardising import standardised
 from tierwise.core.tiers import RoundLimits, fits
-from tierwise.core.weights import Weights
+from tierwise.core.weights import Weights, all_finite
 from tierwise.plugins.descriptors import Kind
 from tierwise.runtime.aggregating import aggregate
 from tierwise.runtime.blocks import UpdateBlocks
@@ -195,7 +195,7 @@ class Runners:
         }
         after = self._team.exchange.exchange(order.group, models, self._own.public, seed=order.seed)
         models[order.group].weights.layout.require(after.layout, f"what group {order.group} learned")
-        if not np.isfinite(after.buffer).all():
+        if not all_finite(after.buffer):
             raise ValueError(f"what group {order.group} learned has values that are not finite")
         return after
 

@@ -2,6 +2,8 @@
 
 from typing import Protocol
 
+from tierwise.core.envelope import ALIGNMENT, lead
+
 
 class Sink(Protocol):
     """Takes an envelope chunk by chunk, in any order, each byte once.
@@ -19,21 +21,34 @@ class Sink(Protocol):
 
 
 class BufferSink:
-    """Keeps an envelope in memory.
+    """Keeps an envelope in memory; in such a place, if it comes from its beginning on, that its body is aligned.
 
     Parameters
     ----------
     size
         Bytes of the envelope.
+
+    Attributes
+    ----------
+    data
+        The envelope.
     """
 
     def __init__(self, size: int) -> None:
-        self.data = bytearray(size)
+        self._room = bytearray(size + ALIGNMENT - 1)
+        self._empty = True
+        self._size = size
+        self.data = memoryview(self._room)[:size]
 
     def write(self, offset: int, data: memoryview) -> None:
         """Write at an offset."""
+        if self._empty and offset == 0:
+            begin = lead(data)
+            self.data = memoryview(self._room)[begin : begin + self._size]
+        self._empty = False
         self.data[offset : offset + len(data)] = data
 
     def discard(self) -> None:
         """Free the memory."""
-        self.data = bytearray()
+        self._room = bytearray()
+        self.data = memoryview(self._room)

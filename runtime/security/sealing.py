@@ -22,7 +22,8 @@ hash of the sealed bytes is for. Two sealings of the same data differ, so who mu
 them.
 """
 
-from collections.abc import Iterator
+import io
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import msgspec
@@ -78,12 +79,19 @@ def sealed_size(size: int) -> int:
 
 def seal_to(public: X25519PublicKey, data: bytes | memoryview, context: SealContext) -> bytes:
     """Seal data that fits into memory twice; see `seal_segments`."""
-    return b"".join(seal_segments(public, data, context))
+    return _joined(seal_segments(public, data, context))
 
 
 def unseal(private: X25519PrivateKey, sealed: bytes | memoryview, context: SealContext) -> bytes:
     """Open sealed data that fits into memory twice; see `unseal_segments`."""
-    return b"".join(unseal_segments(private, sealed, context))
+    return _joined(unseal_segments(private, sealed, context))
+
+
+def _joined(pieces: Iterable[bytes]) -> bytes:
+    """Join pieces as they come: ``b"".join`` would first have all of them, and take as much memory again."""
+    whole = io.BytesIO()
+    whole.writelines(pieces)
+    return whole.getvalue()
 
 
 def seal_segments(public: X25519PublicKey, data: bytes | memoryview, context: SealContext) -> Iterator[bytes]:

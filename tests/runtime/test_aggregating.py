@@ -17,6 +17,7 @@ from tierwise.plugins.codecs.plain import Float32Codec
 from tierwise.runtime import blocks
 from tierwise.runtime.aggregating import aggregate
 from tierwise.runtime.blocks import UpdateBlocks
+from tierwise.runtime.pages import can_bring
 
 from .helpers import resident_bytes
 
@@ -135,9 +136,9 @@ def test_many_updates_are_reduced_in_smaller_blocks(monkeypatch, count, length):
     assert after == aggregate(MeanReducer(), PLAIN, weights(), {}, sent(given), samples)[0]
 
 
-@pytest.mark.parametrize("few", [2, 20])
-def test_mapped_updates_give_the_same_whether_they_are_copied_or_not(monkeypatch, tmp_path, few):
-    monkeypatch.setattr(blocks, "FEW", few)
+@pytest.mark.parametrize("brings", [True, False])
+def test_mapped_updates_give_the_same_whether_they_are_copied_or_not(monkeypatch, tmp_path, brings):
+    monkeypatch.setattr(blocks, "can_bring", lambda: brings and can_bring())
     monkeypatch.setattr(blocks, "BLOCK", 4)
     given, samples = updates(9), range(1, 10)
     frames = [mapped_file(tmp_path / str(number), frame) for number, frame in enumerate(framed(given))]
@@ -145,23 +146,53 @@ def test_mapped_updates_give_the_same_whether_they_are_copied_or_not(monkeypatch
     assert after == aggregate(MeanReducer(), PLAIN, weights(), {}, sent(given), samples)[0]
 
 
+def test_some_updates_may_be_mapped_and_others_not(tmp_path):
+    given, samples = updates(4), range(1, 5)
+    frames = framed(given)
+    mixed = [mapped_file(tmp_path / "0", frames[0]), frames[1], mapped_file(tmp_path / "2", frames[2]), frames[3]]
+    after, _ = aggregate(MeanReducer(), PLAIN, weights(), {}, UpdateBlocks(UNCODED, mixed), samples)
+    assert after == aggregate(MeanReducer(), PLAIN, weights(), {}, sent(given), samples)[0]
+
+
+def test_an_update_that_stands_askew_in_its_file_is_read_all_the_same(monkeypatch, tmp_path):
+    monkeypatch.setattr(blocks, "BLOCK", 4)
+    given, samples = updates(2), [1, 2]
+    frames = [mapped_file(tmp_path / str(number), b"odd" + frame)[3:] for number, frame in enumerate(framed(given))]
+    after, _ = aggregate(MeanReducer(), PLAIN, weights(), {}, UpdateBlocks(UNCODED, frames), samples)
+    assert after == aggregate(MeanReducer(), PLAIN, weights(), {}, sent(given), samples)[0]
+
+
+@pytest.mark.skipif(not can_bring(), reason="this system cannot keep to a block of a mapped file")
+def test_mapped_updates_are_read_where_they_are_however_many(tmp_path):
+    frames = [mapped_file(tmp_path / str(number), frame) for number, frame in enumerate(framed(updates(40)))]
+    read = UpdateBlocks(UNCODED, frames)
+    for block in read.slices():
+        for given, frame in zip(read.read(block), frames, strict=True):
+            assert np.shares_memory(given, np.frombuffer(frame, np.uint8))
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what is in memory of a map")
-@pytest.mark.parametrize("few", [1, 4])
-def test_no_more_than_a_block_of_a_mapped_update_stays_in_memory(monkeypatch, tmp_path, few):
-    monkeypatch.setattr(blocks, "FEW", few)
-    layout = Layout.of({"w": (10_000_000,)})
+@pytest.mark.parametrize("brings", [True, False])
+def test_no_more_than_a_block_of_a_mapped_update_stays_in_memory(monkeypatch, tmp_path, brings):
+    monkeypatch.setattr(blocks, "can_bring", lambda: brings and can_bring())
+    monkeypatch.setattr(blocks, "BLOCKS", 100 * blocks.SMALLEST)
+    layout = Layout.of({"w": (1_000_000,)})
     frame = to_bytes(Weights(layout, np.ones(layout.size, np.float32)))
-    frames = [mapped_file(tmp_path / f"update-{number}", frame) for number in range(3)]
+    folders = [tmp_path / str(number) for number in range(10)]
+    for folder in folders:
+        folder.mkdir()
+    frames = [mapped_file(folder / "one-of-ten", frame) for folder in folders]
     resident = []
 
     class Watching(MeanReducer):
         def reduce(self, updates, samples, out):
             super().reduce(updates, samples, out)
-            resident.append(sum(resident_bytes(f"update-{number}") for number in range(3)))
+            resident.append(resident_bytes("one-of-ten"))
 
     given = UpdateBlocks(CodedUpdates(Float32Codec(), "float32", layout), frames)
-    aggregate(Watching(), PLAIN, Weights.zeros(layout), {}, given, [1, 1, 1])
-    assert max(resident) <= (3 * 8e6 if few == 4 else 0)
+    aggregate(Watching(), PLAIN, Weights.zeros(layout), {}, given, [1] * 10)
+    blocks_of_all, pages_at_their_ends = 4 * 100 * blocks.SMALLEST, 10 * 2 * mmap.PAGESIZE
+    assert max(resident) <= (blocks_of_all + pages_at_their_ends if brings and can_bring() else 0)
 
 
 def test_the_optimizers_state_goes_in_and_out():

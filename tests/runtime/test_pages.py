@@ -3,9 +3,11 @@
 import mmap
 import sys
 
+import numpy as np
 import pytest
 
-from tierwise.runtime.pages import BLOCK_BYTES, let_go, read
+from tierwise.core.errors import StoreError
+from tierwise.runtime.pages import BLOCK_BYTES, Window, can_bring, let_go, read
 
 from .helpers import resident_bytes
 
@@ -64,3 +66,41 @@ def test_what_was_written_to_a_private_map_is_not_lost(tmp_path):
     view[:] = b"after."
     let_go(view)
     assert bytes(view) == b"after."
+
+
+needs_bringing = pytest.mark.skipif(not can_bring(), reason="only Linux 5.14 and later bring pages when told to")
+
+
+@needs_bringing
+@pytest.mark.parametrize(
+    "items", [slice(0, 1), slice(5, 2000), slice(100_000, 300_000), slice(SIZE // 8 - 9, SIZE // 8)]
+)
+def test_what_a_window_shows_is_in_memory_and_nothing_else(view, items):
+    array = np.frombuffer(view, np.float64)
+    window = Window(view, array)
+    assert view.tobytes() == b"tierwise" * (SIZE // 8)  # all of it has been read before
+    window.show(items)
+    size = 8 * (items.stop - items.start)
+    assert size <= resident_bytes("update") <= size + 2 * mmap.PAGESIZE
+    assert array[items].tobytes() == b"tierwise" * (items.stop - items.start)
+    assert resident_bytes("update") <= size + 2 * mmap.PAGESIZE
+
+
+@needs_bringing
+def test_a_window_moves(view):
+    array = np.frombuffer(view, np.float64)
+    window = Window(view, array)
+    for start in range(0, len(array), 100_000):
+        window.show(slice(start, min(start + 100_000, len(array))))
+        assert set(array[start : start + 100_000].tobytes()) == set(b"tierwise")
+        assert resident_bytes("update") <= 800_000 + 2 * mmap.PAGESIZE
+
+
+@needs_bringing
+def test_a_file_that_has_become_shorter_is_an_error_and_not_the_end(view, tmp_path):
+    window = Window(view, np.frombuffer(view, np.float64))
+    with (tmp_path / "update").open("rb+") as file:
+        file.truncate(100_000)
+    window.show(slice(0, 1000))
+    with pytest.raises(StoreError, match="has become shorter"):
+        window.show(slice(50_000, 51_000))

@@ -104,7 +104,7 @@ class Arrivals:
         if downloaded is not None:
             self._meter.downloaded(downloaded.transfer, now, direct=direct)
             assert isinstance(downloaded.sink, BufferSink)
-            self._arrive(memoryview(downloaded.sink.data).toreadonly())
+            self._arrive(downloaded.sink.data.toreadonly())
         if not self._fetching:
             self._release()
 

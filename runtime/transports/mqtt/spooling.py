@@ -1,4 +1,8 @@
-"""Large envelopes in files that have no name: they are gone with the last view of them, and with the process."""
+"""Large envelopes in files that have no name: they are gone with the last view of them, and with the process.
+
+An envelope that comes from its beginning on is put in such a place that its body is aligned: see
+`tierwise.core.envelope.lead`.
+"""
 
 import errno
 import mmap
@@ -7,6 +11,8 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
+
+from tierwise.core.envelope import lead
 
 
 class FileSink:
@@ -29,12 +35,16 @@ class FileSink:
 
     def __init__(self, directory: Path | None, size: int) -> None:
         self._size = size
+        self._lead: int | None = None
+        """What is free before it; None until something comes."""
         self._file: BinaryIO = tempfile.TemporaryFile(dir=directory, buffering=0)  # noqa: SIM115  (it outlives this)
         self._file.truncate(size)
 
     def write(self, offset: int, data: memoryview) -> None:
         """Write at an offset."""
-        self._file.seek(offset)
+        if self._lead is None:
+            self._lead = lead(data) if offset == 0 else 0
+        self._file.seek(self._lead + offset)
         _write_all(self._file, data)
 
     def discard(self) -> None:
@@ -43,7 +53,8 @@ class FileSink:
 
     def finish(self) -> memoryview:
         """Return a view of the whole envelope; the space is freed when nobody refers to it any more."""
-        return _mapped(self._file, self._size)
+        begin = self._lead or 0
+        return _mapped(self._file, begin + self._size)[begin:]
 
 
 def spooled(directory: Path | None, pieces: Iterable[bytes]) -> memoryview:
@@ -55,11 +66,14 @@ def spooled(directory: Path | None, pieces: Iterable[bytes]) -> memoryview:
         If the file cannot be written.
     """
     with tempfile.TemporaryFile(dir=directory, buffering=0) as file:
-        size = 0
+        begin, end = 0, 0
         for piece in pieces:
+            if end == 0:
+                begin = end = lead(piece)
+                file.seek(begin)
             _write_all(file, memoryview(piece))
-            size += len(piece)
-        return _mapped(file, size)
+            end += len(piece)
+        return _mapped(file, end)[begin:]
 
 
 def _write_all(file: BinaryIO, data: memoryview) -> None:

@@ -57,6 +57,20 @@ def test_any_small_data(data: bytes) -> None:
     assert unseal(KEY, seal_to(PUBLIC, data, CONTEXT), CONTEXT) == data
 
 
+def test_a_whole_takes_little_more_memory_than_its_own() -> None:
+    data = pattern(16 * SEGMENT_BYTES)
+    tracemalloc.start()
+    try:
+        sealed = seal_to(PUBLIC, data, CONTEXT)
+        sealing = tracemalloc.get_traced_memory()[1]
+        tracemalloc.reset_peak()
+        assert unseal(KEY, sealed, CONTEXT) == data
+        unsealing = tracemalloc.get_traced_memory()[1] - len(sealed)
+    finally:
+        tracemalloc.stop()
+    assert max(sealing, unsealing) <= 1.4 * len(data)  # joining all pieces would take twice as much
+
+
 def test_the_overhead_is_as_documented() -> None:
     assert sealed_size(0) == 52
     assert sealed_size(SEGMENT_BYTES) == SEGMENT_BYTES + 52
