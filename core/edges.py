@@ -182,6 +182,16 @@ class Store(Protocol):
         """
         ...
 
+    async def get_all(self, blobs: Sequence[BlobHash]) -> Sequence[memoryview]:
+        """Return blobs, read-only, in that order: the updates of a cohort are many, and wanted together.
+
+        Raises
+        ------
+        BlobMissingError
+            If one of them is not there.
+        """
+        ...
+
     async def delete(self, blobs: Sequence[BlobHash]) -> None:
         """Forget blobs; those that are not there are left out."""
         ...

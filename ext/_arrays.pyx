@@ -3,10 +3,12 @@
 With many small buffers, looking at each from Python would take longer than the sum.
 """
 
-from cpython.buffer cimport PyBUF_ND, PyBUF_WRITABLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
-from libc.stdint cimport uintptr_t
+from cpython.buffer cimport PyBUF_ND, PyBUF_SIMPLE, PyBUF_WRITABLE, Py_buffer, PyBuffer_Release, PyObject_GetBuffer
+from libc.stdint cimport int64_t, uintptr_t
 
-from numpy import ndarray
+from numpy import dtype as dtype_of, empty, float32, int64, ndarray
+
+cdef object FLOAT32 = dtype_of(float32), INT64 = dtype_of(int64)
 
 
 def alike(tuple buffers, dtype, out):
@@ -41,3 +43,29 @@ def alike(tuple buffers, dtype, out):
         if not fits or (start < last and first < end):
             return False
     return True
+
+
+def quotients(weights, double divisor):
+    """Return each weight over the divisor as float32; see `tierwise.ext._arrays_numpy.quotients`."""
+    cdef Py_buffer view, room
+    cdef Py_ssize_t k
+    cdef const int64_t *whole
+    cdef float *part
+    if type(weights) is not ndarray or weights.dtype is not INT64:
+        return None
+    try:
+        PyObject_GetBuffer(weights, &view, PyBUF_ND)  # C-contiguous, or an error
+    except ValueError:
+        return None
+    try:
+        if view.ndim != 1 or <uintptr_t>view.buf % sizeof(int64_t) != 0:
+            return None
+        result = empty(view.shape[0], FLOAT32)
+        PyObject_GetBuffer(result, &room, PyBUF_SIMPLE | PyBUF_WRITABLE)
+        whole, part = <const int64_t *>view.buf, <float *>room.buf
+        for k in range(view.shape[0]):
+            part[k] = <float>(<double>whole[k] / divisor)
+        PyBuffer_Release(&room)
+    finally:
+        PyBuffer_Release(&view)
+    return result

@@ -32,5 +32,20 @@ def alike(buffers: tuple[NDArray[Any], ...], dtype: np.dtype[Any], out: NDArray[
     )
 
 
+def quotients(weights: NDArray[np.int64], divisor: float) -> NDArray[np.float32] | None:
+    """Return ``float32(weights / divisor)``, the quotient in float64, or None if somebody has to look closer.
+
+    Parameters
+    ----------
+    weights
+        Anything.
+    divisor
+        Positive.
+    """
+    if not _plain(weights) or weights.dtype is not np.dtype(np.int64):
+        return None
+    return np.divide(weights, divisor).astype(np.float32)
+
+
 def _plain(array: object) -> bool:
     return type(array) is np.ndarray and array.ndim == 1 and array.flags.c_contiguous and array.flags.aligned

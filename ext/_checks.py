@@ -39,12 +39,14 @@ def coefficients(
 
 def quotients_of(weights: NDArray[np.int64], divisor: int, count: int) -> NDArray[np.float32]:
     """Check the weights of so many buffers, and return ``float32(weights / divisor)``."""
-    divisor = positive("divisor", divisor)
-    if fault := _fault("weights", weights, INT64):
-        raise fault
-    if len(weights) != count:
-        raise ValueError(f"weights has {len(weights)} items, expected {count}, one for each buffer")
-    return np.divide(weights, float(divisor)).astype(np.float32)
+    quotients: NDArray[np.float32] | None = _arrays.quotients(weights, float(positive("divisor", divisor)))
+    if quotients is None:
+        if fault := _fault("weights", weights, INT64):
+            raise fault
+        quotients = np.divide(weights, float(divisor)).astype(np.float32)
+    if len(quotients) != count:
+        raise ValueError(f"weights has {len(quotients)} items, expected {count}, one for each buffer")
+    return quotients
 
 
 def alike(

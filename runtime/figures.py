@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -13,7 +14,9 @@ from tierwise.core.ids import BlobHash, DeviceId, GroupId
 from tierwise.core.state import FederationState, GroupState, Phase
 from tierwise.runtime.evaluation import Evaluation, evaluated_models, evaluations
 from tierwise.runtime.group_figures import GroupFigures, group_figures, known_sum, tally_up
-from tierwise.runtime.simulation.run import Simulation
+
+if TYPE_CHECKING:  # a coordinator of devices needs no simulation
+    from tierwise.runtime.simulation.run import Simulation
 
 
 class RunFigures(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,7 +83,7 @@ class Run:
     kinds: Mapping[DeviceId, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, simulation: Simulation, kinds: Mapping[DeviceId, str] | None = None) -> "Run":
+    def of(cls, simulation: "Simulation", kinds: Mapping[DeviceId, str] | None = None) -> "Run":
         """Take a simulation that has ended."""
         targets = {group.identity: to_bytes(group.model) for group in simulation.result.groups}
         return cls(simulation.records, _replayed(simulation.records), targets, kinds or {})
@@ -91,7 +94,8 @@ class Run:
         records = await store.records()
         state = _replayed(records)
         blobs = sorted({group.model for group in finished_groups(state).values() if group.model is not None})
-        return cls(records, state, {blob: bytes(await store.get(blob)) for blob in blobs}, kinds or {})
+        targets = dict(zip(blobs, map(bytes, await store.get_all(blobs)), strict=True))
+        return cls(records, state, targets, kinds or {})
 
     @classmethod
     def replayed(cls, records: Sequence[Record]) -> "Run":

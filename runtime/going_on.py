@@ -101,8 +101,9 @@ def compare(state: FederationState, now: Chosen, may_change: Collection[str]) ->
     Raises
     ------
     ConfigurationError
-        If anything else differs; names each key with both values.
+        If anything else differs; names each key with both values. Or if a key of `may_change` may never differ.
     """
+    _check_allowance(may_change)
     found = [*_of_settings(state.opened, now.settings), *_of_policies(state, now)]
     refused = [one for one in found if not (one.harmless and _allowed(one.key, may_change))]
     if refused:
@@ -110,6 +111,16 @@ def compare(state: FederationState, now: Chosen, may_change: Collection[str]) ->
         error.key = refused[0].key
         raise error
     return bool(found)
+
+
+def _check_allowance(may_change: Collection[str]) -> None:
+    for key in may_change:
+        if not any(f"{key}.".startswith(table) or table.startswith(f"{key}.") for table in MAY_CHANGE):
+            tables = ", ".join(table.removesuffix(".") for table in MAY_CHANGE)
+            raise ConfigurationError(
+                f"{key} cannot be allowed to change (--allow-change): only {tables} and what is in them may; give a "
+                "federation with something else a store of its own"
+            )
 
 
 def _told(difference: Difference) -> str:

@@ -21,6 +21,8 @@ from tierwise.runtime.post import Post
 from tierwise.runtime.spool import Spool
 
 Ts = TypeVarTuple("Ts")
+_SMALL: Final = 128 * 1024
+"""Bytes of an update that is looked at right here: that takes less than to wake a thread and to come back."""
 _UNUSABLE: Final = (Refusal.MALFORMED, Refusal.WRONG_BASE)
 """Refusals of what a participant sent in time: it will not send anything else for that cohort."""
 
@@ -261,8 +263,12 @@ class Reception:
     async def _check(
         self, device: DeviceId, message: m.UpdateSent, body: memoryview, *, vouched: bool
     ) -> Rejected | None:
+        checking = self._checking(device, message, body, vouched=vouched)
         try:
-            await self._compute.run(self._checking(device, message, body, vouched=vouched))
+            if len(body) <= _SMALL:
+                checking()
+            else:
+                await self._compute.run(checking)
         except MalformedUpdateError as error:
             await self._notify_rejected("SubmitUpdate", device, Refusal.MALFORMED, str(error))
             return Rejected(Refusal.MALFORMED, str(error))

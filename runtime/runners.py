@@ -162,7 +162,7 @@ class Runners:
         state = {}
         if order.optimizer_state is not None:
             state = dict(unframe(await self._store.get(order.optimizer_state)).items())
-        frames = [await self._store.get(one.blob) for one in order.contributions]
+        frames = await self._store.get_all([one.blob for one in order.contributions])
         updates = UpdateBlocks(self._codecs.of(order.tier), frames)
         samples = [one.samples for one in order.contributions]
         reducer, optimizer = self._team.reducer, self._team.server_optimizer
@@ -180,7 +180,8 @@ class Runners:
         return i.ModelAdjusted(order=order.key, model=await self._write(partial(to_bytes, after), writing))
 
     async def _exchange(self, order: c.ExchangeModels, writing: Writing) -> i.Answer:
-        frames = {name: await self._store.get(peer.model) for name, peer in order.models.items()}
+        peers = [peer.model for peer in order.models.values()]
+        frames = dict(zip(order.models, await self._store.get_all(peers), strict=True))
         after = await self._compute.run(partial(self._exchanged, order, frames))
         return i.ModelsExchanged(order=order.key, model=await self._write(partial(to_bytes, after), writing))
 

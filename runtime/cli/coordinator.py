@@ -1,6 +1,7 @@
 """``tierwise coordinator``: a federation of devices over a broker."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,7 +13,7 @@ import msgspec
 from anyio.abc import TaskStatus
 
 from tierwise.core import events as e
-from tierwise.core.bus import EventBus
+from tierwise.core.bus import EventBus, Subscription
 from tierwise.core.edges import Store
 from tierwise.core.errors import ConfigurationError, FederationError
 from tierwise.core.events import PluginUsed, Record
@@ -239,12 +240,18 @@ class _Program:
         async with bus.subscribe(*everything, observer=True, name="log") as happenings:
             task_status.started()
             async for happening in happenings:
-                self._progress.watch(happening)
-                await anyio.to_thread.run_sync(self._log.happened, happening)
-                if (warning := self._strain.watch(happening)) is not None:
-                    self._log.remark(warning, Level.WARNING)
+                together = [happening, *_waiting(happenings)]  # a visit to a thread costs more than a line
+                for one in together:
+                    self._progress.watch(one)
+                await anyio.to_thread.run_sync(self._tell, together)
             if happenings.dropped:
                 self._log.remark(f"this log lacks {happenings.dropped} events: it was too slow", Level.WARNING)
+
+    def _tell(self, happenings: Sequence[Happening]) -> None:
+        for happening in happenings:
+            self._log.happened(happening)
+            if (warning := self._strain.watch(happening)) is not None:
+                self._log.remark(warning, Level.WARNING)
 
     def _write(self, line: str, level: Level) -> None:
         style = {Level.INFO: None, Level.WARNING: "yellow", Level.ERROR: "red"}[level]
@@ -280,6 +287,13 @@ class _Program:
             self._plugins.provenance(Kind.DATA_SOURCE, self._config.data.name),
             *(self._plugins.provenance(Kind.LEARNER, name) for name in sorted(learners)),
         )
+
+
+def _waiting(happenings: Subscription[Happening]) -> Iterator[Happening]:
+    """Take what else has happened already."""
+    with suppress(anyio.WouldBlock, anyio.EndOfStream):
+        while True:
+            yield happenings.receive_nowait()
 
 
 def _store(config: RunConfig, file: Path) -> Store:

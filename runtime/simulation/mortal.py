@@ -76,6 +76,10 @@ class MortalStore:
         """Return a blob."""
         return await self._store.get(blob)
 
+    async def get_all(self, blobs: Sequence[BlobHash]) -> Sequence[memoryview]:
+        """Return blobs."""
+        return await self._store.get_all(blobs)
+
     async def delete(self, blobs: Sequence[BlobHash]) -> None:
         """Forget blobs, and perhaps die of it."""
         async with self._write():

@@ -56,6 +56,10 @@ class MemoryStore:
         except KeyError:
             raise BlobMissingError(blob) from None
 
+    async def get_all(self, blobs: Sequence[BlobHash]) -> Sequence[memoryview]:
+        """Return blobs, read-only, in that order."""
+        return [await self.get(blob) for blob in blobs]
+
     async def delete(self, blobs: Sequence[BlobHash]) -> None:
         """Forget blobs."""
         for blob in blobs:

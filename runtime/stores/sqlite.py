@@ -134,7 +134,12 @@ class SqliteStore:
         """Return a blob, read-only; a large one is mapped, and stays readable when it is deleted."""
         holding = self._holding
         waiting = None if holding is None else holding.waiting.get(blob)
-        return memoryview(waiting) if waiting is not None else await self._run(lambda: self._get(blob, holding))
+        return memoryview(waiting) if waiting is not None else (await self.get_all([blob]))[0]
+
+    async def get_all(self, blobs: Sequence[BlobHash]) -> Sequence[memoryview]:
+        """Return blobs, read-only, in that order."""
+        holding = self._holding
+        return await self._run(lambda: [self._get(blob, holding) for blob in blobs])
 
     async def delete(self, blobs: Sequence[BlobHash]) -> None:
         """Forget blobs."""

@@ -5,6 +5,8 @@ import importlib.util
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tierwise.ext import _arrays_numpy
 
@@ -17,11 +19,18 @@ FLOAT32 = np.dtype(np.float32)
 BACKING = np.zeros(100, np.float32)
 
 
+def modules():
+    yield _arrays_numpy
+    if HAVE_COMPILED:
+        yield importlib.import_module("tierwise.ext._arrays")
+
+
+MODULES = tuple(modules())
+
+
 @pytest.fixture(params=["numpy", pytest.param("cython", marks=needs_compiled)])
 def alike(request):
-    if request.param == "numpy":
-        return _arrays_numpy.alike
-    return importlib.import_module("tierwise.ext._arrays").alike
+    return MODULES[request.param == "cython"].alike
 
 
 def plain(size=4):
@@ -78,3 +87,29 @@ def test_a_result_that_cannot_be_written_or_shares_memory(alike):
     assert not alike((plain(),), FLOAT32, read_only())
     for start in (1, 4, 7):
         assert not alike((BACKING[start : start + 4],), FLOAT32, BACKING[4:8])
+
+
+@given(st.lists(st.integers(-(2**63), 2**63 - 1), max_size=9), st.integers(1, 2**1000))
+def test_quotients_are_taken_in_float64_and_rounded_once(weights, divisor):
+    expected = np.array([np.float32(float(weight) / float(divisor)) for weight in weights], np.float32)
+    for module in MODULES:
+        np.testing.assert_array_equal(module.quotients(np.array(weights, np.int64), float(divisor)), expected)
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        np.ones(3, np.int32),
+        np.ones(3),
+        np.ones(3, np.dtype(np.int64).newbyteorder()),
+        np.ones((2, 2), np.int64),
+        np.ones(6, np.int64)[::2],
+        np.ones(25, np.uint8)[1:].view(np.int64),
+        np.ones(3, np.int64).view(Subclass),
+        [1, 2, 3],
+        None,
+    ],
+    ids=repr,
+)
+def test_weights_that_need_a_closer_look_have_no_quotients(weights):
+    assert [module.quotients(weights, 2.0) for module in MODULES] == [None] * len(MODULES)

@@ -253,6 +253,21 @@ class StoreContract:
                     await store.get(missing)
                 assert caught.value.blob == missing
 
+    async def test_many_blobs_come_in_the_order_of_their_addresses_given(self, store):
+        async with store.open():
+            contents = [b"small", b"large" * 100_000, b"other", b"small"]
+            blobs = [await store.put(content) for content in contents]
+            await store.append([record(0)])  # what was written before and what waits are both there
+            contents.append(b"new")
+            blobs.append(await store.put(b"new"))
+            found = await store.get_all(blobs)
+            assert [bytes(view) for view in found] == contents
+            assert all(view.readonly for view in found)
+            assert list(await store.get_all([])) == []
+            await store.delete([blobs[2]])
+            with pytest.raises(BlobMissingError, match=blobs[2]):
+                await store.get_all(blobs)
+
     async def test_what_is_no_address_is_not_there(self, store):
         async with store.open():
             for name in ("", "ab", "../../etc/passwd", "incoming", "A" * 64, "/" + "a" * 63):

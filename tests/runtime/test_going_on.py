@@ -92,14 +92,18 @@ def test_what_is_allowed_may_differ_if_it_is_harmless() -> None:
     state, longer = opened(Policies()), chosen(Policies(stop=Choice(name="rounds", options={"rounds": 50})))
     assert compare(state, longer, ["stop.rounds"]) is True
     assert compare(state, longer, ["stop"]) is True
-    assert "stop.rounds is 50" in refusal(state, longer, "stop.round", "selection", "sto")
+    assert "stop.rounds is 50" in refusal(state, longer, "stop.round", "selection")
     grouped = chosen(Policies(grouping=Choice(name="quantile", options={"groups": 2})))
-    assert refusal(state, grouped, "grouping", "grouping.groups").endswith(
-        "go on with that, or give the new federation a store of its own"
-    )
+    assert refusal(state, grouped, "stop").endswith("go on with that, or give the new federation a store of its own")
     assert "rounds.deadline_s is 5.0" in refusal(
-        state, chosen(Policies(), rounds=msgspec.structs.replace(SETTINGS.rounds, deadline_s=5.0)), "rounds"
+        state, chosen(Policies(), rounds=msgspec.structs.replace(SETTINGS.rounds, deadline_s=5.0)), "aggregation"
     )
+
+
+@pytest.mark.parametrize("key", ["sto", "grouping", "rounds.deadline_s", "aggregation.reducer", "codec", ""])
+def test_what_can_never_be_allowed_is_refused_by_name(key: str) -> None:
+    told = refusal(opened(Policies()), chosen(Policies()), "stop", key)
+    assert told.startswith(f"{key} cannot be allowed to change (--allow-change): only stop, selection, aggregation.")
 
 
 def test_an_option_that_one_of_the_versions_has_not_is_not_compared() -> None:
@@ -170,7 +174,7 @@ def test_a_log_of_before_there_were_codecs_goes_on_uncoded() -> None:
     state = opened(Policies())
     state.policies = {name: table for name, table in state.policies.items() if name != "codec"}
     assert compare(state, chosen(Policies()), ()) is False
-    assert refusal(state, chosen(Policies(codec=Choice(name="int8"))), "codec") == (
+    assert refusal(state, chosen(Policies(codec=Choice(name="int8"))), "stop") == (
         "codec.name is 'int8', the store's federation was opened with 'float32': go on with that, or give the new "
         "federation a store of its own"
     )
@@ -187,7 +191,7 @@ def test_of_an_older_log_the_codec_is_compared_too() -> None:
 def test_another_codec_or_another_of_its_options_is_another_federation() -> None:
     before = opened(Policies(codec=Choice(name="top-k")))
     now = Policies(codec=Choice(name="top-k", options={"fraction": 0.5}))
-    assert refusal(before, chosen(now), "codec").startswith("codec.fraction is 0.5, the store's federation was opened")
+    assert refusal(before, chosen(now), "stop").startswith("codec.fraction is 0.5, the store's federation was opened")
     int8 = Policies(codec=Choice(name="int8", options={"error_feedback": False}))  # which both have
     (told,) = refusal(before, chosen(int8)).splitlines()
     assert told.startswith("codec.name is 'int8', the store's federation was opened with 'top-k'")
