@@ -27,7 +27,7 @@ from tierwise.core.envelope import SPOKEN
 from tierwise.core.events import Refusal
 from tierwise.core.feedback import Feedback
 from tierwise.core.hardware import HardwareProfile
-from tierwise.core.ids import BlobHash, CohortId, DeviceId, GroupId, cohort_id, round_number
+from tierwise.core.ids import BlobHash, CohortId, DeviceId, GroupId
 from tierwise.core.insistence import AgentSettings, Insistence
 from tierwise.core.replies import Replies
 from tierwise.core.seeds import derive_seed
@@ -160,12 +160,12 @@ class AgentMachine:
 
     def _take(self, message: m.CoordinatorMessage, body: memoryview, now: float) -> tuple[Action, ...]:
         match message:
-            case m.Welcome() | m.Assigned():
-                return self._answer_to_greeting(message, now)
             case m.RoundAnnounced():
                 return self._join_round(message, body, now)
             case m.Receipt():
                 return self._note_receipt(message, now)
+            case m.Welcome() | m.Assigned():
+                return self._answer_to_greeting(message, now)
             case m.TargetAnnounced():
                 return self._keep_target(message, body, now)
             case m.Refused():
@@ -252,12 +252,9 @@ class AgentMachine:
         return (*stopped, *self._follow(), *self._go_on(now))
 
     def _join_round(self, message: m.RoundAnnounced, body: memoryview, now: float) -> tuple[Action, ...]:
-        assignment = self._assignment_to(message.group)
-        if assignment is None:
+        assignment, number = self._assignment_to(message.group), message.number
+        if assignment is None or number is None:
             return ()
-        number = round_number(message.cohort)
-        if number < 1 or message.cohort != cohort_id(message.group, number):
-            return ()  # no round of this group has that name
         self._highest_order = max(message.order, self._highest_order)
         if self._greeting is not None:
             self._set_aside[message.group] = message, body

@@ -2,8 +2,9 @@
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from typing import Protocol, TypeVar, runtime_checkable
+
+import msgspec
 
 from tierwise.core.envelope import Letter
 from tierwise.core.events import Record
@@ -12,8 +13,7 @@ from tierwise.core.ids import BlobHash, DeviceId, GroupId
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Arrived:
+class Arrived(msgspec.Struct, frozen=True):
     """An envelope that a device sent.
 
     Attributes
@@ -32,8 +32,7 @@ class Arrived:
     at: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionLost:
+class ConnectionLost(msgspec.Struct, frozen=True):
     """A device's connection broke.
 
     Attributes
@@ -49,8 +48,7 @@ class ConnectionLost:
     shut_out: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Reconnected:
+class Reconnected(msgspec.Struct, frozen=True):
     """A device's own connection broke and is there again, or the coordinator is a new one: it should say hello."""
 
 

@@ -11,7 +11,7 @@ import msgspec
 
 from tierwise.core.events import Purpose, Refusal
 from tierwise.core.hardware import HardwareProfile
-from tierwise.core.ids import BlobHash, CohortId, DeviceId, GroupId, ModelVersion
+from tierwise.core.ids import BlobHash, CohortId, DeviceId, GroupId, ModelVersion, RoundNumber, cohort_id, round_number
 from tierwise.core.learning import FitBudget
 from tierwise.core.metrics import Metrics
 from tierwise.core.task import Task
@@ -154,6 +154,12 @@ class RoundAnnounced(CoordinatorMessage, frozen=True, kw_only=True, tag="round",
     guests: tuple[DeviceId, ...] = ()
     made_by: CohortId | None = None
     left_out: tuple[DeviceId, ...] = ()
+
+    @cached_property
+    def number(self) -> RoundNumber | None:
+        """The number of the round; None if no round of the group has the cohort's name."""
+        number = round_number(self.cohort)
+        return number if number >= 1 and self.cohort == cohort_id(self.group, number) else None
 
     @cached_property
     def chosen(self) -> frozenset[DeviceId]:

@@ -23,9 +23,14 @@ Buffer = NDArray[np.float32]
 
 def all_finite(values: Buffer) -> bool:
     """Tell whether there is neither an infinity nor a NaN among some values, shape ``(n,)``."""
-    # A sum of squares shows both, and is one pass without an array of its own. Large values may overflow there.
     with np.errstate(over="ignore", invalid="ignore"):
-        return math.isfinite(np.dot(values, values)) or bool(np.isfinite(values).all())
+        return all_finite_quietly(values)
+
+
+def all_finite_quietly(values: Buffer) -> bool:
+    """Tell the same, where floating-point errors are ignored already."""
+    # A sum of squares shows both, and is one pass without an array of its own. Large values may overflow there.
+    return math.isfinite(np.dot(values, values)) or bool(np.isfinite(values).all())
 
 
 class Role(StrEnum):

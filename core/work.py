@@ -5,9 +5,9 @@ Pure computing: whoever runs the agent's machine calls `perform` wherever it may
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 import numpy as np
 
 from tierwise.core.coded_framing import CodedUpdates
@@ -20,14 +20,13 @@ from tierwise.core.metrics import Metrics
 from tierwise.core.seeds import derive_seed
 from tierwise.core.standardising import MEAN, describe
 from tierwise.core.tiers import Tier
-from tierwise.core.weights import Buffer, Role, Weights, all_finite
+from tierwise.core.weights import Buffer, Role, Weights, all_finite_quietly
 
 _BLOCK: Final = 1 << 16
 """Values that are decoded at a time, to see what was lost."""
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(msgspec.Struct, frozen=True):
     """What a round asks of this device.
 
     Attributes
@@ -57,8 +56,7 @@ class Job:
     lost: Buffer | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Trained:
+class Trained(msgspec.Struct, frozen=True):
     """The update that a fit gave.
 
     Attributes
@@ -80,8 +78,7 @@ class Trained:
     lost: Buffer | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class JobDone:
+class JobDone(msgspec.Struct, frozen=True):
     """What a job gave.
 
     Attributes
@@ -202,7 +199,7 @@ def perform(
         if job.lost is not None:
             delta += job.lost
         # A difference is finite only if both are; so only what is in no difference is looked at by itself.
-        if not all_finite(delta) or not (after is fit.weights or all_finite(fit.weights.buffer)):
+        if not all_finite_quietly(delta) or not (after is fit.weights or all_finite_quietly(fit.weights.buffer)):
             raise DeviceError(f"training gave values that are not finite: {_remedies(job.tier, data)}")
     body, lost = _coded(delta, uncoded, coding, derive_seed(job.seed, "codec"))
     local = fit.weights.part(Role.LOCAL) if job.tier.layout.part(Role.LOCAL).tensors else None

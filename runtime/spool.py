@@ -1,6 +1,5 @@
 """Blobs on their way into the log."""
 
-from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -30,7 +29,8 @@ class Spool:
         self._store = store
         self._holding = store if isinstance(store, HoldingStore) else None
         self._federation = federation
-        self._held: Counter[BlobHash] = Counter()
+        self._held: dict[BlobHash, int] = {}
+        """How many writers hold a blob."""
         self._freed: set[BlobHash] = set()
         """What was to be deleted while a writer held it: a round may be abandoned before the writer of its last update
         hears that the log names it."""
@@ -62,7 +62,7 @@ class Spool:
     def hold(self, data: memoryview, blob: BlobHash) -> None:
         """Put a blob in that is in memory and vouched for; `settle` is called when it is known what becomes of it."""
         assert self._holding is not None, "the store does not take it"
-        self._held[blob] += 1
+        self._held[blob] = self._held.get(blob, 0) + 1
         self._holding.hold(data, blob)
 
     def settle(self, blob: BlobHash, *, logged: bool) -> None:
@@ -72,13 +72,13 @@ class Spool:
             self.free([blob])
 
     def _let_go(self, blob: BlobHash) -> None:
-        self._held[blob] -= 1
-        if not self._held[blob]:
-            del self._held[blob]
+        holders = self._held.pop(blob)
+        if holders > 1:
+            self._held[blob] = holders - 1
 
     async def put(self, data: bytes | memoryview, blob: BlobHash, *, vouched: bool = False) -> None:
         """Write a blob, which is held from before it is written."""
-        self._held[blob] += 1
+        self._held[blob] = self._held.get(blob, 0) + 1
         while blob in self._deleting:
             await self._deleted.wait()
         if vouched and self._holding is not None:
@@ -111,7 +111,7 @@ class Spool:
     async def discard(self, blobs: Iterable[BlobHash]) -> None:
         """Delete those of some blobs that neither the federation nor a writer needs."""
         dead = set(blobs) - self._federation.live_blobs()
-        held = {blob for blob in dead if self._held[blob]}
+        held = {blob for blob in dead if blob in self._held}
         self._freed = self._freed - dead | held
         going = dead - held - self._deleting
         self._deleting |= going

@@ -131,8 +131,9 @@ class _JumpingSelector(selectors.BaseSelector):
         self._real = selectors.DefaultSelector()
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = self._real.select(0)
-        if ready or (timeout is not None and timeout <= 0):
+        if timeout is not None and timeout <= 0:
+            return []  # what comes from outside is looked for between jumps, which costs a system call
+        if ready := self._real.select(0):
             return ready
         if self._loop.let_happen(timeout):
             return []

@@ -8,6 +8,7 @@ into bytes: it passes as letters, of which only the size is measured.
 
 import asyncio
 import math
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -122,7 +123,8 @@ class SimulatedFleet:
         self._workers = workers
         self._vouches = vouches
         self._retained: dict[GroupId, Letter] = {}
-        self._arrivals: asyncio.Queue[Arrived | ConnectionLost] = asyncio.Queue()
+        self._arrivals: deque[Arrived | ConnectionLost] = deque()
+        self._arrived = asyncio.Event()
         self._attended = False
         """Whether there is a coordinator."""
         self._reported = False
@@ -138,18 +140,22 @@ class SimulatedFleet:
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[None]:
         """Be what devices reach."""
+        self._clock = _virtual_clock()
         self._attended = True
         try:
             yield
         finally:
             self._attended = False
             if self._forgetful:
-                self._arrivals = asyncio.Queue()
+                self._arrivals.clear()
 
     async def receive(self) -> AsyncGenerator[Arrived | ConnectionLost, None]:
         """Yield what devices send, when it arrives."""
         while True:
-            yield await self._arrivals.get()
+            while self._arrivals:
+                yield self._arrivals.popleft()
+            self._arrived.clear()
+            await self._arrived.wait()
 
     def arriving_since(self) -> None:
         """Return None: all is yielded when it arrives."""
@@ -159,12 +165,12 @@ class SimulatedFleet:
         """Let a letter travel to one device."""
         found = self._devices.get(device)
         if found is not None:
-            self._deliver(asyncio.get_running_loop().time(), found, letter)
+            self._deliver(self._clock.time(), found, letter)
 
     def hand_round(self, group: GroupId, letter: Letter) -> None:
         """Let a letter travel to all devices of a group, to each over its own link."""
         self._retained[group] = letter
-        now = asyncio.get_running_loop().time()
+        now = self._clock.time()
         for device in self._devices.values():
             if group in device.following:
                 self._deliver(now, device, letter)
@@ -173,9 +179,7 @@ class SimulatedFleet:
 
     async def run(self) -> None:
         """Let things happen when they are due, for ever."""
-        loop = asyncio.get_running_loop()
-        assert isinstance(loop, VirtualTimeLoop), "devices are simulated on virtual time"
-        self._clock = loop
+        loop = self._clock = _virtual_clock()
         self._schedule_faults()
         for device in self._devices.values():
             self._act(loop.time(), device, device.machine.start(loop.time()))
@@ -299,8 +303,10 @@ class SimulatedFleet:
 
     def _report(self, arrived: Arrived | ConnectionLost) -> None:
         if self._attended or not self._forgetful:
-            self._reported = True
-            self._arrivals.put_nowait(arrived)
+            self._arrivals.append(arrived)
+            if not self._reported:
+                self._reported = True
+                self._arrived.set()
 
     def _start_job(self, now: float, device: _Device, job: Job) -> None:
         fits = job.purpose is Purpose.FIT
@@ -330,3 +336,9 @@ class SimulatedFleet:
         if device.up:
             due_at = device.machine.due_at
             self._act(now, device, () if due_at is None or due_at > at else device.machine.tick(now))
+
+
+def _virtual_clock() -> VirtualTimeLoop:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualTimeLoop), "devices are simulated on virtual time"
+    return loop

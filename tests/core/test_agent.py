@@ -1,6 +1,5 @@
 """The device's machine: what it says and does, message by message."""
 
-import dataclasses
 import functools
 import hashlib
 
@@ -740,7 +739,7 @@ class Storm:
                 self.perform(self.device.machine.job_failed(job.cohort, "broken", self.device.now))
             else:
                 body = repr((job, len(self.jobs))).encode()
-                local = dataclasses.replace(done(body).trained, local=LOCAL)
+                local = msgspec.structs.replace(done(body).trained, local=LOCAL)
                 self.perform(self.device.machine.job_done(job.cohort, JobDone(METRICS, local), self.device.now))
 
     def perform(self, actions):

@@ -1,7 +1,5 @@
 """The device's machine as a guest: weaker groups' rounds beside its own."""
 
-import dataclasses
-
 import msgspec
 import pytest
 
@@ -158,7 +156,7 @@ def test_a_failed_job_is_declined_and_the_next_begins():
 def test_what_a_group_trained_locally_stays_with_that_group():
     device = guest()
     device.hear(visiting("g1.r1"))
-    device.finish("g1.r1", JobDone(METRICS, dataclasses.replace(done().trained, local=LOCAL)))
+    device.finish("g1.r1", JobDone(METRICS, msgspec.structs.replace(done().trained, local=LOCAL)))
     (begun,) = device.hear(announced("g3.r1"))
     assert begun.job.local is None
     device.finish("g3.r1")

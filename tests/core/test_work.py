@@ -1,6 +1,5 @@
 """A device's job: evaluate, train, make the update."""
 
-import dataclasses
 import hashlib
 
 import msgspec
@@ -85,8 +84,8 @@ def test_an_update_can_be_named_for_what_it_was_made_from():
 
     one = job()
     others = [
-        dataclasses.replace(one, seed=2),
-        dataclasses.replace(one, cohort=CohortId("g1.r2")),
+        msgspec.structs.replace(one, seed=2),
+        msgspec.structs.replace(one, cohort=CohortId("g1.r2")),
         job(model=Weights(LAYOUT, MODEL.buffer + 1)),
     ]
     assert name_of(one) == name_of(job())
@@ -96,12 +95,12 @@ def test_an_update_can_be_named_for_what_it_was_made_from():
 
 def test_a_reader_reads_a_model_once_and_other_memory_anew():
     read, one = ModelReader(), job()
-    assert read(one) is read(dataclasses.replace(one, seed=2)) == MODEL
+    assert read(one) is read(msgspec.structs.replace(one, seed=2)) == MODEL
     again = job()
     assert read(again) is not read(one)
     damaged = memoryview(bytes([*again.model[:-1], 1]))
     with pytest.raises(DeviceError, match="does not have the hash"):
-        read(dataclasses.replace(again, model=damaged))
+        read(msgspec.structs.replace(again, model=damaged))
 
 
 def test_a_reader_keeps_few_models():
@@ -131,7 +130,7 @@ def test_local_tensors_are_returned_apart_and_go_on_from_where_they_were():
 
 def test_a_tier_without_local_tensors_has_none():
     layout = Layout.of({"a": (5,)})
-    plain = dataclasses.replace(job(model=Weights.zeros(layout)), tier=Tier(**{**fields(TIER), "layout": layout}))
+    plain = msgspec.structs.replace(job(model=Weights.zeros(layout)), tier=Tier(**{**fields(TIER), "layout": layout}))
     assert perform(plain, Adder(), PLAIN, DATA, StopToken()).trained.local is None
 
 
@@ -160,7 +159,7 @@ def test_told_to_stop_it_stops():
 
 def test_a_damaged_model_is_not_trained():
     given = job()
-    damaged = dataclasses.replace(given, model=memoryview(bytes(given.model)[:-1] + b"\xff"))
+    damaged = msgspec.structs.replace(given, model=memoryview(bytes(given.model)[:-1] + b"\xff"))
     with pytest.raises(DeviceError, match=r"^the model that came for cohort g1.r1 does not have the hash '"):
         perform(damaged, Adder(), PLAIN, DATA, StopToken())
 
@@ -188,7 +187,7 @@ def test_the_remedies_are_those_that_the_federation_does_not_have_yet(data, stat
     layout = Layout((*LAYOUT.tensors, *statics))
     tier = Tier(**{**fields(TIER), "layout": layout})
     diverging = Adder(float("nan"))
-    given = dataclasses.replace(job(model=Weights.zeros(layout)), tier=tier)
+    given = msgspec.structs.replace(job(model=Weights.zeros(layout)), tier=tier)
     with pytest.raises(DeviceError) as caught:
         perform(given, diverging, PLAIN, data, StopToken())
     assert ("standardise = true in [task]" in str(caught.value)) == (not statics)
@@ -232,7 +231,7 @@ class Halves(Float16Codec):
 def coded(given, codec):
     tier = msgspec.structs.replace(TIER, codec=CodecChoice(name="halves"))
     coding = CodedUpdates(codec, "halves", LAYOUT.aggregated)
-    done = perform(dataclasses.replace(given, tier=tier), Adder(), coding, DATA, StopToken()).trained
+    done = perform(msgspec.structs.replace(given, tier=tier), Adder(), coding, DATA, StopToken()).trained
     (values,) = coding.read(done.body, "it").values()
     return done, values.tolist()
 
@@ -243,7 +242,7 @@ def test_an_update_is_coded_and_what_that_lost_comes_back_with_the_next_one():
     assert values == [0, 1, 1]
     assert first.blob == hashlib.sha256(first.body).hexdigest()
     assert first.lost.tolist() == [1, 0, 0]
-    given = dataclasses.replace(job(), lost=np.array([1, 2, -1], np.float32))
+    given = msgspec.structs.replace(job(), lost=np.array([1, 2, -1], np.float32))
     second, values = coded(given, codec)
     assert values == [0, 3, 0]
     assert second.lost.tolist() == [2, 0, 0]
@@ -262,7 +261,7 @@ def test_what_is_drawn_goes_by_the_jobs_seed():
             return {"values": np.random.default_rng(seed).random(update.size).astype(np.float16)}
 
     first, again, other = (
-        coded(dataclasses.replace(job(), seed=seed), Drawing(HalfOptions()))[0].body for seed in (1, 1, 2)
+        coded(msgspec.structs.replace(job(), seed=seed), Drawing(HalfOptions()))[0].body for seed in (1, 1, 2)
     )
     assert first == again != other
 

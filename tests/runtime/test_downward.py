@@ -1,9 +1,9 @@
 """Federations in which devices of stronger groups are guests of weaker ones, in time that they have left."""
 
-import dataclasses
 import functools
 
 import anyio
+import msgspec
 import numpy as np
 import pytest
 
@@ -245,7 +245,7 @@ def test_a_coordinator_with_devices_that_cannot_visit_has_no_guests():
                 message, body = open_from_device(arrived.data)
                 if isinstance(message, Hello):
                     message = Hello(schema_hash=message.schema_hash, profile=message.profile)
-                super().report(dataclasses.replace(arrived, data=seal(message, body)))
+                super().report(msgspec.structs.replace(arrived, data=seal(message, body)))
 
         store, network = MemoryStore(), Older()
         async with coordinator(network.coordinator(), store, settings=DOWNWARD) as running:

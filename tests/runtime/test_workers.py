@@ -8,7 +8,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import fields, replace
 from pathlib import Path
 from types import ModuleType
 
@@ -17,6 +16,7 @@ import msgspec
 import numpy as np
 import psutil
 import pytest
+from msgspec.structs import fields, replace
 
 from tierwise.core.coded_framing import CodedUpdates
 from tierwise.core.errors import ConfigurationError, FederationError
