@@ -22,6 +22,7 @@ from tierwise.core.hardware import HardwareProfile
 from tierwise.core.ids import CohortId, DeviceId, GroupId, ModelVersion, is_device_id
 from tierwise.core.insistence import AgentSettings
 from tierwise.core.learning import FitStopped, Learner, LocalData, StopToken
+from tierwise.core.messages import Assignment
 from tierwise.core.seeds import derive_seed
 from tierwise.core.standardising import warning_of_large_features
 from tierwise.core.task import Task
@@ -44,13 +45,17 @@ REMEASURE_S: Final = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The target model that a device ends with."""
+    """The target model that a device ends with.
+
+    ``task`` is what it is for, as the coordinator wants it: whether it standardises, and what was measured.
+    """
 
     group: GroupId
     tier: Tier
     version: ModelVersion
     model: Weights
     reason: str
+    task: Task
 
 
 class Agent:
@@ -260,12 +265,15 @@ class Agent:
 
     def _learner(self, tier: Tier) -> Learner:
         if self._learners is None:
-            assignment = None if self._machine is None else self._machine.assignment
-            task = self._task if assignment is None or assignment.task is None else assignment.task
+            task = self._wanted(None if self._machine is None else self._machine.assignment)
             self._learners = Learners(self._plugins, task)
             if warning := warning_of_large_features(task, self._data.train):
                 _LOG.warning("%s", warning)
         return self._learners(tier)
+
+    def _wanted(self, assignment: Assignment | None) -> Task:
+        """Return the task as the coordinator wants it, of the same data as ours."""
+        return self._task if assignment is None or assignment.task is None else assignment.task
 
     def _keep(self, kept: do.KeepTarget) -> None:
         assert self._machine is not None
@@ -273,9 +281,11 @@ class Agent:
             model = unframe(kept.frame)
         except ProtocolError:
             return  # damaged on the way: the retained one comes again with the next connection
-        if model.identity != kept.model or self._machine.assignment is None:
+        assignment = self._machine.assignment
+        if model.identity != kept.model or assignment is None:
             return
-        self._target = Target(kept.group, self._machine.assignment.tier, kept.version, model, kept.reason)
+        task = self._wanted(assignment)
+        self._target = Target(kept.group, assignment.tier, kept.version, model, kept.reason, task)
 
 
 def _paced(settings: AgentSettings, device: str) -> AgentSettings:

@@ -175,7 +175,7 @@ class TargetDirectory:
         except OSError:
             return False
 
-    def keep(self, target: Target, *, device: DeviceId, federation: str, task: Task) -> Kept:
+    def keep(self, target: Target, *, device: DeviceId, federation: str) -> Kept:
         """Write a target model and its card, and make it the current one.
 
         A model that is the current one already, whole, is left as it is.
@@ -197,7 +197,7 @@ class TargetDirectory:
             federation=federation,
             group=target.group,
             version=target.version,
-            task=task,
+            task=target.task,
             tier=target.tier.name,
             learner=target.tier.learner,
             options=target.tier.options,

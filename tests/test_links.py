@@ -52,3 +52,8 @@ def test_every_page_is_in_the_index() -> None:
     listed = {(index.parent / target.partition("#")[0]).resolve() for target in links(index)}
     missing = [page for page in sorted((ROOT / "docs").rglob("*.md")) if page != index and page not in listed]
     assert missing == []
+
+
+@pytest.mark.parametrize("page", [pytest.param(page, id=page.relative_to(ROOT).as_posix()) for page in ALL])
+def test_no_merge_was_left_half_done(page: Path) -> None:
+    assert not re.findall(r"^(?:<{7}|>{7}) .*$", page.read_text("utf-8"), re.MULTILINE)

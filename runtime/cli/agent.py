@@ -196,12 +196,7 @@ class _Program:
         if self._out is None:
             self._log.remark(f"{told}; it is not kept, --out DIR would")
             return
-        kept = self._out.keep(
-            target,
-            device=self._link.device,
-            federation=self._link.settings.federation,
-            task=self._spec.source.task,
-        )
+        kept = self._out.keep(target, device=self._link.device, federation=self._link.settings.federation)
         self._log.remark(f"{told}, written to {self._out.path / kept.file}, sha256 {kept.sha256}")
 
 

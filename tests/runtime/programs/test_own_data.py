@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 
 from tests.runtime.programs.processes import Scene
+from tierwise.runtime import load_model
 
 CONFIGURATION = """
 [federation]
@@ -46,7 +47,7 @@ def agent(stage: Scene, name: str, federation: str, data: str):
 
 
 def test_each_device_reads_its_own_file_and_the_coordinator_none(stage: Scene) -> None:
-    text = CONFIGURATION.format(name="rooms", broker=stage.broker)
+    text = CONFIGURATION.format(name="rooms", broker=stage.broker) + "[task]\nstandardise = true\n"
     names = {
         "attic": ["label", "heat", "draught"],
         "cellar": ["draught", "heat", "label"],
@@ -63,8 +64,12 @@ def test_each_device_reads_its_own_file_and_the_coordinator_none(stage: Scene) -
     assert [one.wait() for one in agents] == [0] * 3
     report = json.loads((stage.folder / "result/result.json").read_text())
     assert [(group["devices"], group["rounds"]) for group in report["run"]["groups"]] == [(3, 2)]
-    card = json.loads(next((stage.folder / "model-attic").glob("g1-*.json")).read_text())
-    assert (card["task"]["feature_names"], card["task"]["target"]) == (["heat", "draught"], "label")
+    own, of_all = (next((stage.folder / name).glob("g1-*.json")) for name in ("model-attic", "result"))
+    task = json.loads(own.read_text())["task"]
+    assert (task["feature_names"], task["target"], task["standardise"]) == (["heat", "draught"], "label", True)
+    assert task == json.loads(of_all.read_text())["task"], "the device knows all that its model needs"
+    features = np.array([[5.0, -5.0], [0.1, 0.2]], np.float32)
+    np.testing.assert_array_equal(load_model(own).predict(features), load_model(of_all).predict(features))
 
 
 def test_a_device_with_other_classes_is_refused(stage: Scene) -> None:

@@ -39,11 +39,11 @@ keep(TargetDirectory(Path(sys.argv[1])), target(3.0))
 
 def target(value: float, version: int = 3, group: str = "g1") -> Target:
     model = Weights(TIER.layout, np.full(TIER.layout.size, value, np.float32))
-    return Target(GroupId(group), TIER, ModelVersion(version), model, "3 rounds")
+    return Target(GroupId(group), TIER, ModelVersion(version), model, "3 rounds", TASK)
 
 
 def keep(directory, one):
-    return directory.keep(one, device=DeviceId("kitchen"), federation="clouds", task=TASK)
+    return directory.keep(one, device=DeviceId("kitchen"), federation="clouds")
 
 
 def names(directory):
