@@ -37,7 +37,7 @@ from tierwise.core.weights import Layout, Weights
 from tierwise.ext import KERNELS, weighted_sum
 from tierwise.plugins.aggregation.mean import MeanReducer
 from tierwise.plugins.codecs.plain import Float32Codec
-from tierwise.runtime.blocks import BLOCKS, UpdateBlocks
+from tierwise.runtime.blocks import SHOWN, UpdateBlocks
 from tierwise.runtime.pages import let_go
 from tierwise.runtime.stores.sqlite import SqliteStore
 
@@ -65,12 +65,14 @@ class Reducing:
         updates, reducer = UpdateBlocks(self._coding, frames), MeanReducer()
         for block in updates.slices():
             reducer.reduce(updates.read(block), self._samples, self._out[block])
+        updates.let_go()
 
     def bring(self, frames: Frames) -> None:
         """Do what `run` does but for the sum."""
         updates = UpdateBlocks(self._coding, frames)
         for block in updates.slices():
             updates.read(block)
+        updates.let_go()
 
     def read(self, files: list[int], begin: int) -> None:
         """Reduce what lies in open files from byte ``begin`` on, with ``read()``."""
@@ -179,7 +181,7 @@ def measure(folder: Path, count: int, size: int, budget_s: float) -> Iterator[Ro
     yield beside("bring single", MEMORY, "bring and give back single pages")
     if sys.platform == "linux":
         most = Row(f"{name}: of the files in memory, peak", reducing.resident(mapped) / 1e6, "MB")
-        yield below(most, 4.0 * BLOCKS / 1e6 + 2.0)  # and pages at the ends of blocks
+        yield below(most, 4.0 * SHOWN / 1e6 + 2.0)  # and pages at the ends of blocks
 
 
 def _opened(root: Path, blob: BlobHash) -> int:

@@ -59,6 +59,7 @@ def aggregate(
             reducer.reduce(updates.read(block), counts, reduced[block])
         else:
             updates.weighted_sum(weighed[0], block, reduced[block], divisor=weighed[1])
+    updates.let_go()  # before there is a second model in memory
     after, next_state = optimizer.step(state, old, _read_only(reduced))
     _check_arrays(before.size, {"the model": after, **{f"its state {name!r}": a for name, a in next_state.items()}})
     return model.replaced(Weights(before, np.ascontiguousarray(after))), next_state

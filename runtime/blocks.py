@@ -15,6 +15,9 @@ BLOCK: Final = 1 << 20
 """Elements of a block at the most: 4 MiB of each update."""
 BLOCKS: Final = 1 << 23
 """Elements of the blocks of all updates together: 32 MiB."""
+SHOWN: Final = 1 << 24
+"""Likewise of mapped files: 64 MiB, which the system takes back when it needs them. Twice as many blocks would be twice
+the work with pages."""
 SMALLEST: Final = 1 << 12
 """Elements of a block at the least: below that, calling the reducer takes longer than what it does. All blocks but the
 last have a multiple of it, so that a survey that adds up stretches of an update adds up the same whatever the block."""
@@ -45,8 +48,6 @@ class UpdateBlocks:
         for number, frame in enumerate(frames):
             self._updates.append(coding.read(frame, "an update"))
             self._let_go(slice(number, number + 1))  # nothing of it has to be in memory yet
-        share = BLOCKS // max(len(frames), 1) // SMALLEST * SMALLEST
-        self._length = min(BLOCK, max(SMALLEST, share))
         self._plain: list[Buffer] | None = None
         self._windows: list[Window] = []
         if coding.plain and (can_bring() or not self._mapped):
@@ -56,6 +57,8 @@ class UpdateBlocks:
                 for frame, values in zip(frames, self._plain, strict=True)
                 if is_mapped(frame) and not values.flags.owndata  # it stood askew, and is a copy
             ]
+        share = (SHOWN if self._windows else BLOCKS) // max(len(frames), 1) // SMALLEST * SMALLEST
+        self._length = min(BLOCK, max(SMALLEST, share))
         self._room: NDArray[np.float32] | None = None
 
     def slices(self) -> list[slice]:
@@ -76,6 +79,11 @@ class UpdateBlocks:
             self._coding.codec.decode(arrays, block, row)
             self._let_go(slice(number, number + 1))
         return [_read_only(row) for row in rows]
+
+    def let_go(self) -> None:
+        """Have nothing of them in memory any more, until something is read again."""
+        self._room = None
+        self._let_go()
 
     @property
     def sums(self) -> bool:

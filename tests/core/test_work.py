@@ -16,7 +16,7 @@ from tierwise.core.metrics import Metric
 from tierwise.core.standardising import MEAN
 from tierwise.core.tiers import CodecChoice, Cost, Tier
 from tierwise.core.weights import Layout, Role, TensorSpec, Weights
-from tierwise.core.work import MODELS, Job, ModelReader, origin_name, perform
+from tierwise.core.work import MODELS, Job, ModelReader, origin_name, perform, read_model
 from tierwise.plugins.codecs.halves import Float16Codec, HalfOptions
 from tierwise.plugins.codecs.plain import Float32Codec
 
@@ -76,6 +76,20 @@ def test_an_update_is_what_training_changed_of_what_is_aggregated():
     assert delta.buffer.tolist() == [1, 1, 1]
     assert done.trained.blob == hashlib.sha256(done.trained.body).hexdigest() == delta.identity
     assert done.trained.samples == 4
+
+
+def test_a_model_is_read_where_it_came_and_an_update_is_made_where_it_is_sent():
+    seen = []
+
+    class Seeing(Float32Codec):
+        def encode(self, update, seed):
+            seen.append(update)
+            return super().encode(update, seed)
+
+    given = job()
+    assert np.shares_memory(read_model(given).buffer, np.frombuffer(given.model, np.uint8))
+    done = perform(given, Adder(), Seeing(), DATA, StopToken())
+    assert np.shares_memory(seen[0], np.frombuffer(done.trained.body, np.uint8))
 
 
 def test_an_update_can_be_named_for_what_it_was_made_from():

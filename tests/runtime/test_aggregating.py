@@ -175,7 +175,7 @@ def test_mapped_updates_are_read_where_they_are_however_many(tmp_path):
 @pytest.mark.parametrize("brings", [True, False])
 def test_no_more_than_a_block_of_a_mapped_update_stays_in_memory(monkeypatch, tmp_path, brings):
     monkeypatch.setattr(blocks, "can_bring", lambda: brings and can_bring())
-    monkeypatch.setattr(blocks, "BLOCKS", 100 * blocks.SMALLEST)
+    monkeypatch.setattr(blocks, "SHOWN", 100 * blocks.SMALLEST)
     layout = Layout.of({"w": (1_000_000,)})
     frame = to_bytes(Weights(layout, np.ones(layout.size, np.float32)))
     folders = [tmp_path / str(number) for number in range(10)]
@@ -189,9 +189,15 @@ def test_no_more_than_a_block_of_a_mapped_update_stays_in_memory(monkeypatch, tm
             super().reduce(updates, samples, out)
             resident.append(resident_bytes("one-of-ten"))
 
-    given = UpdateBlocks(CodedUpdates(Float32Codec(), "float32", layout), frames)
-    aggregate(Watching(), PLAIN, Weights.zeros(layout), {}, given, [1] * 10)
-    blocks_of_all, pages_at_their_ends = 4 * 100 * blocks.SMALLEST, 10 * 2 * mmap.PAGESIZE
+    class WatchingStep(PlainOptimizer):
+        def step(self, state, model, reduced):
+            left.append(resident_bytes("one-of-ten"))
+            return super().step(state, model, reduced)
+
+    given, left = UpdateBlocks(CodedUpdates(Float32Codec(), "float32", layout), frames), []
+    aggregate(Watching(), WatchingStep(PlainOptions()), Weights.zeros(layout), {}, given, [1] * 10)
+    assert left == [0]
+    blocks_of_all, pages_at_their_ends = 4 * blocks.SHOWN, 10 * 2 * mmap.PAGESIZE
     assert max(resident) <= (blocks_of_all + pages_at_their_ends if brings and can_bring() else 0)
 
 
