@@ -7,6 +7,7 @@ here: ``meters.toml:path=/var/lib/meter.csv``. So all devices and the coordinato
 import json
 import re
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -16,6 +17,7 @@ import msgspec
 from tierwise.core.describing import Describing
 from tierwise.core.errors import ConfigurationError, UnknownPluginError, nearest
 from tierwise.core.learning import DataSource, LocalData
+from tierwise.core.task import Task
 from tierwise.core.tiers import OptionValues
 from tierwise.plugins.descriptors import Kind
 from tierwise.plugins.manager import Plugins
@@ -68,7 +70,7 @@ class DataSpec:
     share: Share
 
     def load(self) -> LocalData:
-        """Read the data.
+        """Read the data of a device.
 
         Raises
         ------
@@ -76,12 +78,51 @@ class DataSpec:
             If the source cannot give this share, or the task is only read from it: another device's data would tell
             another one.
         """
+        if self.share.parts == 1:
+            self._check_pins()
+        return self.read()
+
+    def require(self, task: Task, whose: str) -> None:
+        """Check that these are data for a model; then `read` gives them, whether or not the task is written down.
+
+        Parameters
+        ----------
+        task
+            Of the model.
+        whose
+            Tells people which model it is.
+
+        Raises
+        ------
+        ConfigurationError
+            If their task is another one; names each difference.
+        """
+        if differences := list(_differences(self.source.task, task)):
+            raise ConfigurationError(
+                f"these data are not what {whose} is for: {'; '.join(differences)}. Give it data with the same "
+                f"features and classes in the same order{self._way_to_pin(task)}",
+                source=f"--data {self.text}",
+            )
+
+    def read(self) -> LocalData:
+        """Read the data, of whatever task they are.
+
+        Raises
+        ------
+        ConfigurationError
+            If the source cannot give this share.
+        """
         try:
-            if self.share.parts == 1:
-                self._check_pins()
             return self.source.load(self.share.part, self.share.parts, self.share.seed)
         except ConfigurationError as error:
             raise ConfigurationError(str(error), source=f"--data {self.text}") from error
+
+    def _way_to_pin(self, task: Task) -> str:
+        """Say how to write down what would else be read from data that need not have all of it."""
+        pins = self.source.pins() if isinstance(self.source, Describing) else {}
+        if "classes" not in pins or "classes" in self.options:
+            return ""
+        return f"; where they lack a class, write down what there is: {toml_line('classes', task.classes)}"
 
     def _check_pins(self) -> None:
         if not isinstance(self.source, Describing):
@@ -93,7 +134,8 @@ class DataSpec:
             raise ConfigurationError(
                 f"{' and '.join(lacking)} would be read from these data, and those of other devices may tell something "
                 "else: write down what all of them have, for instance in the [data] of a file (--data FILE.toml). "
-                f"These data have {lines}"
+                f"These data have {lines}",
+                source=f"--data {self.text}",
             )
 
 
@@ -118,6 +160,15 @@ def read_data_spec(text: str, plugins: Plugins) -> DataSpec:
         return DataSpec(text, name, options, plugins.data_source(name, options), share)
     except (UnknownPluginError, ConfigurationError) as error:
         raise ConfigurationError(str(error), source=f"--data {text}") from error
+
+
+def _differences(ours: Task, theirs: Task) -> Iterator[str]:
+    """Tell what of the data of two tasks is not alike."""
+    for name in ("name", "loss", "target", "features", "feature_names", "classes", "scale"):
+        mine, other = getattr(ours, name), getattr(theirs, name)
+        if mine != other:
+            what = "task" if name == "name" else name
+            yield f"{what} {toml_value(mine)}, where the model has {toml_value(other)}"
 
 
 def toml_line(key: str, value: object) -> str:

@@ -92,8 +92,28 @@ def test_data_of_another_task_are_refused(out, capsys, tmp_path) -> None:
     data = f"csv:path={tmp_path / 'own.csv'},target=b,classes=['x','y']"
     code, _, err = evaluate(capsys, out, "--data", data)
     assert code == 2
-    assert "these data are for task" in err, err
-    assert "is for 'digits'" in err
+    assert "these data are not what" in err, err
+    assert 'task "b", where the model has "digits"; target "b", where the model has ""; features 1, where' in err
+    assert 'classes ["x", "y"], where the model has ["0", "1", ' in err
+    assert "write down" not in err, "it is written down"
+
+
+def test_what_a_model_knows_need_not_be_written_down(capsys, tmp_path) -> None:
+    random = np.random.default_rng(0)
+    for device, kinds in (("attic", "abc"), ("cellar", "abc"), ("hall", "abc"), ("shed", "ab")):
+        rows = "".join(f"{random.normal():.3f},{kinds[n % len(kinds)]}\n" for n in range(21))
+        (tmp_path / f"{device}.csv").write_text("heat,kind\n" + rows)
+    toml = tmp_path / "run.toml"
+    toml.write_text(
+        "[data]\nsource = 'csv'\npath = '*.csv'\ntarget = 'kind'\n[grouping]\ngroups = 1\n[tiers]\nhidden = [[4]]\n"
+        "[stop]\nrounds = 1\n"
+    )
+    assert run(["simulate", str(toml), "--out", str(tmp_path / "out")]) == 0
+    code, _, err = evaluate(capsys, tmp_path / "out", "--data", f"{toml}:path={tmp_path / 'hall.csv'}")
+    assert (code, err) == (0, "")
+    code, _, err = evaluate(capsys, tmp_path / "out", "--data", f"{toml}:path={tmp_path / 'shed.csv'}")
+    assert code == 2
+    assert err.rstrip().endswith('where they lack a class, write down what there is: classes = ["a", "b", "c"]'), err
 
 
 @pytest.fixture(scope="module")
