@@ -21,7 +21,7 @@ settings = FederationSettings(
 policies = Policies(grouping=Choice(name="quantile"), stop=Choice(name="rounds", options={"rounds": 10}))
 
 
-# Reading takes a moment (here it imports scikit-learn), so it is done before the event loop runs.
+# Reading takes a moment, so it is done before the event loop runs.
 local = [digits.load(number, DEVICES, seed=0) for number in range(DEVICES)]
 
 
