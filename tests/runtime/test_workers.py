@@ -84,7 +84,14 @@ def traces(workers, fleet=None, **changed):
 
 def children() -> set[int]:
     found = psutil.Process().children(recursive=True)
-    return {one.pid for one in found if one.is_running() and "resource_tracker" not in " ".join(one.cmdline())}
+    return {one.pid for one in found if one.is_running() and "resource_tracker" not in command_line(one)}
+
+
+def command_line(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.ZombieProcess:
+        return ""
 
 
 def segments() -> set[str]:

@@ -24,7 +24,14 @@ pytestmark = pytest.mark.timeout(400)
 
 def children() -> set[int]:
     found = psutil.Process().children(recursive=True)
-    return {one.pid for one in found if one.is_running() and "resource_tracker" not in " ".join(one.cmdline())}
+    return {one.pid for one in found if one.is_running() and "resource_tracker" not in command_line(one)}
+
+
+def command_line(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.ZombieProcess:
+        return ""
 
 
 def test_a_process_gives_the_same_result(wanted: Wanted, arms: list[ArmResult]) -> None:

@@ -11,7 +11,7 @@ def anyio_backend():
     return "asyncio"
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def packs(tmp_path_factory):
     """Install the policy packs, as pip would, for all processes and for this one."""
     folder = install_told(install_pack(tmp_path_factory.mktemp("packs")))

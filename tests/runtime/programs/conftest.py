@@ -1,5 +1,9 @@
 """A broker for all tests of this folder, and a scene for each."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 import pytest
 
 from tests.runtime.broker import MOSQUITTO, running
@@ -7,13 +11,24 @@ from tests.runtime.programs.processes import install_pack, scene
 from tests.runtime.programs.undisturbed import Undisturbed, run_undisturbed
 
 
-@pytest.fixture(scope="package", autouse=True)
-def pack(tmp_path_factory):
-    """Install the policy pack for all processes, and for this one."""
-    folder = install_pack(tmp_path_factory.mktemp("pack"))
+@pytest.fixture(scope="package")
+def installed(tmp_path_factory) -> Path:
+    """Return the folder of the policy pack."""
+    return install_pack(tmp_path_factory.mktemp("pack"))
+
+
+@contextmanager
+def on_the_path(folder: Path) -> Iterator[None]:
+    """Let all processes and this one find the pack, and nobody later: a folder without a package ends with the run."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(folder))
         patch.syspath_prepend(folder)
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def pack(installed):
+    with on_the_path(installed):
         yield
 
 
@@ -33,7 +48,7 @@ def stage(tmp_path, broker):
 
 
 @pytest.fixture(scope="package")
-def undisturbed(tmp_path_factory, broker) -> Undisturbed:
+def undisturbed(tmp_path_factory, installed, broker) -> Undisturbed:
     """Return what a federation comes to that nobody disturbs."""
-    with scene(tmp_path_factory.mktemp("undisturbed"), broker) as made:
+    with on_the_path(installed), scene(tmp_path_factory.mktemp("undisturbed"), broker) as made:
         return run_undisturbed(made)
