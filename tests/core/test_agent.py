@@ -735,6 +735,8 @@ class Storm:
             self.perform(self.device.start())
         elif self.jobs:  # any job that ever ran may still say something
             job = self.jobs[0 if step == "fail" else -1]
+            if self.running == job.cohort:
+                self.running = None  # what it gave may have to wait for the receipt of another before it is sent
             if step == "fail":
                 self.perform(self.device.machine.job_failed(job.cohort, "broken", self.device.now))
             else:
@@ -753,10 +755,7 @@ class Storm:
                     assert self.running == action.cohort
                     self.running = None
                 case Send(message=m.UpdateSent() | m.EvaluationSent() | m.TaskRefused()):
-                    cohort = action.message.cohort
-                    if self.running == cohort:
-                        self.running = None
-                    said = self.bodies.setdefault(cohort, action)
+                    said = self.bodies.setdefault(action.message.cohort, action)
                     assert said == action, "two answers for one cohort"
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tierwise.core.errors import ProtocolError
-from tierwise.core.framing import HEADER_LIMIT, arrays_to_bytes, frame, to_bytes, unframe
+from tierwise.core.framing import HEADER_LIMIT, arrays_to_bytes, blank, frame, to_bytes, unframe
 from tierwise.core.weights import Layout, Role, TensorSpec, Weights
 
 names = st.text(st.characters(codec="utf-8"), max_size=8).filter(lambda name: name != "__metadata__")
@@ -71,6 +71,13 @@ def test_every_frame_reads_back_as_the_weights_that_it_was_made_of(weights: Weig
     assert read.layout == weights.layout
     assert to_bytes(read) == data
     assert len(data) % 4 == 0
+
+
+@given(all_weights())
+def test_a_blank_frame_is_filled_in_place(weights: Weights) -> None:
+    data, values = blank(weights.layout)
+    values[...] = weights.buffer
+    assert data == to_bytes(weights)
 
 
 @given(all_weights())

@@ -3,6 +3,7 @@
 import functools
 
 import anyio
+import msgspec
 import numpy as np
 import pytest
 
@@ -11,7 +12,9 @@ from tierwise.core import messages as m
 from tierwise.core.coded_framing import CodedUpdates
 from tierwise.core.coding import ArrayForm, Dtype
 from tierwise.core.hardware import HardwareProfile
-from tierwise.core.tiers import CodecChoice
+from tierwise.core.ids import TierName
+from tierwise.core.tiers import CodecChoice, Cost, Tier
+from tierwise.core.weights import Layout
 from tierwise.plugins.codecs.plain import Float32Codec
 from tierwise.plugins.descriptors import Kind
 from tierwise.runtime.codecs import Codecs
@@ -229,3 +232,16 @@ def test_each_codec_is_made_once_and_by_its_own_options():
     assert first is again
     assert codecs(CodecChoice(name="top-k")).form(100)["values"].length == 5
     assert first.form(100)["values"].length == 50
+
+
+def test_how_a_tier_is_coded_is_found_once_and_anew_for_another_tier_of_that_name():
+    codecs = Codecs(plugins())
+    layout = Layout.of({"a": (100,)})
+    cost = Cost(parameters=100, fit_flops_per_sample=1, evaluate_flops_per_sample=1, bytes=400, memory_bytes=400)
+    tier = Tier(name=TierName("t"), learner="mlp", options={}, layout=layout, cost=cost)
+    coding = codecs.of(tier)
+    assert coding is codecs.of(msgspec.structs.replace(tier))
+    assert coding.plain
+    other = codecs.of(msgspec.structs.replace(tier, codec=CodecChoice(name="int8")))
+    assert (other.name, other.plain) == ("int8", False)
+    assert codecs.of(tier).plain
