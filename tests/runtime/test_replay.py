@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -61,11 +62,11 @@ def federate(path, appends=-1, devices=9):
     return store
 
 
-def replay(*arguments):
-    command, wide = [*PROGRAM, "replay", *map(str, arguments)], {**os.environ, "COLUMNS": "160"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=wide)
-    assert "Traceback" not in done.stderr
-    return done.returncode, done.stdout, done.stderr
+@pytest.fixture
+def replay(here, monkeypatch):
+    """Run the command in this process, in a wide terminal."""
+    monkeypatch.setenv("COLUMNS", "160")
+    return functools.partial(here, "replay")
 
 
 @pytest.fixture(scope="module")
@@ -79,13 +80,13 @@ def records_of(path):
     return asyncio.run(SqliteStore(path).records())
 
 
-def test_help_explains_with_examples():
+def test_help_explains_with_examples(replay):
     code, out, _ = replay("--help")
     assert code == 0
     assert "Examples:\n    tierwise replay" in out
 
 
-def test_a_finished_run_has_a_line_for_each_event_and_a_table(finished):
+def test_a_finished_run_has_a_line_for_each_event_and_a_table(replay, finished):
     code, out, err = replay(finished)
     assert (code, err) == (0, "")
     records = records_of(finished)
@@ -113,7 +114,7 @@ def test_a_finished_run_has_a_line_for_each_event_and_a_table(finished):
         ("result.json", "is a result, which has the event log already, under `events`; replay reads the store of a"),
     ],
 )
-def test_what_goes_with_a_store_is_not_told_as_a_damaged_one(tmp_path, name, said):
+def test_what_goes_with_a_store_is_not_told_as_a_damaged_one(replay, tmp_path, name, said):
     path = tmp_path / name
     path.write_text("x")
     code, out, err = replay(path)
@@ -121,13 +122,13 @@ def test_what_goes_with_a_store_is_not_told_as_a_damaged_one(tmp_path, name, sai
     assert err.startswith(f"error: {path}: {said}")
 
 
-def test_reading_changes_nothing(finished):
+def test_reading_changes_nothing(replay, finished):
     before = {file: (file.stat().st_mtime_ns, file.stat().st_size) for file in finished.parent.rglob("*")}
     replay(finished)
     assert {file: (file.stat().st_mtime_ns, file.stat().st_size) for file in finished.parent.rglob("*")} == before
 
 
-def test_json_is_the_result_with_the_event_log(finished, tmp_path):
+def test_json_is_the_result_with_the_event_log(replay, finished, tmp_path):
     code, out, err = replay(finished, "--json", "--out", tmp_path / "out")
     assert (code, err) == (0, "")
     document = json.loads(out)
@@ -136,7 +137,7 @@ def test_json_is_the_result_with_the_event_log(finished, tmp_path):
     assert document["events"] == json.loads(msgspec.json.encode(records_of(finished)))
 
 
-def test_out_has_the_same_files_as_the_run_itself(finished, tmp_path):
+def test_out_has_the_same_files_as_the_run_itself(replay, finished, tmp_path):
     run = asyncio.run(Run.read(SqliteStore(finished)))
     write_result(tmp_path / "run", run, make_report(run), make_page(run, make_report(run)).page)
     code, out, _ = replay(finished, "--out", tmp_path / "replay")
@@ -157,7 +158,7 @@ def test_out_has_the_same_files_as_the_run_itself(finished, tmp_path):
         (40, ["g1 waits for ", "until "]),
     ],
 )
-def test_a_crashed_run_is_shown_as_far_as_it_came(tmp_path, appends, words):
+def test_a_crashed_run_is_shown_as_far_as_it_came(replay, tmp_path, appends, words):
     path = tmp_path / "run.db"
     federate(path, appends)
     code, out, err = replay(path)
@@ -184,7 +185,7 @@ def test_it_can_be_stopped_anywhere_and_replayed(tmp_path, finished):
         assert "not ended" in done.output or appends > 70
 
 
-def test_while_a_coordinator_has_it(tmp_path):
+def test_while_a_coordinator_has_it(replay, tmp_path):
     path = tmp_path / "run.db"
     federate(path, 30)
 
@@ -197,7 +198,7 @@ def test_while_a_coordinator_has_it(tmp_path):
     assert f"not ended: a coordinator (process {os.getpid()}) has the store" in out
 
 
-def test_a_damaged_log_is_shown_as_far_as_it_can_be_read(tmp_path):
+def test_a_damaged_log_is_shown_as_far_as_it_can_be_read(replay, tmp_path):
     path = tmp_path / "run.db"
     federate(path)
     with contextlib.closing(sqlite3.connect(path)) as connected, connected:
@@ -212,7 +213,7 @@ def test_a_damaged_log_is_shown_as_far_as_it_can_be_read(tmp_path):
     assert not list((tmp_path / "out").iterdir())
 
 
-def test_a_lost_target_model_only_matters_where_it_is_wanted(tmp_path):
+def test_a_lost_target_model_only_matters_where_it_is_wanted(replay, tmp_path):
     path = tmp_path / "run.db"
     store = federate(path)
     model = next(r.event.model for r in records_of(path) if isinstance(r.event, e.GroupFinished))
@@ -229,7 +230,7 @@ def test_a_lost_target_model_only_matters_where_it_is_wanted(tmp_path):
     assert store.path == path
 
 
-def test_a_federation_that_failed_is_shown(tmp_path):
+def test_a_federation_that_failed_is_shown(replay, tmp_path):
     path = tmp_path / "run.db"
 
     async def main():
@@ -249,7 +250,7 @@ def test_a_federation_that_failed_is_shown(tmp_path):
     assert "not ended" not in out
 
 
-def test_a_store_in_which_nothing_happened(tmp_path):
+def test_a_store_in_which_nothing_happened(replay, tmp_path):
     path = tmp_path / "run.db"
     federate(path, 0)
     code, out, _ = replay(path)
@@ -258,12 +259,12 @@ def test_a_store_in_which_nothing_happened(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["none.db", "."])
-def test_where_there_is_no_store(tmp_path, name):
+def test_where_there_is_no_store(replay, tmp_path, name):
     code, out, err = replay(tmp_path / name)
     assert (code, out, err.count("\n")) == (2, "", 1)
 
 
-def test_what_is_no_store(tmp_path):
+def test_what_is_no_store(replay, tmp_path):
     path = tmp_path / "run.txt"
     path.write_text("[federation]\n" * 100)
     code, out, err = replay(path)
