@@ -63,6 +63,12 @@ def table(*columns: str, title: str = "", right: tuple[str, ...] = (), tight: bo
     return made
 
 
+def shortened(text: str, length: int) -> str:
+    """Write a text in one line of so many characters at the most; what is left out is a ``…``."""
+    line = " ".join(text.split())
+    return line if len(line) <= length else f"{line[: length - 1].rstrip()}…"
+
+
 def count(value: int | None) -> str:
     """Write a number of things: ``76,810``."""
     return MISSING if value is None else f"{value:,}"
