@@ -15,6 +15,7 @@ from tierwise.core.hardware import HardwareProfile
 from tierwise.core.ids import DeviceId
 from tierwise.runtime.cli import present
 from tierwise.runtime.cli.probe import profile_table
+from tierwise.runtime.cli.store_argument import check_store
 from tierwise.runtime.cli.tables import NARROW, fitting
 from tierwise.runtime.config import RunConfig, load_config
 from tierwise.runtime.device_standing import DeviceStanding, Whereabouts, with_registered
@@ -44,6 +45,8 @@ def status(run: Path, devices: bool, device: str | None, as_json: bool) -> None:
     With a configuration that names a registry, its devices are listed, too: who was revoked, and who never came.
     """
     config = load_config(run) if run.suffix == ".toml" else None
+    if config is None:
+        check_store(run, "status")
     standing = anyio.run(read_standing, run if config is None else _store(run, config))
     if config is not None and config.security.registry is not None:
         registered = Registry.open(run.parent / config.security.registry).devices()
