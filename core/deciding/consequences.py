@@ -105,9 +105,7 @@ def _group_consequence(state: FederationState, name: GroupId, group: GroupState,
     return ()
 
 
-def _close_cohort(
-    name: GroupId, group: GroupState, cohort: CohortState, deadline_s: float
-) -> tuple[e.Event, ...]:
+def _close_cohort(name: GroupId, group: GroupState, cohort: CohortState, deadline_s: float) -> tuple[e.Event, ...]:
     survivors = tuple(sorted(cohort.accepted))
     if len(survivors) >= MINIMUM:
         return (e.CohortClosed(group=name, cohort=cohort.opened.cohort, survivors=survivors),)

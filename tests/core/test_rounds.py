@@ -253,9 +253,7 @@ def test_a_round_with_fewer_than_three_updates_is_abandoned() -> None:
     drive.update("a", "b")
     (abandoned,) = drive.wait(DEADLINE_S)
     assert isinstance(abandoned, e.RoundAbandoned)
-    assert abandoned.reason == (
-        "2 of 4 updates came in time, at least 3 are needed: raise rounds.deadline_s (now 100)"
-    )
+    assert abandoned.reason == ("2 of 4 updates came in time, at least 3 are needed: raise rounds.deadline_s (now 100)")
     assert (drive.group().model, drive.group().version) == (blob("g1-0"), 0)
     (opened,) = drive.select()
     assert isinstance(opened, e.RoundOpened)

@@ -110,8 +110,8 @@ def test_a_reason_that_stays_the_same_is_told_once() -> None:
     assert lines[0].startswith("g1 tier-g1: round 1 abandoned because 0 of 3 updates came in time")
     assert lines[1] == "g1 tier-g1: round 2 abandoned for the same reason"
     assert lines[-1] == (
-        "g1 tier-g1: failed: 3 rounds in a row were abandoned, the last because 0 of 3 updates came in time, at least 3 "
-        "are needed; 3 declined: no samples"
+        "g1 tier-g1: failed: 3 rounds in a row were abandoned, the last because 0 of 3 updates came in time, at least "
+        "3 are needed; 3 declined: no samples"
     )
 
 

@@ -127,15 +127,20 @@ def test_a_results_directory_is_told_from_a_store(here, tmp_path, command):
     out.mkdir()
     assert here(command, out)[::2] == (
         2,
-        f"error: {out}: is a directory; {command} reads the store of a federation, the file that a configuration has "
-        "as its store.path\n",
+        (
+            f"error: {out}: is a directory; {command} reads the store of a federation, the file that a configuration "
+            "has as its store.path\n"
+        ),
     )
     (out / "result.json").touch()
     assert here(command, out)[::2] == (
         2,
-        f"error: {out}: is a result, which has the event log already, under `events`; {command} reads the store of a "
-        f"federation, the file that a configuration has as its store.path. `tierwise report {out}` makes a page of a "
-        f"result, `tierwise evaluate {out} --data SPEC` measures its models\n",
+        (
+            f"error: {out}: is a result, which has the event log already, under `events`; {command} reads the store of "
+            "a federation, the file that a configuration has as its store.path. "
+            f"`tierwise report {out}` makes a page of a result, `tierwise evaluate {out} --data SPEC` measures its "
+            "models\n"
+        ),
     )
     assert here(command, tmp_path / "none")[::2] == (2, f"error: {tmp_path}/none: there is no such file\n")
 
@@ -144,8 +149,10 @@ def test_a_results_directory_is_told_from_a_store(here, tmp_path, command):
 def test_a_store_is_told_from_a_configuration(finished, here, command):
     assert here(command, finished)[::2] == (
         2,
-        f"error: {finished}: is a store of a federation, not a TOML file: `tierwise status {finished}` shows where the "
-        f"federation stands, `tierwise replay {finished}` what happened in it\n",
+        (
+            f"error: {finished}: is a store of a federation, not a TOML file: `tierwise status {finished}` shows where "
+            f"the federation stands, `tierwise replay {finished}` what happened in it\n"
+        ),
     )
 
 
