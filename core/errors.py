@@ -85,7 +85,8 @@ class UnknownPluginError(PluginError):
             f"there is no {kind} named {name!r}{nearest(name, names)}; "
             f"installed: {', '.join(names) or 'none'}. "
             f"`tierwise plugins` lists them all; a policy pack that brings {name!r} is installed with pip, a file "
-            "of your own is named in the TOML file, `[plugins] modules`, or by `--plugins FILE`."
+            "of your own is named in the TOML file, `[plugins] modules`, or by the option `--plugins FILE` of a "
+            "command that has it."
         )
 
 

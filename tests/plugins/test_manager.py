@@ -344,7 +344,8 @@ def test_an_unknown_name():
         "there is no grouping policy named 'quantiles' (did you mean 'quantile'?); installed: deadline, kmeans, "
         "quantile, threshold. "
         "`tierwise plugins` lists them all; a policy pack that brings 'quantiles' is installed with pip, a file of "
-        "your own is named in the TOML file, `[plugins] modules`, or by `--plugins FILE`."
+        "your own is named in the TOML file, `[plugins] modules`, or by the option "
+        "`--plugins FILE` of a command that has it."
     )
 
 

@@ -34,7 +34,8 @@ def installed(kind: Kind) -> str:
 
 LISTED = "`tierwise plugins` lists them all; a policy pack that brings"
 WAYS = (
-    "is installed with pip, a file of your own is named in the TOML file, `[plugins] modules`, or by `--plugins FILE`."
+    "is installed with pip, a file of your own is named in the TOML file, `[plugins] modules`, or by the option "
+    "`--plugins FILE` of a command that has it."
 )
 
 
