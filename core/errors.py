@@ -84,7 +84,9 @@ class UnknownPluginError(PluginError):
         super().__init__(
             f"there is no {kind} named {name!r}{nearest(name, names)}; "
             f"installed: {', '.join(names) or 'none'}. "
-            f"`tierwise plugins` lists them all; a policy pack that brings {name!r} is installed with pip."
+            f"`tierwise plugins` lists them all; a policy pack that brings {name!r} is installed with pip, a file "
+            "of your own is named in the TOML file, `[plugins] modules`, or by the option `--plugins FILE` of a "
+            "command that has it."
         )
 
 

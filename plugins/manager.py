@@ -39,7 +39,7 @@ from tierwise.plugins._file import import_file
 from tierwise.plugins._source import THIS_PROGRAM, Source, announced, check_hooks, load, name_of
 from tierwise.plugins.descriptors import AggregatorDescriptor, AnyDescriptor, Kind, PluginDescriptor
 from tierwise.plugins.options import read_options
-from tierwise.plugins.parts import Parts
+from tierwise.plugins.parts import Parts, naming_key
 from tierwise.plugins.paths import from_folder
 
 TRACE: Final = "TIERWISE_TRACE_PLUGINS"
@@ -329,7 +329,8 @@ class Plugins:
         UnknownPluginError, PluginLoadError, ConfigurationError
             As when it is made.
         """
-        options = read_options(values, self.options_type(kind, name), subject=f"{kind} {name!r}", where=where)
+        of, named_by = self.options_type(kind, name), naming_key(kind, where)
+        options = read_options(values, of, subject=f"{kind} {name!r}", where=where, named_by=named_by)
         if self._used is not None:
             self._used.append(self.provenance(kind, name))
         return options

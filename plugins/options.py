@@ -21,7 +21,9 @@ _WORDS: Final[dict[type[inspect.Type], str]] = {
 }
 
 
-def read_options(values: Mapping[str, object], kind: type[Options], *, subject: str, where: str = "") -> Options:
+def read_options(
+    values: Mapping[str, object], kind: type[Options], *, subject: str, where: str = "", named_by: str = ""
+) -> Options:
     """Convert plain values to a plugin's options type.
 
     Parameters
@@ -34,6 +36,8 @@ def read_options(values: Mapping[str, object], kind: type[Options], *, subject: 
         Whose options they are, for messages: ``"grouping policy 'quantile'"``.
     where
         The dotted key of the table that they stand in; a fault's key begins with it.
+    named_by
+        The key beside them in that table which names the plugin, and may be what a misspelt option was meant to be.
 
     Raises
     ------
@@ -44,9 +48,10 @@ def read_options(values: Mapping[str, object], kind: type[Options], *, subject: 
     known = {field.encode_name: field for field in fields(kind)}
     for name, value in values.items():
         if name not in known:
+            beside = [named_by] if named_by else []
             raise ConfigurationError(
-                f"{subject} has no option {name!r}{nearest(name, known)}, which is set to {value!r}; "
-                f"its options: {', '.join(sorted(known)) or 'none'}",
+                f"{subject} has no option {name!r}{nearest(name, [*known, *beside])}, which is set to {value!r}; "
+                f"its options: {', '.join(sorted(known)) or 'none'}{f'; {named_by!r} names it' if named_by else ''}",
                 key=_join(where, name),
             )
         _check(name, value, known[name], subject, where)
@@ -68,10 +73,20 @@ def _check(name: str, value: object, field: FieldInfo, subject: str, where: str)
         hint = nearest(value, _choices(inspect.type_info(field.type))) if isinstance(value, str) else ""
         # Only within a list or a table does msgspec know more than the description says: the place.
         within = f" ({error})" if isinstance(value, list | tuple | dict) else ""
+        if isinstance(value, list) and _fits(nested := [[item] for item in value], field):
+            within += f": write {nested}"
         raise ConfigurationError(
             f"option {name!r} of {subject} is {value!r}{hint}, allowed is {allowed(field.type)}{within}",
             key=_join(where, name),
         ) from error
+
+
+def _fits(value: object, field: FieldInfo) -> bool:
+    try:
+        msgspec.convert(value, field.type)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def _join(where: str, name: str) -> str:

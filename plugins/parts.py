@@ -29,8 +29,19 @@ KEYS: Final = {
     Kind.LEARNER: "learner",
     Kind.SELECTOR: "selector",
     Kind.STOP_RULE: "rule",
+    Kind.EXCHANGE: "policy",
+    Kind.CODEC: "name",
+    Kind.DATA_SOURCE: "source",
 }
 """Under which key a table names a plugin of a kind, as the tables of a configuration do."""
+
+
+def naming_key(kind: Kind, where: str) -> str:
+    """Return the key that names a plugin beside its options in the table ``where``; empty if there is none.
+
+    A learner's options stand in a table of their own.
+    """
+    return "" if not where or kind is Kind.LEARNER else KEYS.get(kind, "")
 
 
 class Parts:

@@ -227,12 +227,15 @@ def load_config(path: Path, plugins: Plugins | None = None) -> RunConfig:
     """
     tables = Tables(read_toml(path), _KEYS, str(path))
     plugins = plugins or Plugins.discover()
-    own = tables.table("plugins", PluginsTable)
+    own, lacking = tables.table("plugins", PluginsTable), False
     for name in own.modules:
         try:
             plugins.register_file(path.parent / name)
         except ConfigurationError as error:
             tables.fault(str(error), "plugins.modules")
+            lacking = True
+    if lacking:
+        tables.check()  # each plugin of such a file would be a fault as well, of a table that is right
     return _parse(tables, str(path), plugins, own, may_name_code=True)
 
 

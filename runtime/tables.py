@@ -4,7 +4,7 @@ import math
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -13,6 +13,9 @@ from tierwise.plugins.options import read_options
 from tierwise.runtime.policies import Choice
 
 Table = TypeVar("Table", bound=msgspec.Struct)
+
+_DATABASE: Final = b"SQLite format 3\0"
+"""How a store begins: https://www.sqlite.org/fileformat.html, section 1.3.1."""
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -32,10 +35,20 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigurationError("is a directory, not a TOML file", source=source) from error
     except OSError as error:
         raise ConfigurationError(f"cannot be read: {error.strerror}", source=source) from error
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(f"is not a text in UTF-8 (byte {error.start})", source=source) from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"is not TOML: {error}", source=source) from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationError(_no_toml(path, error), source=source) from error
+
+
+def _no_toml(path: Path, error: UnicodeDecodeError | tomllib.TOMLDecodeError) -> str:
+    with path.open("rb") as file:
+        if file.read(len(_DATABASE)) == _DATABASE:
+            return (
+                f"is a store of a federation, not a TOML file: `tierwise status {path}` shows where the federation "
+                f"stands, `tierwise replay {path}` what happened in it"
+            )
+    if isinstance(error, UnicodeDecodeError):
+        return f"is not a text in UTF-8 (byte {error.start})"
+    return f"is not TOML: {error}"
 
 
 def located(error: ConfigurationError, source: str, key: str = "") -> ConfigurationError:

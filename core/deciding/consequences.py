@@ -92,7 +92,7 @@ def _group_consequence(state: FederationState, name: GroupId, group: GroupState,
             return ()
         if group.cohort.closing:
             return _close_evaluation(name, group, group.cohort)
-        return _close_cohort(name, group, group.cohort)
+        return _close_cohort(name, group, group.cohort, state.opened.rounds.deadline_s)
     limit = state.opened.rounds.abandoned_limit
     if group.phase in (Phase.OPENING, Phase.SELECTING) and group.abandoned_in_a_row >= limit:
         several = f"{group.abandoned_in_a_row} rounds in a row were abandoned, the last because"
@@ -105,7 +105,7 @@ def _group_consequence(state: FederationState, name: GroupId, group: GroupState,
     return ()
 
 
-def _close_cohort(name: GroupId, group: GroupState, cohort: CohortState) -> tuple[e.Event, ...]:
+def _close_cohort(name: GroupId, group: GroupState, cohort: CohortState, deadline_s: float) -> tuple[e.Event, ...]:
     survivors = tuple(sorted(cohort.accepted))
     if len(survivors) >= MINIMUM:
         return (e.CohortClosed(group=name, cohort=cohort.opened.cohort, survivors=survivors),)
@@ -114,6 +114,8 @@ def _close_cohort(name: GroupId, group: GroupState, cohort: CohortState) -> tupl
     reason = f"{len(survivors)} of {invited} {what} came in time, at least {MINIMUM} are needed"
     if cohort.declined:
         reason += f"; {_declined(list(cohort.declined.values()))}"
+    elif cohort.waiting:
+        reason += f": raise rounds.deadline_s (now {deadline_s:g})"
     return abandon_round(name, group, reason)
 
 

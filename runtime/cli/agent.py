@@ -166,7 +166,7 @@ class _Program:
 
     async def _take_part(self) -> Target | None:
         settings = self._link.settings
-        data = await anyio.to_thread.run_sync(self._spec.load, abandon_on_cancel=True)  # it may take its time
+        data = await anyio.to_thread.run_sync(self._spec.load_own, abandon_on_cancel=True)  # it may take its time
         self._log.remark(
             f"{self._link.device}: {len(data.train):,} samples to train on and {len(data.holdout):,} to evaluate on"
         )

@@ -24,6 +24,7 @@ from tierwise.plugins.manager import Plugins
 from tierwise.runtime.cli import present
 from tierwise.runtime.cli.arenas import limit_arenas
 from tierwise.runtime.cli.coordinator_link import CoordinatorLink, coordinator_link
+from tierwise.runtime.cli.enrolling import EnrolmentWatch
 from tierwise.runtime.cli.interrupt import Interrupted
 from tierwise.runtime.cli.keeping import keep
 from tierwise.runtime.cli.logging import JsonLog, Level, Log, TextLog, listening
@@ -130,6 +131,7 @@ class _Program:
         self._log: Log = self._json or TextLog(self._write)
         self._progress = Progress(self._console, config.federation.name)
         self._strain = StrainWatch()
+        self._enrolment = EnrolmentWatch()
         self._store = _store(config, file)
         self._ended = False
 
@@ -189,6 +191,7 @@ class _Program:
         for record in earlier:
             self._progress.watch(record.event)
             self._strain.watch(record.event)
+            self._enrolment.watch(record.event)
         over = any(isinstance(record.event, e.FederationFinished | e.FederationFailed) for record in earlier)
         self._log.remark(
             f"connecting to the broker {link.settings.url} as the coordinator of {link.settings.federation}"
@@ -250,6 +253,8 @@ class _Program:
     def _tell(self, happenings: Sequence[Happening]) -> None:
         for happening in happenings:
             self._log.happened(happening)
+            if (waiting := self._enrolment.watch(happening)) is not None:
+                self._log.remark(waiting)
             if (warning := self._strain.watch(happening)) is not None:
                 self._log.remark(warning, Level.WARNING)
 

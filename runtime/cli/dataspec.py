@@ -16,7 +16,7 @@ import msgspec
 
 from tierwise.core.describing import Describing
 from tierwise.core.errors import ConfigurationError, UnknownPluginError, nearest
-from tierwise.core.learning import DataSource, LocalData
+from tierwise.core.learning import DataSource, KnowsDevices, LocalData
 from tierwise.core.task import Task
 from tierwise.core.tiers import OptionValues
 from tierwise.plugins.descriptors import Kind
@@ -30,6 +30,8 @@ FORM: Final = "SOURCE[:KEY=VALUE,...]"
 _FILE: Final = ".toml"
 _NEXT: Final = re.compile(r",(?=\s*[A-Za-z_][A-Za-z0-9_]*\s*=)")
 """A comma before the next key; others are within a value, and so is this one within brackets."""
+_SHOWN: Final = 3
+"""Of the names of devices."""
 _LISTS: Final = "a list is written as ['new','old'], a table as {oil=['new','old']}, the whole in double quotes"
 
 
@@ -61,6 +63,8 @@ class DataSpec:
         Of the source.
     source, share
         What they make.
+    of_all
+        Whether where the data are is written in a file alone, which all devices may have.
     """
 
     text: str
@@ -68,6 +72,25 @@ class DataSpec:
     options: OptionValues
     source: DataSource
     share: Share
+    of_all: bool = False
+
+    def load_own(self) -> LocalData:
+        """Read the data of one device.
+
+        Raises
+        ------
+        ConfigurationError
+            As `load`; and if they would be those of several devices, since nothing says whose are meant.
+        """
+        devices = self.source.devices() if self.of_all and isinstance(self.source, KnowsDevices) else ()
+        if len(devices) > 1 and self.share.parts == 1:
+            named = ", ".join(devices[:_SHOWN]) + (" …" if devices[_SHOWN:] else "")
+            raise ConfigurationError(
+                f"its [data] has the data of {len(devices)} devices ({named}), and this device would train on all of "
+                f"them: add which file is its own, --data {self.text}{',' if ':' in self.text else ':'}path=FILE",
+                source=f"--data {self.text}",
+            )
+        return self.load()
 
     def load(self) -> LocalData:
         """Read the data of a device.
@@ -157,7 +180,8 @@ def read_data_spec(text: str, plugins: Plugins) -> DataSpec:
         shared = {key: value for key, value in values.items() if key in Share.__struct_fields__}
         options = written | {key: value for key, value in values.items() if key not in shared}
         share = _checked(read_options(shared, Share, subject="the share of the data"))
-        return DataSpec(text, name, options, plugins.data_source(name, options), share)
+        of_all = "path" in written and "path" not in values
+        return DataSpec(text, name, options, plugins.data_source(name, options), share, of_all)
     except (UnknownPluginError, ConfigurationError) as error:
         raise ConfigurationError(str(error), source=f"--data {text}") from error
 

@@ -9,7 +9,7 @@ from tierwise.core.edges import AgentTransport, Reconnected
 from tierwise.core.envelope import open_from_coordinator, open_from_device
 from tierwise.core.errors import ProtocolError
 from tierwise.core.ids import GroupId
-from tierwise.core.messages import Hello
+from tierwise.core.messages import Hello, Welcome
 from tierwise.runtime.cli.logging import Level, Log
 
 
@@ -34,6 +34,10 @@ class Overheard:
         self._transport = transport
         self._log = log
         self.asked_at: float | None = None
+        self._heard = False
+        """Whether the coordinator has ever said anything: only who was there can be back."""
+        self._waits = False
+        """Whether it was told that this device waits, which each answer to a hello says again."""
 
     def connect(self) -> AbstractAsyncContextManager[None]:
         """Be connected as long as the context lasts."""
@@ -45,7 +49,7 @@ class Overheard:
             async for arrived in arrivals:
                 if isinstance(arrived, Reconnected):
                     self.asked_at = None  # a hello comes next
-                    self._log.remark("the broker or the coordinator is back")
+                    self._log.remark(f"the broker or the coordinator is {'back' if self._heard else 'there now'}")
                 else:
                     self._tell_received(arrived)
                 yield arrived
@@ -72,4 +76,8 @@ class Overheard:
         except ProtocolError as error:
             self._log.remark(str(error), Level.WARNING)
         else:
+            self._heard = True
             self._log.said(message, sent=False)
+            if isinstance(message, Welcome) and message.assignment is None and not self._waits:
+                self._waits = True
+                self._log.remark("waiting for a group, which there is once enough devices have joined")

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 WIDTH: Final = 120
 """Columns of what goes into a file or a pipe, where nobody's terminal sets a width."""
 MISSING: Final = "–"
+_HUGE: Final = 999_999_999.5
+"""Written out, a metric from here on takes more than eleven columns."""
 _PREFIXES: Final = (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3), ("", 1.0), ("m", 1e-3), ("µ", 1e-6))
 
 
@@ -63,6 +65,12 @@ def table(*columns: str, title: str = "", right: tuple[str, ...] = (), tight: bo
     return made
 
 
+def shortened(text: str, length: int) -> str:
+    """Write a text in one line of so many characters at the most; what is left out is a ``…``."""
+    line = " ".join(text.split())
+    return line if len(line) <= length else f"{line[: length - 1].rstrip()}…"
+
+
 def count(value: int | None) -> str:
     """Write a number of things: ``76,810``."""
     return MISSING if value is None else f"{value:,}"
@@ -74,9 +82,14 @@ def share(value: float | None) -> str:
 
 
 def metric(name: str, value: float | None) -> str:
-    """Write a metric by its kind: shares ``0.903``, losses ``0.532``, errors in the target's unit ``53,126``."""
+    """Write a metric by its kind: shares ``0.903``, losses ``0.532``, errors in the target's unit ``53,126``.
+
+    What has no place in a column, such as the loss of a model that diverged, has an exponent: ``1.48e+29``.
+    """
     if value is None:
         return MISSING
+    if abs(value) >= _HUGE:
+        return f"{value:.2e}"
     if (higher_is_better(name) or name.endswith("_loss")) and abs(value) < 99.95:
         return f"{value:.3f}"
     return f"{value:,.0f}" if abs(value) >= 999.95 else f"{value:#.4g}"

@@ -18,6 +18,8 @@ from tierwise.runtime.cli.sentences import OTHERWISE
 
 NARROW: Final = 100
 """A console of fewer columns has a tighter table."""
+REASON: Final = 160
+"""Characters of why a group ended, which is told in full when the run has."""
 PAUSE_S: Final = 2.0
 """Between two lines about the same group, where there is no terminal."""
 
@@ -157,10 +159,7 @@ class Progress:
         group = self._groups[event.group]
         group.value = self._value(event.metrics, group.value)
         group.wanted, group.arrived = 0, set()
-        reason = event.reason
-        if event.failed and group.abandoned and reason.endswith(group.abandoned):
-            reason = reason.removesuffix(group.abandoned) + "of what was said"
-        ended = f"{'failed' if event.failed else 'finished'}: {reason}"
+        ended = f"{'failed' if event.failed else 'finished'}: {present.shortened(event.reason, REASON)}"
         metric = "" if group.value is None else f", {self._metric} {present.metric(self._metric, group.value)}"
         self._note(event.group, f"{ended}{metric}{self._tested(group)}", always=True)
         group.state = ended

@@ -19,6 +19,7 @@ from tierwise.core.ids import BlobHash
 from tierwise.core.state import FederationState, GroupState, Phase, Stage
 from tierwise.runtime.cli.keeping import keep
 from tierwise.runtime.cli.sentences import OTHERWISE, tell
+from tierwise.runtime.cli.store_argument import check_store
 from tierwise.runtime.cli.tables import show_report
 from tierwise.runtime.figures import Run, finished_groups
 from tierwise.runtime.output import Report, claim, make_report
@@ -56,7 +57,7 @@ class _Found:
     epilog="\b\nExamples:\n  tierwise replay runs/digits.db\n  tierwise replay runs/digits.db --out runs/digits\n"
     "  tierwise replay runs/digits.db --json | jq '.events[] | select(.event.event == \"round-closed\")'",
 )
-@click.argument("store", metavar="STORE", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("store", metavar="STORE", type=click.Path(path_type=Path))
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -106,12 +107,7 @@ def _check(path: Path) -> None:
             f"try `tierwise status {path}`",
             source=str(path),
         )
-    if path.suffix == ".json":
-        raise ConfigurationError(
-            "is a result, which has the event log already, under `events`; replay reads the store of a federation, the "
-            "file that a configuration has as its store.path",
-            source=str(path),
-        )
+    check_store(path, "replay")
 
 
 async def _find(path: Path, with_models: bool) -> _Found:

@@ -35,7 +35,17 @@ class _Workers(click.IntRange):
     """A number of workers, or ``auto``, which is None."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return None if value == "auto" else super().convert(value, param, ctx)
+        if value == "auto":
+            return None
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(
+                f"{value!r} is no number of processes: write --workers N, N an integer of at least 1, or --workers "
+                "auto, one for each processor",
+                param,
+                ctx,
+            )
 
 
 @click.command(

@@ -15,6 +15,7 @@ from tierwise.core.hardware import HardwareProfile
 from tierwise.core.ids import DeviceId
 from tierwise.runtime.cli import present
 from tierwise.runtime.cli.probe import profile_table
+from tierwise.runtime.cli.store_argument import check_store
 from tierwise.runtime.cli.tables import NARROW, fitting
 from tierwise.runtime.config import RunConfig, load_config
 from tierwise.runtime.device_standing import DeviceStanding, Whereabouts, with_registered
@@ -44,7 +45,7 @@ def status(run: Path, devices: bool, device: str | None, as_json: bool) -> None:
     With a configuration that names a registry, its devices are listed, too: who was revoked, and who never came.
     """
     config = load_config(run) if run.suffix == ".toml" else None
-    standing = anyio.run(read_standing, run if config is None else _store(run, config))
+    standing = anyio.run(read_standing, _store(run, config))
     if config is not None and config.security.registry is not None:
         registered = Registry.open(run.parent / config.security.registry).devices()
         revoked = {record.device: record.revoked is not None for record in registered}
@@ -80,7 +81,10 @@ def _reported(standing: Standing, device: str) -> HardwareProfile:
     return standing.hardware[DeviceId(device)] or HardwareProfile()
 
 
-def _store(run: Path, config: RunConfig) -> Path:
+def _store(run: Path, config: RunConfig | None) -> Path:
+    if config is None:
+        check_store(run, "status")
+        return run
     if config.store.path is None:
         error = ConfigurationError(
             "is not set: such a federation is in the memory of its coordinator alone", key="store.path"

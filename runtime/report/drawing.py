@@ -44,6 +44,11 @@ def time_unit(longest_s: float) -> tuple[str, float]:
     return "µs", 1e-6
 
 
+def three_digits(value: float) -> str:
+    """Write a number without an exponent where it is large: ``0.00322``, ``4.5``, ``1,234``."""
+    return f"{value:,.0f}" if value >= 999.5 else f"{value:.3g}"
+
+
 def titled(metric: str) -> str:
     """Return a metric's name as the beginning of a title."""
     return metric.upper() if len(metric) <= 4 else metric.capitalize().replace("_", " ")

@@ -143,4 +143,5 @@ def _group_shapes(names: Sequence[str]) -> "alt.Scale":
 def _log_axis() -> "alt.Axis":
     import altair as alt
 
-    return alt.Axis(format="~g", tickCount=6, labelOverlap=True)
+    # Three digits: where all devices are alike, the only tick is at what they have, such as 23.5401687622 GiB.
+    return alt.Axis(format=".3~r", tickCount=6, labelOverlap=True)

@@ -6,7 +6,7 @@ from typing import Final
 from tierwise.core.ids import GroupId
 from tierwise.runtime.cli import present
 from tierwise.runtime.report import palette
-from tierwise.runtime.report.drawing import Chart, Spec, specification, time_axis, time_unit
+from tierwise.runtime.report.drawing import Chart, Spec, specification, three_digits, time_axis, time_unit
 from tierwise.runtime.report.rows import RoundEnd, RoundRow
 from tierwise.runtime.report.thinning import bars
 
@@ -87,5 +87,5 @@ def _told(name: GroupId, rounds: Sequence[RoundRow], unit: str, factor: float) -
     first, last = min(row.opened_s for row in rounds), max(row.ended_s for row in rounds)
     return (
         f"{name}: {closed:,} rounds closed{f', {abandoned:,} abandoned' if abandoned else ''}, "
-        f"from {first / factor:.4g} {unit} to {last / factor:.4g} {unit}."
+        f"from {three_digits(first / factor)} {unit} to {three_digits(last / factor)} {unit}."
     )

@@ -82,7 +82,9 @@ def test_an_unknown_plugin_names_what_is_asked_for_what_there_is_and_the_nearest
     assert (error.kind, error.name) == ("grouping policy", "kmean")
     assert str(error) == (
         "there is no grouping policy named 'kmean' (did you mean 'kmeans'?); installed: kmeans, quantile. "
-        "`tierwise plugins` lists them all; a policy pack that brings 'kmean' is installed with pip."
+        "`tierwise plugins` lists them all; a policy pack that brings 'kmean' is installed with pip, a file of "
+        "your own is named in the TOML file, `[plugins] modules`, or by the option "
+        "`--plugins FILE` of a command that has it."
     )
 
 

@@ -253,7 +253,7 @@ def test_a_round_with_fewer_than_three_updates_is_abandoned() -> None:
     drive.update("a", "b")
     (abandoned,) = drive.wait(DEADLINE_S)
     assert isinstance(abandoned, e.RoundAbandoned)
-    assert abandoned.reason == "2 of 4 updates came in time, at least 3 are needed"
+    assert abandoned.reason == ("2 of 4 updates came in time, at least 3 are needed: raise rounds.deadline_s (now 100)")
     assert (drive.group().model, drive.group().version) == (blob("g1-0"), 0)
     (opened,) = drive.select()
     assert isinstance(opened, e.RoundOpened)
@@ -302,7 +302,8 @@ def test_three_abandoned_rounds_in_a_row_end_the_group_with_its_latest_model() -
     assert finished == e.GroupFinished(
         group=GroupId("g1"),
         reason=(
-            "3 rounds in a row were abandoned, the last because 0 of 3 updates came in time, at least 3 are needed"
+            "3 rounds in a row were abandoned, the last because 0 of 3 updates came in time, at least 3 are needed: "
+            "raise rounds.deadline_s (now 100)"
         ),
         version=1,
         model=blob("g1.r1-model"),

@@ -88,7 +88,7 @@ def test_a_model_is_read_where_it_came_and_an_update_is_made_where_it_is_sent():
 
     given = job()
     assert np.shares_memory(read_model(given).buffer, np.frombuffer(given.model, np.uint8))
-    done = perform(given, Adder(), Seeing(), DATA, StopToken())
+    done = perform(given, Adder(), CodedUpdates(Seeing(), "seeing", LAYOUT.aggregated), DATA, StopToken())
     assert np.shares_memory(seen[0], np.frombuffer(done.trained.body, np.uint8))
 
 

@@ -343,7 +343,9 @@ def test_an_unknown_name():
     assert str(caught.value) == (
         "there is no grouping policy named 'quantiles' (did you mean 'quantile'?); installed: deadline, kmeans, "
         "quantile, threshold. "
-        "`tierwise plugins` lists them all; a policy pack that brings 'quantiles' is installed with pip."
+        "`tierwise plugins` lists them all; a policy pack that brings 'quantiles' is installed with pip, a file of "
+        "your own is named in the TOML file, `[plugins] modules`, or by the option "
+        "`--plugins FILE` of a command that has it."
     )
 
 
@@ -459,7 +461,7 @@ OPTION_FAULTS = {
         "grouping.group",
         (
             "grouping policy 'bands' has no option 'group' (did you mean 'groups'?), which is set to 4; its options: "
-            "groups, limit, mode, quantities, scale, share, verbose"
+            "groups, limit, mode, quantities, scale, share, verbose; 'policy' names it"
         ),
     ),
     "a type": (
@@ -561,7 +563,8 @@ def test_a_required_option_and_no_options_at_all(install):
     with pytest.raises(ConfigurationError) as caught:
         plugins.selector("all", {"share": 1}, where="selection")
     assert str(caught.value) == (
-        "selection.share: selector 'all' has no option 'share', which is set to 1; its options: none"
+        "selection.share: selector 'all' has no option 'share', which is set to 1; its options: none; "
+        "'selector' names it"
     )
 
 

@@ -163,6 +163,12 @@ def test_version() -> None:
     assert out.startswith("tierwise 0.")
 
 
+WORKERS = (
+    "Invalid value for '--workers': '{}' is no number of processes: write --workers N, N an integer of at least 1, or "
+    "--workers auto, one for each processor (see `tierwise simulate --help`)"
+)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -176,8 +182,8 @@ def test_version() -> None:
         (["simulate"], "Missing argument 'FILE.toml'. (see `tierwise simulate --help`)"),
         (["simulate", "none.toml"], "none.toml: there is no such file"),
         (["simulate", "x.toml", "--seed", "-1"], None),
-        (["simulate", "x.toml", "--workers", "0"], None),
-        (["simulate", "x.toml", "--workers", "some"], None),
+        (["simulate", "x.toml", "--workers", "0"], WORKERS.format("0")),
+        (["simulate", "x.toml", "--workers", "some"], WORKERS.format("some")),
         (["plugins", "--kind", "prob"], None),
         (["--nonsense"], None),
     ],

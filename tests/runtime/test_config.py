@@ -33,6 +33,10 @@ def installed(kind: Kind) -> str:
 
 
 LISTED = "`tierwise plugins` lists them all; a policy pack that brings"
+WAYS = (
+    "is installed with pip, a file of your own is named in the TOML file, `[plugins] modules`, or by the option "
+    "`--plugins FILE` of a command that has it."
+)
 
 
 def parse(text):
@@ -289,7 +293,7 @@ def test_the_example_is_right() -> None:
             "[data]\nsource = 'digit'",
             "data.source",
             f"there is no data source named 'digit' (did you mean 'digits'?); "
-            f"installed: {installed(Kind.DATA_SOURCE)}. {LISTED} 'digit' is installed with pip.",
+            f"installed: {installed(Kind.DATA_SOURCE)}. {LISTED} 'digit' {WAYS}",
             id="unknown data source",
         ),
         pytest.param(
@@ -303,7 +307,7 @@ def test_the_example_is_right() -> None:
             "grouping.policy",
             "there is no grouping policy named 'quantil' (did you mean 'quantile'?); installed: deadline, kmeans, "
             "quantile, threshold. "
-            f"{LISTED} 'quantil' is installed with pip.",
+            f"{LISTED} 'quantil' {WAYS}",
             id="unknown policy",
         ),
         pytest.param(
@@ -316,8 +320,22 @@ def test_the_example_is_right() -> None:
             "[grouping]\ngroup = 3",
             "grouping.group",
             "grouping policy 'quantile' has no option 'group' (did you mean 'groups'?), which is set to 3; its "
-            "options: by, groups",
+            "options: by, groups; 'policy' names it",
             id="unknown option",
+        ),
+        pytest.param(
+            "[grouping]\npolcy = 'kmeans'",
+            "grouping.polcy",
+            "grouping policy 'quantile' has no option 'polcy' (did you mean 'policy'?), which is set to 'kmeans'; its "
+            "options: by, groups; 'policy' names it",
+            id="misspelt name of a policy",
+        ),
+        pytest.param(
+            "[tiers]\nhidden = [8, 32]",
+            "tiers.hidden",
+            "option 'hidden' of tier provider 'mlp' is [8, 32], allowed is a list, each item a list, each item an "
+            "integer of at least 1 (Expected `array`, got `int` - at `$[0]`): write [[8], [32]]",
+            id="a list without its inner lists",
         ),
         pytest.param(
             "[tiers]\nhidden = [[4], [4]]",
@@ -329,7 +347,7 @@ def test_the_example_is_right() -> None:
             "[aggregation]\naggregator = 'mena'",
             "aggregation.aggregator",
             f"there is no aggregator named 'mena' (did you mean 'mean'?); "
-            f"installed: {installed(Kind.AGGREGATOR)}. {LISTED} 'mena' is installed with pip.",
+            f"installed: {installed(Kind.AGGREGATOR)}. {LISTED} 'mena' {WAYS}",
             id="unknown aggregator",
         ),
         pytest.param(
@@ -465,6 +483,24 @@ def test_bad_syntax_is_told_with_its_place(tmp_path) -> None:
     path = tmp_path / "run.toml"
     path.write_text("[rounds]\ndeadline_s = \n")
     assert load_fault(path) == "is not TOML: Invalid value (at line 2, column 14)"
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "meant"),
+    [
+        ("tiers", "providr", "provider"),
+        ("selection", "selecter", "selector"),
+        ("stop", "rul", "rule"),
+        ("codec", "nam", "name"),
+        ("data", "sorce", "source"),
+    ],
+)
+def test_a_misspelt_key_may_be_the_one_that_names_the_plugin(tmp_path, table: str, key: str, meant: str) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text(f"[{table}]\n{key} = 'other'\n")
+    said = load_fault(path)
+    assert f"has no option '{key}' (did you mean '{meant}'?), which is set to 'other'; its options: " in said
+    assert said.endswith(f"; '{meant}' names it")
 
 
 def test_another_encoding(tmp_path) -> None:

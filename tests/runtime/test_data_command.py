@@ -148,6 +148,23 @@ def test_a_device_whose_data_would_tell_the_task_alone_is_told_what_to_write(spe
     assert message in str(caught.value)
 
 
+@pytest.mark.usefixtures("folder")
+def test_an_agent_does_not_take_the_files_of_all_devices_for_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("all.toml").write_text(DATA + 'features = ["open"]\nclasses = ["off", "on"]')
+    assert run(["agent", "--broker", "mqtt://localhost:1", "--id", "attic", "--data", "all.toml"]) == 2
+    assert (
+        "error: --data all.toml: its [data] has the data of 3 devices (attic, cellar, hall), and this device would "
+        "train on all of them: add which file is its own, --data all.toml:path=FILE\n"
+    ) in capsys.readouterr().err
+    for spec, samples in (
+        ("all.toml:path=rooms/attic.csv", 8),
+        ("all.toml:path=rooms/*.csv", 20),  # who says so means it
+        ("all.toml:part=1,parts=3", 5),
+    ):
+        local = read_data_spec(spec, PLUGINS).load_own()
+        assert len(local.train) + len(local.holdout) == samples, spec
+
+
 def test_a_coordinator_without_data_is_told_what_to_write(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (elsewhere := folder / "elsewhere").mkdir()
     (elsewhere / "run.toml").write_text(DATA)

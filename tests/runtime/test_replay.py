@@ -122,6 +122,41 @@ def test_what_goes_with_a_store_is_not_told_as_a_damaged_one(replay, tmp_path, n
     assert err.startswith(f"error: {path}: {said}")
 
 
+@pytest.mark.parametrize("command", ["status", "replay"])
+def test_a_results_directory_is_told_from_a_store(here, tmp_path, command):
+    out = tmp_path / "out"
+    out.mkdir()
+    assert here(command, out)[::2] == (
+        2,
+        (
+            f"error: {out}: is a directory; {command} reads the store of a federation, the file that a configuration "
+            "has as its store.path\n"
+        ),
+    )
+    (out / "result.json").touch()
+    assert here(command, out)[::2] == (
+        2,
+        (
+            f"error: {out}: is a result, which has the event log already, under `events`; {command} reads the store of "
+            "a federation, the file that a configuration has as its store.path. "
+            f"`tierwise report {out}` makes a page of a result, `tierwise evaluate {out} --data SPEC` measures its "
+            "models\n"
+        ),
+    )
+    assert here(command, tmp_path / "none")[::2] == (2, f"error: {tmp_path}/none: there is no such file\n")
+
+
+@pytest.mark.parametrize("command", ["explain", "simulate", "coordinator"])
+def test_a_store_is_told_from_a_configuration(finished, here, command):
+    assert here(command, finished)[::2] == (
+        2,
+        (
+            f"error: {finished}: is a store of a federation, not a TOML file: `tierwise status {finished}` shows where "
+            f"the federation stands, `tierwise replay {finished}` what happened in it\n"
+        ),
+    )
+
+
 def test_reading_changes_nothing(replay, finished):
     before = {file: (file.stat().st_mtime_ns, file.stat().st_size) for file in finished.parent.rglob("*")}
     replay(finished)

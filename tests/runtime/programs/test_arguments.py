@@ -189,7 +189,9 @@ def test_a_file_for_simulations_is_run_with_a_remark(here, tmp_path) -> None:
 
 
 def test_status_of_nothing(here, tmp_path) -> None:
-    assert here("status", tmp_path / "none.db")[:2] == (1, "")
+    (tmp_path / "mine.db").touch()
+    code, out, err = here("status", tmp_path / "mien.db")
+    assert (code, out, err) == (2, "", f"error: {tmp_path}/mien.db: there is no such file (did you mean 'mine.db'?)\n")
     (tmp_path / "run.toml").write_text("")
     code, _, err = here("status", tmp_path / "run.toml")
     assert code == 2

@@ -1,11 +1,13 @@
 """The page: one file, made of what the run says, that nothing in a run can break out of."""
 
+import dataclasses
 import json
 import re
 from html.parser import HTMLParser
 
 import msgspec
 import pytest
+import vl_convert
 
 from tests.runtime import helpers
 from tests.runtime.report.logs import HOSTILE, written_run
@@ -21,7 +23,7 @@ from tierwise.runtime.report.making import make_page
 from tierwise.runtime.report.markup import MOST_ROWS, table
 from tierwise.runtime.report.page import build_page
 from tierwise.runtime.report.rounds_chart import rounds_chart
-from tierwise.runtime.report.rows import DeviceRow, read_rows
+from tierwise.runtime.report.rows import DeviceRow, RoundEnd, RoundRow, read_rows
 from tierwise.runtime.simulation.run import simulate
 
 VOID = {"meta", "img", "br", "link"}
@@ -172,6 +174,18 @@ def test_both_ends_of_a_time_have_their_unit() -> None:
     run = written_run(groups=1)
     rows = read_rows(run, run.figures)
     assert re.search(r"from \S+ (\S+) to \S+ \1\.", rounds_chart(rows.rounds, rows.groups).description)
+
+
+def test_numbers_have_three_digits() -> None:
+    row = RoundRow(GroupId("g1"), 1, 1, 3.2164e-6, 1.2345, RoundEnd.CLOSED, 3, 3)
+    told = rounds_chart([row, dataclasses.replace(row, first=2, last=2, ended_s=1.5)], [GroupId("g1")]).description
+    assert told.endswith("from 0.00322 ms to 1,500 ms.")
+    alike = [DeviceRow(DeviceId(f"d{n}"), None, 1.23456789e9, 23.5401687622 * 2**30, 1e6) for n in range(3)]
+    drawn = vl_convert.vegalite_to_svg(fleet_chart(alike, []).spec | {"width": 400})
+    assert {"1.23", "23.5"} <= set(re.findall(r">([^<]+)</text>", drawn))
+    many = [DeviceRow(DeviceId(f"d{n}"), None, 10.0**n * 1e9, 2.0**30 * 10.0**-n, 1e6) for n in range(5)]
+    drawn = vl_convert.vegalite_to_svg(fleet_chart(many, []).spec | {"width": 400})
+    assert {"1", "10", "1000", "0.1", "0.001"} <= set(re.findall(r">([^<]+)</text>", drawn))
 
 
 def test_a_long_table_says_what_it_leaves_out() -> None:
