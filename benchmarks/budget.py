@@ -173,7 +173,7 @@ async def on_the_disk(stages: Stages, samples: Samples, devices: int, repetition
                 await measured_append(store, samples, "spool", sequence, len(shared), before_s=put_s)
                 sequence += len(shared)
             start = time.perf_counter()
-            frames = [await store.get(blob) for blob in blobs]
+            frames = await store.get_all(blobs)
             blocks = UpdateBlocks(CODING, frames)
             aggregate(MeanReducer(), PlainOptimizer(PlainOptions()), model, {}, blocks, [100] * devices)
             samples.setdefault("reduce", []).append((time.perf_counter() - start) / devices)

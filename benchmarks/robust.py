@@ -3,8 +3,9 @@
 *Speed*: the kernels beside what they replace, of K separate buffers of n float32, in one thread. `np.median` and a
 trimmed mean by `np.partition` take a stack of the buffers, which is part of them; 20 % are trimmed at each end. The
 squared distances are held against NumPy's differences and products, pair by pair, of which some pairs are timed and
-counted for all. GB/s counts the bytes of the buffers, once. Every repetition runs all, one after the other, and ratios
-are medians over repetitions. The read pass is the same buffers read and nothing else: the bound that memory sets.
+counted for all. GB/s counts the bytes of the buffers, once. Every repetition runs all, one after the other, each after
+a pass over the buffers, and ratios are medians over repetitions. The read pass is the same buffers read and nothing
+else: the bound that memory sets.
 
 *Memory*: the most that a call has beyond the buffers and the result, as a multiple of the buffers' bytes.
 
@@ -99,10 +100,19 @@ def speed(count: int, size: int, budget_s: float) -> Iterator[Row]:
     whole_s = sum(seconds(ours) + seconds(theirs) for ours, theirs, _, _ in runs.values())
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
     reads: list[float] = []
+
+    def read() -> None:
+        for x in buffers:
+            x.view(np.int32).max()
+
+    def after_reading(run: Callable[[], object]) -> float:
+        read()  # so that each begins with the same in the caches, whatever ran before it
+        return seconds(run)
+
     for _ in range(max(3, min(25, int(budget_s / whole_s)))):
-        reads.append(seconds(lambda: [x.view(np.int32).max() for x in buffers]))
+        reads.append(after_reading(read))
         for name, (ours, theirs, factor, _) in runs.items():
-            times[name].append((seconds(ours), factor * seconds(theirs)))
+            times[name].append((after_reading(ours), factor * after_reading(theirs)))
     gigabytes = count * size * 4 / 1e9
     for name, pairs in times.items():
         median_s = statistics.median(a for a, _ in pairs)

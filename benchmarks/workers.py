@@ -212,7 +212,7 @@ def numpy_process() -> float:
 
 def main() -> None:
     options = arguments("Measure what worker processes give a simulation.").parse_args()
-    few = 3 if options.quick else 7
+    few = 3
     plugins = Plugins.discover()
     rows = [
         *simulations((DIGITS, *FASHION) if not options.quick else (DIGITS,), few),
