@@ -34,6 +34,7 @@ from tierwise.runtime.codecs import Codecs
 from tierwise.runtime.compute import ThreadCompute
 from tierwise.runtime.exceptions import unwrapped
 from tierwise.runtime.federation_clock import FederationClock
+from tierwise.runtime.gathering import Gathering, patience
 from tierwise.runtime.going_on import Chosen, compare, lay_out
 from tierwise.runtime.in_hand import Arrival, InHand
 from tierwise.runtime.inbox import Inbox, Submitted, tell
@@ -134,6 +135,8 @@ class Coordinator:
         self.federation = Federation()
         self._post = Post(transport)
         self._inbox = Inbox()
+        self._commit_s = 0.0
+        """What the last commit took."""
         self._lanes: Lanes[Arrival] = Lanes(self._handle)
         self._in_hand = InHand()
         self._spool = Spool(self._store, self.federation)
@@ -304,6 +307,7 @@ class Coordinator:
         self._tasks.start_soon(self._receive)  # not before there is a federation to judge what comes
         self._lanes.start(self._tasks)
         while not self.federation.ended:
+            await self._gather()
             batch = await self._inbox.get()
             await self._take(batch)
             if self.federation.stirred or isinstance(batch[0].given, i.Tick):
@@ -311,6 +315,12 @@ class Coordinator:
         await self._end()
         while True:  # whoever comes too late still gets an answer
             await self._take(await self._inbox.get())
+
+    async def _gather(self) -> None:
+        """Let the next commit have more to take, where commits take long."""
+        await self._inbox.filled()
+        if wait_s := patience(self._commit_s):
+            await self._inbox.gather(Gathering(self.federation.state).enough, wait_s)
 
     async def _take(self, batch: Sequence[Submitted]) -> None:
         """Judge what came together, with one commit for all of it."""
@@ -350,7 +360,10 @@ class Coordinator:
         """Log, apply, publish; tell whether there was anything."""
         if not records:
             return False
+        loop = asyncio.get_running_loop()
+        began_at = loop.time()
         await self._store.append(records)
+        self._commit_s = loop.time() - began_at
         freeing = any(isinstance(record.event, _FREEING) for record in records)
         live_before = self.federation.live_blobs() if freeing else set()
         events = [self.federation.apply(record) for record in records]

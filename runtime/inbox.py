@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+import anyio
+
 from tierwise.core import inputs as i
 from tierwise.core.deciding import Rejected
 
@@ -46,11 +48,30 @@ class Inbox:
         self._waiting.append(submitted)
         self._filled.set()
 
-    async def get(self) -> list[Submitted]:
-        """Take the next batch; wait for it."""
+    async def filled(self) -> None:
+        """Wait until something is there."""
         while not self._waiting:
             self._filled.clear()
             await self._filled.wait()
+
+    async def gather(self, enough: Callable[[i.Input], bool], within_s: float) -> None:
+        """Wait for more to come: until one of the inputs that are there is enough, for so many seconds at the most.
+
+        ``enough`` is asked once for each, in their order.
+        """
+        asked = 0
+        with anyio.move_on_after(within_s):
+            while True:
+                for submitted in list(self._waiting)[asked:]:
+                    if enough(submitted.given):
+                        return
+                    asked += 1
+                self._filled.clear()
+                await self._filled.wait()
+
+    async def get(self) -> list[Submitted]:
+        """Take the next batch; wait for it."""
+        await self.filled()
         batch = [self._waiting.popleft()]
         devices = set()
         if isinstance(batch[0].given, i.DeviceInput):
