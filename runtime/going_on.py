@@ -19,10 +19,10 @@ from tierwise.runtime.policies import Choice, Policies, plain_options
 
 MAY_CHANGE: Final = ("stop.", "selection.", "aggregation.server_optimizer.")
 """What may be changed where that is allowed: it is about rounds to come, and leaves what was learned as it is."""
-CODEC_KEY: Final = "name"
+CODEC_KEY: Final = KEYS[Kind.CODEC]
 """Under which key the table of the codec names it."""
-_NAMES: Final = frozenset({*KEYS.values(), "aggregator"})
-"""Keys of tables under which a plugin's name stands, beside its options."""
+_NAMES: Final = frozenset({*KEYS.values(), "aggregator"} - {CODEC_KEY})
+"""Keys under which tables name a plugin beside its options; that of a codec means something else in other tables."""
 _OF_FEDERATION: Final = ("name", "seed")
 """Settings that stand in the table [federation]; the other ones are tables of their own."""
 _SHOWN: Final = 100
