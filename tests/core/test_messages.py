@@ -163,14 +163,19 @@ def test_every_truncation_of_the_header_is_a_protocol_error(opener, message):
 
 
 @pytest.mark.parametrize(("opener", "message"), [(open_from_device, HELLO), (open_from_coordinator, WELCOME)])
-def test_a_changed_byte_is_another_message_or_a_protocol_error(opener, message):
-    sealed = seal(message)
+def test_a_changed_byte_is_a_message_of_that_side_or_a_protocol_error(opener, message):
+    sealed, of_that_side = seal(message), type(message).__mro__[1]
+    read = 0
     for place in range(len(sealed)):
         for change in (1, 0x80, 0xFF):
             changed = bytearray(sealed)
             changed[place] ^= change
             with suppress(ProtocolError):
-                opener(changed)
+                found, body = opener(changed)
+                assert isinstance(found, of_that_side)
+                assert body.readonly
+                read += 1
+    assert 0 < read < 3 * len(sealed), "a name may be another one, and a length may not"
 
 
 def test_a_value_that_breaks_its_classes_rule_is_a_protocol_error():

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import anyio
 import numpy as np
+import psutil
 
 from tierwise.core import events as e
 from tierwise.core.hardware import HardwareProfile
@@ -226,3 +227,16 @@ def resident_bytes(name: str) -> int:
         if line.endswith(f"/{name}"):
             total += next(int(one.split()[1]) * 1024 for one in lines if one.startswith("Rss:"))
     return total
+
+
+def children() -> set[int]:
+    """Return the processes that this one has started and that have not ended, but for Python's own."""
+    found = psutil.Process().children(recursive=True)
+    return {one.pid for one in found if one.is_running() and "resource_tracker" not in _command_line(one)}
+
+
+def _command_line(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.ZombieProcess:
+        return ""

@@ -39,7 +39,7 @@ from tierwise.runtime.simulation.run import simulate
 from tierwise.runtime.simulation.workers import JobFailed
 from tierwise.runtime.stores.memory import MemoryStore
 
-from .helpers import TASK, data, name_of, pack, plugins, policies, settings, specs
+from .helpers import TASK, children, data, name_of, pack, plugins, policies, settings, specs
 
 FILE = Path(__file__).with_name("learners_for_workers.py")
 PATIENCE_S = 120.0
@@ -80,18 +80,6 @@ def traces(workers, fleet=None, **changed):
     simulate(given.pop("settings", None) or settings(), fleet or specs(), store=store, workers=workers, **given)
     records = anyio.run(store.records)
     return b"".join(map(encode_record, records)), store.bodies
-
-
-def children() -> set[int]:
-    found = psutil.Process().children(recursive=True)
-    return {one.pid for one in found if one.is_running() and "resource_tracker" not in command_line(one)}
-
-
-def command_line(process: psutil.Process) -> str:
-    try:
-        return " ".join(process.cmdline())
-    except psutil.ZombieProcess:
-        return ""
 
 
 def segments() -> set[str]:

@@ -10,6 +10,7 @@ import time
 import psutil
 import pytest
 
+from tests.runtime.helpers import children
 from tierwise.core.errors import FederationError
 from tierwise.core.learning import FitStopped, StopToken
 from tierwise.runtime.demo.brought import Wanted
@@ -20,18 +21,6 @@ from tierwise.runtime.demo.pool import Pool, Task
 PATIENCE_S = 120.0
 
 pytestmark = pytest.mark.timeout(400)
-
-
-def children() -> set[int]:
-    found = psutil.Process().children(recursive=True)
-    return {one.pid for one in found if one.is_running() and "resource_tracker" not in command_line(one)}
-
-
-def command_line(process: psutil.Process) -> str:
-    try:
-        return " ".join(process.cmdline())
-    except psutil.ZombieProcess:
-        return ""
 
 
 def test_a_process_gives_the_same_result(wanted: Wanted, arms: list[ArmResult]) -> None:
